@@ -1,0 +1,188 @@
+using System.Buffers;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Storage.Log;
+
+/// <summary>
+/// Reads a partition onward from an offset, up to what is durable. For one caller at a time. It holds one file open, and a
+/// position, so that reading on needs no lookup; a slow one costs the log nothing.
+/// </summary>
+public sealed class LogReader : IDisposable
+{
+    private readonly PartitionLog _log;
+    private ILogFile? _file;
+    private long _segmentEnd;
+    private long _position;
+
+    internal LogReader(PartitionLog log, long offset)
+    {
+        _log = log;
+        NextOffset = offset;
+    }
+
+    /// <summary>The offset that the next read starts with.</summary>
+    public long NextOffset { get; private set; }
+
+    /// <summary>
+    /// Reads whole batches, beginning with the one that holds <see cref="NextOffset"/>; empty at the durable end. Blocks on the
+    /// disk, not on writers.
+    /// </summary>
+    /// <param name="maxBytes">How much to read at most, in bytes; one batch is read even if it is larger.</param>
+    /// <exception cref="OffsetOutOfRangeException">Retention has dropped the offset meanwhile.</exception>
+    /// <exception cref="PartitionDamagedException">The bytes on the disk are not what was written.</exception>
+    public LogSlice Read(int maxBytes)
+    {
+        long durable = _log.DurableOffset;
+        if (NextOffset >= durable)
+            return new LogSlice(null, 0, 0, NextOffset, NextOffset);
+
+        if (_file is null || NextOffset >= _segmentEnd)
+            OpenSegment();
+
+        // A segment may have been sealed since it was opened; its end is then known now.
+        if (_segmentEnd == long.MaxValue)
+            _segmentEnd = _log.FindSegment(NextOffset).NextBaseOffset;
+
+        return ReadBatches(Math.Min(durable, _segmentEnd), Math.Max(maxBytes, RecordBatchHeader.Size));
+    }
+
+    /// <summary>Completes once there is something to read.</summary>
+    public ValueTask WaitAsync(CancellationToken cancellationToken) =>
+        _log.WaitForDurableAsync(NextOffset + 1, cancellationToken);
+
+    public void Dispose() => _file?.Dispose();
+
+    /// <summary>Reads on to the first batch with a record at or after a time; its base offset, or the durable end.</summary>
+    internal long SkipToTime(long timestamp)
+    {
+        const int ChunkSize = 256 * 1024;
+        while (true)
+        {
+            using LogSlice slice = Read(ChunkSize);
+            if (slice.IsEmpty)
+                return NextOffset;
+
+            for (ReadOnlySpan<byte> rest = slice.Batches.Span; !rest.IsEmpty;)
+            {
+                RecordBatchHeader.TryRead(rest, out RecordBatchHeader header, out _);
+                if (header.MaxTimestamp >= timestamp)
+                    return header.BaseOffset;
+
+                rest = rest[header.TotalLength..];
+            }
+        }
+    }
+
+    private void OpenSegment()
+    {
+        (long baseOffset, long nextBaseOffset) = _log.FindSegment(NextOffset);
+        _file?.Dispose();
+        _file = null;
+        try
+        {
+            _file = _log.OpenSegment(baseOffset);
+        }
+        catch (FileNotFoundException)
+        {
+            // Dropped between the lookup and now, or taken away by somebody else.
+            LogOffsets offsets = _log.Offsets;
+            throw NextOffset < offsets.Start
+                ? new OffsetOutOfRangeException(NextOffset, offsets.Start, offsets.End)
+                : new PartitionDamagedException($"the segment at offset {baseOffset} of '{_log.Directory}' is missing");
+        }
+
+        _segmentEnd = nextBaseOffset;
+        _position = _log.FindPosition(baseOffset, NextOffset);
+    }
+
+    /// <summary>Reads at the position, skips what lies before the wanted offset, and keeps whole batches up to the limit.</summary>
+    private LogSlice ReadBatches(long limit, int size)
+    {
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(size);
+        try
+        {
+            int filled = Fill(buffer, size);
+            int start = 0, at = 0;
+            long first = -1, next = -1;
+            while (next < limit)
+            {
+                ReadOnlySpan<byte> rest = buffer.AsSpan(at, filled - at);
+                if (!TryTakeHeader(rest, next, out RecordBatchHeader header, out int wanted))
+                {
+                    if (first >= 0)
+                        break;
+
+                    // Nothing yet: the batch is larger than the buffer, or lies further on. Read again from here.
+                    _position += at;
+                    if (wanted > buffer.Length)
+                    {
+                        ArrayPool<byte>.Shared.Return(buffer);
+                        buffer = ArrayPool<byte>.Shared.Rent(wanted);
+                    }
+
+                    filled = Fill(buffer, Math.Max(size, wanted));
+                    start = at = 0;
+                    if (filled < wanted)
+                        throw Damaged($"the file ends at {_position + filled}");
+
+                    continue;
+                }
+
+                next = header.NextOffset;
+                at += header.TotalLength;
+                if (next <= NextOffset)
+                {
+                    start = at;
+                    continue;
+                }
+
+                if (!RecordBatchHeader.VerifyChecksum(rest[..header.TotalLength]))
+                    throw Damaged("the checksum of a batch is wrong");
+
+                first = first < 0 ? header.BaseOffset : first;
+            }
+
+            var slice = new LogSlice(buffer, start, at - start, first, next);
+            _position += at;
+            NextOffset = next;
+            return slice;
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+            throw;
+        }
+    }
+
+    /// <summary>The header of a whole batch at the front of what was read; else how many bytes it takes to tell.</summary>
+    private bool TryTakeHeader(ReadOnlySpan<byte> rest, long expected, out RecordBatchHeader header, out int wanted)
+    {
+        header = default;
+        wanted = RecordBatchHeader.Size;
+        if (rest.Length < wanted)
+            return false;
+
+        if (!RecordBatchHeader.TryRead(rest, out header, out string? problem))
+            throw Damaged(problem!);
+
+        if (expected >= 0 && header.BaseOffset != expected)
+            throw Damaged($"a batch starts at offset {header.BaseOffset} instead of {expected}");
+
+        wanted = header.TotalLength;
+        return rest.Length >= wanted;
+    }
+
+    private int Fill(byte[] buffer, int size)
+    {
+        int filled = 0;
+        int read;
+        while (filled < size && (read = _file!.Read(buffer.AsSpan(filled, size - filled), _position + filled)) > 0)
+            filled += read;
+
+        return filled;
+    }
+
+    private PartitionDamagedException Damaged(string problem) =>
+        new($"'{_log.Directory}' is damaged near offset {NextOffset}: {problem}");
+}

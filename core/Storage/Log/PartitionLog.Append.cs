@@ -1,0 +1,313 @@
+using System.Buffers.Binary;
+using System.Diagnostics.CodeAnalysis;
+using System.Threading.Channels;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Segments;
+
+namespace EdgeStream.Storage.Log;
+
+/// <content>The writer: one loop that assigns offsets and writes.</content>
+public sealed partial class PartitionLog
+{
+    /// <summary>The most that is written, and so synced, at once: one commit.</summary>
+    private const int MaxCommitBytes = 4 * 1024 * 1024;
+
+    private readonly Channel<AppendRequest> _appends =
+        Channel.CreateUnbounded<AppendRequest>(new UnboundedChannelOptions { SingleReader = true });
+
+    // What bounds the queue above.
+    private readonly ByteBudget _pendingBytes;
+
+    // The commit being put together; the writer's own.
+    private readonly List<ReadOnlyMemory<byte>> _buffers = [];
+    private readonly List<(long BaseOffset, long Position, long MaxTimestamp)> _placed = [];
+    private readonly List<AppendRequest> _placedRequests = [];
+
+    /// <summary>Appends batches at the end of the log, which gives them their offsets.</summary>
+    /// <param name="batches">
+    /// One or more whole batches. Their base offsets are ignored. Not written to, and must stay unchanged until completion.
+    /// </param>
+    /// <param name="ack">When the call completes.</param>
+    /// <param name="cancellationToken">
+    /// Heeded while the call waits for its turn, and while it waits for the hub. In between, the records will be stored.
+    /// </param>
+    /// <exception cref="CorruptBatchException">A batch is malformed or its checksum is wrong; nothing was stored.</exception>
+    /// <exception cref="StorageFullException">
+    /// There is no room. Of several batches the first may have been stored, but were not acknowledged.
+    /// </exception>
+    /// <exception cref="LogFailedException">The log has stopped; whether the records were stored is unknown.</exception>
+    public ValueTask<AppendedRange> AppendAsync(
+        ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default) =>
+        EnqueueAsync(batches, offsetsGiven: false, ack, cancellationToken);
+
+    /// <summary>
+    /// Appends batches verbatim at the offsets that they bring, as a mirror does. Batches that the log holds already are passed
+    /// over, so a replay changes nothing.
+    /// </summary>
+    /// <exception cref="OffsetConflictException">A batch does not continue the log; neither it nor what follows was stored.</exception>
+    /// <inheritdoc cref="AppendAsync"/>
+    public ValueTask<AppendedRange> AppendVerbatimAsync(
+        ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default) =>
+        EnqueueAsync(batches, offsetsGiven: true, ack, cancellationToken);
+
+    private async ValueTask<AppendedRange> EnqueueAsync(
+        ReadOnlyMemory<byte> batches, bool offsetsGiven, AckLevel ack, CancellationToken cancellationToken)
+    {
+        VerifyBatches(batches.Span);
+        await _pendingBytes.AcquireAsync(batches.Length, cancellationToken).ConfigureAwait(false);
+        AppendedRange range;
+        try
+        {
+            var request = new AppendRequest(batches, offsetsGiven, ack);
+            if (!_appends.Writer.TryWrite(request))
+                throw _failure ?? new LogClosedException(Directory);
+
+            range = await request.Completion.ConfigureAwait(false);
+        }
+        finally
+        {
+            _pendingBytes.Release(batches.Length);
+        }
+
+        if (ack == AckLevel.Mirrored)
+            await _mirrored.WaitForAsync(range.LastOffset + 1, cancellationToken).ConfigureAwait(false);
+
+        return range;
+    }
+
+    private static void VerifyBatches(ReadOnlySpan<byte> batches)
+    {
+        if (batches.IsEmpty)
+            throw new CorruptBatchException("there is no batch to append");
+
+        while (!batches.IsEmpty)
+        {
+            if (!RecordBatchHeader.TryRead(batches, out RecordBatchHeader header, out string? problem))
+                throw new CorruptBatchException($"not a record batch: {problem}");
+
+            if (header.TotalLength > batches.Length)
+                throw new CorruptBatchException($"a batch of {header.TotalLength} bytes was cut short to {batches.Length}");
+
+            if (!RecordBatchHeader.VerifyChecksum(batches[..header.TotalLength]))
+                throw new CorruptBatchException("the checksum of a batch is wrong; it was damaged on its way");
+
+            batches = batches[header.TotalLength..];
+        }
+    }
+
+    private async Task WriteLoopAsync()
+    {
+        var commit = new List<AppendRequest>();
+        while (await _appends.Reader.WaitToReadAsync().ConfigureAwait(false))
+        {
+            commit.Clear();
+            long bytes = 0;
+            while (bytes < MaxCommitBytes && _appends.Reader.TryRead(out AppendRequest? request))
+            {
+                commit.Add(request);
+                bytes += request.Batches.Length;
+            }
+
+            await WriteCommitAsync(commit).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask WriteCommitAsync(List<AppendRequest> commit)
+    {
+        try
+        {
+            foreach (AppendRequest request in commit)
+                await PlaceAsync(request).ConfigureAwait(false);
+
+            TryWritePlaced(out _);
+        }
+        catch (Exception failure)
+        {
+            // A full disk was told to the requests that it hit. Anything that gets here ends the log.
+            Exception surfaced = Fail(failure);
+            foreach (AppendRequest request in commit)
+                request.Fail(surfaced);
+        }
+    }
+
+    /// <summary>Gives a request its offsets and adds its bytes to the commit; rolls the segment where it is full.</summary>
+    private async ValueTask PlaceAsync(AppendRequest request)
+    {
+        if (_failure is { } failure)
+        {
+            request.Fail(failure);
+            return;
+        }
+
+        long first = -1, last = -1;
+        for (ReadOnlyMemory<byte> rest = request.Batches; !rest.IsEmpty;)
+        {
+            RecordBatchHeader.TryRead(rest.Span, out RecordBatchHeader header, out _);
+            ReadOnlyMemory<byte> batch = rest[..header.TotalLength];
+            rest = rest[header.TotalLength..];
+
+            if (NeedsRoll(header.TotalLength))
+            {
+                if (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync().ConfigureAwait(false)) is not null)
+                {
+                    request.Fail(full);
+                    return;
+                }
+            }
+
+            (long end, long position) = NextPlace();
+            if (request.OffsetsGiven && header.BaseOffset != end)
+            {
+                if (header.NextOffset <= end)
+                {
+                    first = first < 0 ? header.BaseOffset : first;
+                    last = header.LastOffset;
+                    continue;
+                }
+
+                request.Fail(new OffsetConflictException(header.BaseOffset, end));
+                break;
+            }
+
+            first = first < 0 ? end : first;
+            last = end + header.LastOffsetDelta;
+            AddBuffers(batch, header, end);
+            _placed.Add((end, position, header.MaxTimestamp));
+            _placedEnd = last + 1;
+            _placedPosition = position + header.TotalLength;
+        }
+
+        request.Range = new AppendedRange(first, last);
+        _placedRequests.Add(request);
+    }
+
+    // Where the commit being put together ends; -1 while it is empty.
+    private long _placedEnd = -1;
+    private long _placedPosition = -1;
+
+    private (long End, long Position) NextPlace() =>
+        _placedEnd < 0 ? (_end.Value, _active.Position) : (_placedEnd, _placedPosition);
+
+    private bool NeedsRoll(int batchLength)
+    {
+        (_, long position) = NextPlace();
+        return position > 0 && position + batchLength > _options.SegmentBytes;
+    }
+
+    private void AddBuffers(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long offset)
+    {
+        if (header.BaseOffset == offset)
+        {
+            _buffers.Add(batch);
+            return;
+        }
+
+        // The caller's bytes are not ours to change, so the offset goes out from eight bytes of its own.
+        byte[] baseOffset = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(baseOffset, offset);
+        _buffers.Add(baseOffset);
+        _buffers.Add(batch[sizeof(long)..]);
+    }
+
+    /// <summary>
+    /// Writes the commit that was put together, moves the end, and acknowledges or hands on to the syncer. False where the disk
+    /// is full, which the requests of the commit were told.
+    /// </summary>
+    private bool TryWritePlaced([NotNullWhen(false)] out StorageFullException? full)
+    {
+        full = null;
+        try
+        {
+            if (_buffers.Count > 0)
+                _active.File.Write(_buffers, _active.Position);
+        }
+        catch (IOException error) when (DiskErrors.IsFull(error))
+        {
+            full = new StorageFullException(LogPath(_active.BaseOffset), error);
+            foreach (AppendRequest request in _placedRequests)
+                request.Fail(full);
+
+            ClearPlaced();
+
+            // What did get written lies beyond the end; recovery must not take it for records.
+            _active.File.Truncate(_active.Position);
+            return false;
+        }
+
+        if (_buffers.Count > 0)
+        {
+            foreach ((long baseOffset, long position, long maxTimestamp) in _placed)
+                _active.Index.Add(baseOffset - _active.BaseOffset, position, maxTimestamp);
+
+            _active.Position = _placedPosition;
+            _end.Advance(_placedEnd);
+        }
+
+        foreach (AppendRequest request in _placedRequests)
+        {
+            if (request.AwaitsSync)
+                AwaitSync(request);
+            else
+                request.Complete();
+        }
+
+        ClearPlaced();
+        _syncSignal.Writer.TryWrite(true);
+        return true;
+    }
+
+    private void ClearPlaced()
+    {
+        _buffers.Clear();
+        _placed.Clear();
+        _placedRequests.Clear();
+        (_placedEnd, _placedPosition) = (-1, -1);
+    }
+
+    /// <summary>Starts a new segment at the end of the log. The result is the error where there is no room for one.</summary>
+    private async ValueTask<StorageFullException?> TryRollAsync()
+    {
+        await _unsyncedSegments.WaitAsync().ConfigureAwait(false);
+        if (_failure is { } failure)
+            throw failure;
+
+        long baseOffset = _end.Value;
+        ActiveSegment next;
+        try
+        {
+            next = CreateSegment(_files, Directory, baseOffset, _options);
+        }
+        catch (IOException full) when (DiskErrors.IsFull(full))
+        {
+            _unsyncedSegments.Release();
+            return new StorageFullException(LogPath(baseOffset), full);
+        }
+
+        lock (_segmentsLock)
+        {
+            _sealed.Add(_active);
+            _active = next;
+            Volatile.Write(ref _baseOffsets, [.. _baseOffsets, baseOffset]);
+        }
+
+        return null;
+    }
+
+    private static ActiveSegment CreateSegment(IStorageFiles files, string directory, long baseOffset, LogOptions options)
+    {
+        string path = Path.Combine(directory, SegmentFileName.Log(baseOffset));
+        files.Delete(path);
+        ILogFile file = files.Create(path);
+        try
+        {
+            files.SyncDirectory(directory);
+            return new ActiveSegment(baseOffset, file, options.IndexIntervalBytes);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+}

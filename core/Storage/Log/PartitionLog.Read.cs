@@ -1,0 +1,82 @@
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Segments;
+
+namespace EdgeStream.Storage.Log;
+
+/// <content>Lookups for readers.</content>
+public sealed partial class PartitionLog
+{
+    /// <summary>A reader that starts at <paramref name="offset"/>; the caller disposes it.</summary>
+    /// <exception cref="OffsetOutOfRangeException">The log does not hold the offset, and it is not the next one.</exception>
+    public LogReader OpenReader(long offset)
+    {
+        LogOffsets offsets = Offsets;
+        if (offset < offsets.Start || offset > offsets.End)
+            throw new OffsetOutOfRangeException(offset, offsets.Start, offsets.End);
+
+        return new LogReader(this, offset);
+    }
+
+    /// <summary>
+    /// The base offset of the first durable batch with a record stamped at or after <paramref name="timestamp"/> (ms since
+    /// 1970); the durable end where there is none. Records are stamped by their producers, so later ones may be older.
+    /// </summary>
+    public long FindOffsetByTime(long timestamp)
+    {
+        long[] baseOffsets = Volatile.Read(ref _baseOffsets);
+        foreach (long baseOffset in baseOffsets)
+        {
+            (long? maximum, long relative) = FindInSegment(baseOffset, timestamp);
+            if (maximum < timestamp)
+                continue;
+
+            using LogReader reader = OpenReader(baseOffset + relative);
+            return reader.SkipToTime(timestamp);
+        }
+
+        return _durable.Value;
+    }
+
+    private (long? Maximum, long RelativeOffset) FindInSegment(long baseOffset, long timestamp)
+    {
+        lock (_segmentsLock)
+        {
+            if (UnsyncedSegment(baseOffset) is { } segment)
+                return (segment.Index.MaxTimestamp, segment.Index.FindByTime(timestamp));
+        }
+
+        return (SegmentIndex.ReadMaxTimestamp(_files, Directory, baseOffset),
+            SegmentIndex.FindByTime(_files, Directory, baseOffset, timestamp));
+    }
+
+    /// <summary>The segment that holds an offset, and the offset at which the next segment starts.</summary>
+    internal (long BaseOffset, long NextBaseOffset) FindSegment(long offset)
+    {
+        long[] baseOffsets = Volatile.Read(ref _baseOffsets);
+        int index = Array.BinarySearch(baseOffsets, offset);
+        index = index >= 0 ? index : ~index - 1;
+        if (index < 0)
+            throw new OffsetOutOfRangeException(offset, baseOffsets[0], _end.Value);
+
+        return (baseOffsets[index], index + 1 < baseOffsets.Length ? baseOffsets[index + 1] : long.MaxValue);
+    }
+
+    /// <summary>Where in its segment's file to start looking for an offset.</summary>
+    internal long FindPosition(long baseOffset, long offset)
+    {
+        lock (_segmentsLock)
+        {
+            if (UnsyncedSegment(baseOffset) is { } segment)
+                return segment.Index.FindPosition(offset - baseOffset);
+        }
+
+        return SegmentIndex.FindPosition(_files, Directory, baseOffset, offset - baseOffset);
+    }
+
+    internal ILogFile OpenSegment(long baseOffset) => _files.OpenForReading(LogPath(baseOffset));
+
+    internal long DurableOffset => _durable.Value;
+
+    private ActiveSegment? UnsyncedSegment(long baseOffset) =>
+        _active.BaseOffset == baseOffset ? _active : _sealed.Find(segment => segment.BaseOffset == baseOffset);
+}

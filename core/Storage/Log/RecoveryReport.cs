@@ -1,0 +1,8 @@
+namespace EdgeStream.Storage.Log;
+
+/// <summary>What opening a log found and did.</summary>
+/// <param name="Created">The directory was new.</param>
+/// <param name="SegmentsScanned">How many segments were read through.</param>
+/// <param name="BytesScanned">How much of them, in bytes.</param>
+/// <param name="TornBytes">Bytes cut off behind the last whole batch; none of them was ever acknowledged as durable.</param>
+public sealed record RecoveryReport(bool Created, int SegmentsScanned, long BytesScanned, long TornBytes);

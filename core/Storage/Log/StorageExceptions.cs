@@ -1,0 +1,34 @@
+namespace EdgeStream.Storage.Log;
+
+/// <summary>A read asked for an offset that the partition does not hold any more, or not yet.</summary>
+public sealed class OffsetOutOfRangeException(long offset, long start, long end)
+    : EdgeStreamException($"offset {offset} is outside the partition, which holds {start} up to {end}; choose one of those")
+{
+    public long Start { get; } = start;
+
+    public long End { get; } = end;
+}
+
+/// <summary>A batch that brings its own offset does not continue the log.</summary>
+public sealed class OffsetConflictException(long offered, long expected)
+    : EdgeStreamException($"a batch at offset {offered} does not continue the log, which goes on at {expected}")
+{
+    public long Expected { get; } = expected;
+}
+
+/// <summary>There is no room for the records. The log goes on when there is room again.</summary>
+public sealed class StorageFullException(string path, Exception inner)
+    : EdgeStreamException($"no room to write '{path}': free some disk space, or lower what is kept", inner);
+
+/// <summary>
+/// A write or a sync failed in a way that leaves it open what is on the disk. The log takes no more records until it is opened
+/// anew; what was acknowledged as durable is not affected.
+/// </summary>
+public sealed class LogFailedException(string path, Exception inner)
+    : EdgeStreamException($"the log '{path}' stopped after an I/O error ({inner.Message}); check the disk, then restart", inner);
+
+/// <summary>Data that had been acknowledged as durable cannot be read any more. Nothing was changed.</summary>
+public sealed class PartitionDamagedException(string message) : EdgeStreamException(message);
+
+/// <summary>The log was closed while the call waited.</summary>
+public sealed class LogClosedException(string path) : EdgeStreamException($"the log '{path}' is closed");

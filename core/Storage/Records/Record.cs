@@ -5,8 +5,11 @@ public readonly record struct RecordHeader(string Key, ReadOnlyMemory<byte>? Val
 
 /// <summary>
 /// One record. A null key or value is not the same as an empty one. The memory of a record that came out of a
-/// <c>RecordBatchReader</c> belongs to that reader and is valid until the reader is disposed.
+/// <see cref="RecordBatchReader"/> belongs to that reader and is valid until the reader is disposed.
 /// </summary>
+/// <remarks>
+/// A <c>byte[]</c> that is null converts to an empty memory and not to null: where an array may be null, convert it by hand.
+/// </remarks>
 /// <param name="Offset">The record's place in its partition; ignored where a record is appended.</param>
 /// <param name="Timestamp">Milliseconds since 1970-01-01T00:00:00Z, by the clock of whoever made the record.</param>
 /// <param name="Key">The record's key; records of one key keep their order.</param>

@@ -51,6 +51,9 @@ public readonly record struct RecordBatchHeader(
     internal const int CrcPosition = 17;
     internal const int AttributesPosition = 21;
 
+    internal const short CodecMask = 0x07;
+    internal const short LogAppendTimeFlag = 0x08;
+
     /// <summary>Bytes of the whole batch, header included.</summary>
     public int TotalLength => LengthPrefixSize + BatchLength;
 
@@ -59,7 +62,13 @@ public readonly record struct RecordBatchHeader(
     /// <summary>The offset that follows the batch.</summary>
     public long NextOffset => LastOffset + 1;
 
-    public CompressionCodec Codec => (CompressionCodec)(Attributes & 0x07);
+    public CompressionCodec Codec => (CompressionCodec)(Attributes & CodecMask);
+
+    /// <summary>
+    /// Whether a broker stamped the batch when it was appended. All its records then have <see cref="MaxTimestamp"/>,
+    /// whatever they carry themselves.
+    /// </summary>
+    public bool HasLogAppendTime => (Attributes & LogAppendTimeFlag) != 0;
 
     /// <summary>
     /// Reads and checks a header: magic, lengths and counts that can be. Says nothing about the checksum; that is
@@ -135,6 +144,10 @@ public readonly record struct RecordBatchHeader(
     /// <summary>Assigns the base offset of an encoded batch in place. The checksum stays true: it does not cover it.</summary>
     public static void SetBaseOffset(Span<byte> batch, long baseOffset) =>
         BinaryPrimitives.WriteInt64BigEndian(batch, baseOffset);
+
+    /// <summary>Computes the checksum of an encoded batch and writes it into its place.</summary>
+    internal static void SealChecksum(Span<byte> batch) =>
+        BinaryPrimitives.WriteUInt32BigEndian(batch[CrcPosition..], Crc32C.Compute(batch[AttributesPosition..]));
 
     /// <summary>Whether the checksum that stands in the batch is that of its bytes.</summary>
     /// <param name="batch">Exactly one whole batch.</param>

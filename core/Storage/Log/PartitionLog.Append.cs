@@ -24,11 +24,24 @@ public sealed partial class PartitionLog
     private readonly List<(long BaseOffset, long Position, long MaxTimestamp)> _placed = [];
     private readonly List<AppendRequest> _placedRequests = [];
 
-    /// <summary>Appends batches at the end of the log, which gives them their offsets.</summary>
+    /// <summary>Appends batches at the end of the log, which gives them their offsets, and waits for the acknowledgement.</summary>
+    /// <inheritdoc cref="EnqueueAsync"/>
+    public async ValueTask<AppendedRange> AppendAsync(
+        ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default)
+    {
+        Task<AppendedRange> acknowledged = await EnqueueAsync(batches, ack, cancellationToken).ConfigureAwait(false);
+        return await acknowledged.ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Appends batches at the end of the log in two steps, for callers that keep several on their way: the outer task completes
+    /// when the batches have their place in the order of all appends, the inner one with the acknowledgement.
+    /// </summary>
     /// <param name="batches">
-    /// One or more whole batches. Their base offsets are ignored. Not written to, and must stay unchanged until completion.
+    /// One or more whole batches. Their base offsets are ignored. Not written to, and must stay unchanged until the inner task
+    /// has completed.
     /// </param>
-    /// <param name="ack">When the call completes.</param>
+    /// <param name="ack">When the inner task completes.</param>
     /// <param name="cancellationToken">
     /// Heeded while the call waits for its turn, and while it waits for the hub. In between, the records will be stored.
     /// </param>
@@ -37,37 +50,45 @@ public sealed partial class PartitionLog
     /// There is no room. Of several batches the first may have been stored, but were not acknowledged.
     /// </exception>
     /// <exception cref="LogFailedException">The log has stopped; whether the records were stored is unknown.</exception>
-    public ValueTask<AppendedRange> AppendAsync(
+    public ValueTask<Task<AppendedRange>> EnqueueAsync(
         ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default) =>
-        EnqueueAsync(batches, offsetsGiven: false, ack, cancellationToken);
+        QueueAsync(batches, offsetsGiven: false, ack, cancellationToken);
 
     /// <summary>
     /// Appends batches verbatim at the offsets that they bring, as a mirror does. Batches that the log holds already are passed
     /// over, so a replay changes nothing.
     /// </summary>
     /// <exception cref="OffsetConflictException">A batch does not continue the log; neither it nor what follows was stored.</exception>
-    /// <inheritdoc cref="AppendAsync"/>
-    public ValueTask<AppendedRange> AppendVerbatimAsync(
+    /// <inheritdoc cref="EnqueueAsync"/>
+    public ValueTask<Task<AppendedRange>> EnqueueVerbatimAsync(
         ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default) =>
-        EnqueueAsync(batches, offsetsGiven: true, ack, cancellationToken);
+        QueueAsync(batches, offsetsGiven: true, ack, cancellationToken);
 
-    private async ValueTask<AppendedRange> EnqueueAsync(
+    private async ValueTask<Task<AppendedRange>> QueueAsync(
         ReadOnlyMemory<byte> batches, bool offsetsGiven, AckLevel ack, CancellationToken cancellationToken)
     {
         VerifyBatches(batches.Span);
         await _pendingBytes.AcquireAsync(batches.Length, cancellationToken).ConfigureAwait(false);
+        var request = new AppendRequest(batches, offsetsGiven, ack);
+        if (!_appends.Writer.TryWrite(request))
+        {
+            _pendingBytes.Release(batches.Length);
+            throw _failure ?? new LogClosedException(Directory);
+        }
+
+        return AcknowledgeAsync(request, ack, cancellationToken);
+    }
+
+    private async Task<AppendedRange> AcknowledgeAsync(AppendRequest request, AckLevel ack, CancellationToken cancellationToken)
+    {
         AppendedRange range;
         try
         {
-            var request = new AppendRequest(batches, offsetsGiven, ack);
-            if (!_appends.Writer.TryWrite(request))
-                throw _failure ?? new LogClosedException(Directory);
-
             range = await request.Completion.ConfigureAwait(false);
         }
         finally
         {
-            _pendingBytes.Release(batches.Length);
+            _pendingBytes.Release(request.Batches.Length);
         }
 
         if (ack == AckLevel.Mirrored)

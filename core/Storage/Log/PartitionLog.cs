@@ -58,7 +58,7 @@ public sealed partial class PartitionLog : IAsyncDisposable
 
     public string Directory { get; }
 
-    public PartitionManifest Manifest { get; }
+    public PartitionManifest Manifest { get; private set; }
 
     /// <summary>What opening the log found.</summary>
     public RecoveryReport Recovery { get; }
@@ -102,6 +102,15 @@ public sealed partial class PartitionLog : IAsyncDisposable
 
     /// <summary>Takes note of how far the hub is. What lies beyond this log's own durable end is not believed.</summary>
     public void SetMirrored(long offset) => _mirrored.Advance(Math.Min(offset, _durable.Value));
+
+    /// <summary>Keeps a setting with the data, in the manifest; durable on return. For one caller at a time.</summary>
+    public void SaveSetting(string name, string value)
+    {
+        var settings = new Dictionary<string, string>(Manifest.Settings) { [name] = value };
+        PartitionManifest changed = Manifest with { Settings = settings };
+        changed.Write(_files, Directory);
+        Manifest = changed;
+    }
 
     /// <summary>Writes and syncs what was accepted, ends all waits, and closes the files.</summary>
     public async ValueTask DisposeAsync()

@@ -1,0 +1,167 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>
+/// The streaming controller (SC): the only one that changes the topology. Each change goes metadata store → SPU → new
+/// <see cref="Current"/> snapshot, one at a time. Safe from any thread.
+/// </summary>
+public sealed class StreamController : IDisposable
+{
+    private const int MaxPartitions = 1000;
+
+    private readonly IMetadataStore _store;
+    private readonly SpuNode _spu;
+    private readonly bool _isHub;
+    private readonly SemaphoreSlim _changing = new(1);
+    private TopologyMap _current;
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <param name="store">Where the topology is kept; stays the caller's.</param>
+    /// <param name="spu">The SPU in this process; stays the caller's.</param>
+    /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
+    public StreamController(IMetadataStore store, SpuNode spu, bool isHub)
+    {
+        _store = store;
+        _spu = spu;
+        _isHub = isHub;
+        _current = new TopologyMap(
+            store.ClusterId,
+            [new SpuInfo(spu.Id, [])],
+            store.LoadGeoLocations().ToImmutableSortedDictionary(geo => geo.Name, geo => geo, StringComparer.Ordinal),
+            store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal));
+    }
+
+    /// <summary>The topology at this instant.</summary>
+    public TopologyMap Current => Volatile.Read(ref _current);
+
+    public bool IsHub => _isHub;
+
+    /// <summary>Completes once <see cref="Current"/> is another than <paramref name="known"/>, and the SPU has applied it.</summary>
+    public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
+    {
+        Task changed = Volatile.Read(ref _changed).Task;
+        if (ReferenceEquals(Current, known))
+            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Opens the partitions of the stored topology. Called once, before anything is served.</summary>
+    public Task StartAsync() => _spu.StartAsync(Current);
+
+    /// <param name="name">The topic's name.</param>
+    /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
+    /// <param name="settings">Its settings.</param>
+    /// <exception cref="InvalidNameException"/>
+    /// <exception cref="ClusterException">It exists already, or the settings contradict each other.</exception>
+    public Task<TopicInfo> CreateTopicAsync(string name, int partitions, TopicSettings settings)
+    {
+        Names.CheckTopic(name);
+        int count = CheckPartitionCount(partitions, settings);
+        return ChangeAsync(map =>
+        {
+            if (map.Topics.ContainsKey(name))
+                throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
+
+            var topic = new TopicInfo(name, settings, [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
+            return (SaveTopic(map, topic), topic);
+        });
+    }
+
+    public Task DeleteTopicAsync(string name) => ChangeAsync(map =>
+    {
+        if (!map.Topics.ContainsKey(name))
+            throw ClusterException.TopicNotFound(name);
+
+        _store.DeleteTopic(name);
+        return (map with { Topics = map.Topics.Remove(name) }, true);
+    });
+
+    /// <summary>At a hub: the partition that a geo-location's topic is copied to, made at the first call.</summary>
+    /// <exception cref="ClusterException">The hub has a topic of that name that is no mirror topic.</exception>
+    public async Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation)
+    {
+        Names.CheckTopic(topicName);
+        if (Current.Topics.GetValueOrDefault(topicName)?.PartitionOf(geoLocation) is { } known)
+            return new PartitionId(topicName, known.Number);
+
+        return await ChangeAsync(map =>
+        {
+            TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(topicName, new TopicSettings(Mirror: true), []);
+            if (!topic.Settings.Mirror)
+            {
+                throw new ClusterException(
+                    ErrorCode.TopicExists, $"the hub has a topic '{topicName}' that is no mirror topic; rename one of the two");
+            }
+
+            PartitionInfo? partition = topic.PartitionOf(geoLocation);
+            if (partition is null)
+            {
+                partition = new PartitionInfo(topic.Partitions.Length, _spu.Id, geoLocation);
+                topic = topic with { Partitions = topic.Partitions.Add(partition) };
+            }
+
+            return (SaveTopic(map, topic), new PartitionId(topicName, partition.Number));
+        }).ConfigureAwait(false);
+    }
+
+    /// <summary>Adds a geo-location, or changes what is known of it.</summary>
+    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(map =>
+    {
+        _store.SaveGeoLocation(geoLocation);
+        return (map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) }, true);
+    });
+
+    /// <exception cref="ClusterException">There is no such topic or partition.</exception>
+    public Partition GetPartition(string topicName, int number)
+    {
+        TopicInfo topic = Current.Topics.GetValueOrDefault(topicName) ?? throw ClusterException.TopicNotFound(topicName);
+        return _spu.Find(new PartitionId(topicName, number))
+            ?? throw ClusterException.PartitionNotFound(topicName, number, topic.Partitions.Length);
+    }
+
+    public void Dispose() => _changing.Dispose();
+
+    private int CheckPartitionCount(int partitions, TopicSettings settings)
+    {
+        if (partitions is < 0 or > MaxPartitions)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"a topic has 1 to {MaxPartitions} partitions, not {partitions}");
+
+        if (!settings.Mirror)
+            return Math.Max(1, partitions);
+
+        if (_isHub)
+        {
+            return partitions == 0 ? 0 : throw new ClusterException(
+                ErrorCode.InvalidArgument, "a mirror topic at a hub gets one partition for each geo-location; leave --partitions out");
+        }
+
+        return partitions <= 1 ? 1 : throw new ClusterException(
+            ErrorCode.InvalidArgument, $"a mirror topic at an edge has one partition, not {partitions}; leave --partitions out");
+    }
+
+    private TopologyMap SaveTopic(TopologyMap map, TopicInfo topic)
+    {
+        _store.SaveTopic(topic);
+        return map with { Topics = map.Topics.SetItem(topic.Name, topic) };
+    }
+
+    private async Task<T> ChangeAsync<T>(Func<TopologyMap, (TopologyMap Next, T Result)> change)
+    {
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            (TopologyMap next, T result) = change(_current);
+            await _spu.ApplyAsync(next).ConfigureAwait(false);
+            Volatile.Write(ref _current, next);
+            Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
+            return result;
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+}

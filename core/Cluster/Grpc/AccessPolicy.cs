@@ -1,0 +1,44 @@
+using System.Collections.Frozen;
+
+namespace EdgeStream.Cluster.Grpc;
+
+/// <summary>
+/// Who may call what: all of it in this one table. A method that it does not name is open to nobody but the local socket.
+/// </summary>
+public static class AccessPolicy
+{
+    private static readonly CallerRole[] Readers = [CallerRole.Consumer, CallerRole.Producer, CallerRole.Admin];
+
+    private static readonly FrozenDictionary<string, CallerRole[]> Allowed = new Dictionary<string, CallerRole[]>
+    {
+        ["/edgestream.v1.ControlPlane/GetTopology"] = Readers,
+        ["/edgestream.v1.ControlPlane/ListPartitions"] = Readers,
+        ["/edgestream.v1.ControlPlane/CreateTopic"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/DeleteTopic"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/InviteGeoLocation"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/RevokeGeoLocation"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/IssueCertificate"] = [CallerRole.Admin],
+        ["/edgestream.v1.DataPlane/Produce"] = [CallerRole.Producer, CallerRole.Admin],
+        ["/edgestream.v1.DataPlane/Consume"] = [CallerRole.Consumer, CallerRole.Admin],
+        ["/edgestream.v1.Mirror/Uplink"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Enrolment/GetAuthority"] = [.. Enum.GetValues<CallerRole>()],
+        ["/edgestream.v1.Enrolment/Join"] = [.. Enum.GetValues<CallerRole>()],
+    }.ToFrozenDictionary();
+
+    /// <exception cref="ClusterException">The caller may not call the method.</exception>
+    public static void Check(string method, CallerIdentity caller)
+    {
+        if (caller.Role == CallerRole.Local || (Allowed.TryGetValue(method, out CallerRole[]? roles) && roles.Contains(caller.Role)))
+            return;
+
+        string name = method[(method.LastIndexOf('/') + 1)..];
+        throw caller switch
+        {
+            { Problem: { } problem } => new ClusterException(ErrorCode.Unauthenticated, $"the client certificate was refused: {problem}"),
+            { Role: CallerRole.Anonymous } => new ClusterException(
+                ErrorCode.Unauthenticated, $"{name} needs a client certificate that this cluster issued"),
+            _ => new ClusterException(
+                ErrorCode.PermissionDenied, $"'{caller.Name}' ({caller.Role.ToString().ToLowerInvariant()}) may not call {name}"),
+        };
+    }
+}

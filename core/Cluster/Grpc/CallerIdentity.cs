@@ -1,0 +1,50 @@
+using System.Net;
+using Microsoft.AspNetCore.Http;
+
+namespace EdgeStream.Cluster.Grpc;
+
+/// <summary>What a caller may be. One certificate has one role.</summary>
+public enum CallerRole
+{
+    /// <summary>Over TLS, without a client certificate.</summary>
+    Anonymous,
+
+    /// <summary>Reads records and the topology.</summary>
+    Consumer,
+
+    /// <summary>Appends records.</summary>
+    Producer,
+
+    /// <summary>A joined edge: mirrors its own partitions.</summary>
+    GeoLocation,
+
+    /// <summary>May do everything that is served on the network.</summary>
+    Admin,
+
+    /// <summary>On the local socket, whose file mode decides who gets there.</summary>
+    Local,
+}
+
+/// <summary>Who makes a call, as its connection proves it.</summary>
+/// <param name="Role">What the caller may be.</param>
+/// <param name="Name">The certificate's name, for a geo-location that of the geo-location; empty for the others.</param>
+/// <param name="Problem">Why a certificate that was presented does not count, or null.</param>
+public sealed record CallerIdentity(CallerRole Role, string Name, string? Problem = null)
+{
+    public static CallerIdentity Anonymous { get; } = new(CallerRole.Anonymous, "");
+
+    public static CallerIdentity Local { get; } = new(CallerRole.Local, "");
+
+    /// <summary>A certificate was presented that proves nothing.</summary>
+    public static CallerIdentity Rejected(string problem) => new(CallerRole.Anonymous, "", problem);
+
+    /// <summary>The identity behind a call. A connection that is neither local nor TLS has none.</summary>
+    public static CallerIdentity Of(HttpContext context, ICallerAuthenticator authenticator)
+    {
+        // Kestrel gives connections on a Unix socket no IP address.
+        if (context.Connection.LocalIpAddress is null && context.Connection.RemoteIpAddress is null)
+            return Local;
+
+        return context.Connection.ClientCertificate is { } certificate ? authenticator.Authenticate(certificate) : Anonymous;
+    }
+}

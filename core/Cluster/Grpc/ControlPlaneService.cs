@@ -1,0 +1,76 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using Grpc.Core;
+
+namespace EdgeStream.Cluster.Grpc;
+
+/// <summary>The control plane, as the SC serves it.</summary>
+public sealed class ControlPlaneService(
+    StreamController controller, SpuNode spu, GeoLocationPresence presence, IHubAuthority? hub = null)
+    : V1.ControlPlane.ControlPlaneBase
+{
+    private static readonly TimeSpan DefaultInviteValidity = TimeSpan.FromDays(1);
+    private static readonly TimeSpan MaxInviteValidity = TimeSpan.FromDays(365);
+
+    private IHubAuthority Hub => hub ?? throw new ClusterException(
+        ErrorCode.WrongRole, "this node is an edge; ask its hub, which is the one that lets others in");
+
+    public override Task<V1.Topology> GetTopology(V1.GetTopologyRequest request, ServerCallContext context) =>
+        Task.FromResult(TopologyMessages.ToMessage(controller.Current, presence));
+
+    public override async Task<V1.Topic> CreateTopic(V1.CreateTopicRequest request, ServerCallContext context) =>
+        TopologyMessages.ToMessage(await controller
+            .CreateTopicAsync(request.Name, request.Partitions, TopologyMessages.FromMessage(request.Settings))
+            .ConfigureAwait(false));
+
+    public override async Task<V1.DeleteTopicResponse> DeleteTopic(V1.DeleteTopicRequest request, ServerCallContext context)
+    {
+        await controller.DeleteTopicAsync(request.Name).ConfigureAwait(false);
+        return new V1.DeleteTopicResponse();
+    }
+
+    public override Task<V1.ListPartitionsResponse> ListPartitions(V1.ListPartitionsRequest request, ServerCallContext context)
+    {
+        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(request.Topic))
+            throw ClusterException.TopicNotFound(request.Topic);
+
+        return Task.FromResult(new V1.ListPartitionsResponse
+        {
+            Partitions =
+            {
+                spu.Partitions
+                    .Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic)
+                    .Select(TopologyMessages.ToStatus),
+            },
+        });
+    }
+
+    public override Task<V1.Invite> InviteGeoLocation(V1.InviteGeoLocationRequest request, ServerCallContext context)
+    {
+        Names.CheckGeoLocation(request.Name);
+        if (request.ValidSeconds < 0 || request.ValidSeconds > MaxInviteValidity.TotalSeconds)
+            throw new ClusterException(ErrorCode.InvalidArgument, "a token is valid for 1 second to 365 days");
+
+        return Hub.InviteAsync(
+            request.Name, request.ValidSeconds == 0 ? DefaultInviteValidity : TimeSpan.FromSeconds(request.ValidSeconds));
+    }
+
+    public override async Task<V1.GeoLocation> RevokeGeoLocation(V1.RevokeGeoLocationRequest request, ServerCallContext context)
+    {
+        await Hub.RevokeAsync(request.Name).ConfigureAwait(false);
+        return TopologyMessages.ToMessage(controller.Current.GeoLocations[request.Name], presence);
+    }
+
+    public override Task<V1.IssuedCertificate> IssueCertificate(V1.IssueCertificateRequest request, ServerCallContext context)
+    {
+        CallerRole role = request.Role switch
+        {
+            "admin" => CallerRole.Admin,
+            "producer" => CallerRole.Producer,
+            "consumer" => CallerRole.Consumer,
+            _ => throw new ClusterException(ErrorCode.InvalidArgument, $"a role is admin, producer or consumer, not '{request.Role}'"),
+        };
+        return Task.FromResult(Hub.IssueCertificate(Names.CheckGeoLocation(request.Name), role));
+    }
+}

@@ -1,0 +1,64 @@
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Storage.Log;
+using Google.Protobuf;
+using Grpc.Core;
+
+namespace EdgeStream.Cluster.Grpc;
+
+/// <content>Records out.</content>
+public sealed partial class DataPlaneService
+{
+    private const int DefaultChunkBytes = 256 * 1024;
+    private const int MaxChunkBytes = 1024 * 1024;
+
+    public override async Task Consume(
+        V1.ConsumeRequest request, IServerStreamWriter<V1.ConsumeResponse> responseStream, ServerCallContext context)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        Partition partition = controller.GetPartition(request.Topic, request.Partition);
+        PartitionLog log = partition.Log;
+        int chunkBytes = request.MaxBytes switch
+        {
+            0 => DefaultChunkBytes,
+            < 0 => throw new ClusterException(ErrorCode.InvalidArgument, $"max_bytes is {request.MaxBytes}, which is negative"),
+            _ => Math.Min(request.MaxBytes, MaxChunkBytes),
+        };
+
+        long start = StartOffset(request, log);
+        long end = log.Offsets.Durable;
+        using LogReader reader = log.OpenReader(start);
+        await responseStream.WriteAsync(new V1.ConsumeResponse { StartOffset = start, Durable = end }, stop.Token).ConfigureAwait(false);
+        while (!request.StopAtEnd || reader.NextOffset < end)
+        {
+            using LogSlice slice = reader.Read(chunkBytes);
+            if (slice.IsEmpty)
+            {
+                await reader.WaitAsync(stop.Token).ConfigureAwait(false);
+                continue;
+            }
+
+            // Serialized before WriteAsync completes, so the slice may go then. It waits where the consumer does not read.
+            var response = new V1.ConsumeResponse
+            {
+                Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
+                Durable = log.Offsets.Durable,
+            };
+            await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
+        }
+    }
+
+    private static long StartOffset(V1.ConsumeRequest request, PartitionLog log)
+    {
+        LogOffsets offsets = log.Offsets;
+        return request.StartCase switch
+        {
+            V1.ConsumeRequest.StartOneofCase.Offset => request.Offset,
+            V1.ConsumeRequest.StartOneofCase.Beginning => offsets.Start,
+            V1.ConsumeRequest.StartOneofCase.Time => log.FindOffsetByTime(request.Time),
+            V1.ConsumeRequest.StartOneofCase.Last when request.Last < 0 =>
+                throw new ClusterException(ErrorCode.InvalidArgument, $"last is {request.Last}, which is negative"),
+            V1.ConsumeRequest.StartOneofCase.Last => Math.Max(offsets.Start, offsets.Durable - request.Last),
+            _ => offsets.Durable,
+        };
+    }
+}

@@ -1,0 +1,10 @@
+using EdgeStream.Cluster.Controller;
+using Microsoft.Extensions.Hosting;
+
+namespace EdgeStream.Cluster.Grpc;
+
+/// <summary>The data plane, as the SPU serves it. Partials: <c>.Produce</c> and <c>.Consume</c>.</summary>
+/// <param name="controller">Finds partitions.</param>
+/// <param name="lifetime">Its stopping ends the streams: Kestrel would wait for them otherwise.</param>
+public sealed partial class DataPlaneService(StreamController controller, IHostApplicationLifetime lifetime)
+    : V1.DataPlane.DataPlaneBase;

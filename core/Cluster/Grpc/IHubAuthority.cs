@@ -1,0 +1,15 @@
+namespace EdgeStream.Cluster.Grpc;
+
+/// <summary>What only a hub can do: let edges and clients in. An edge has none.</summary>
+public interface IHubAuthority
+{
+    /// <summary>Makes a one-time token with which an edge joins as <paramref name="geoLocation"/>.</summary>
+    /// <exception cref="ClusterException">A geo-location of that name has joined already.</exception>
+    Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity);
+
+    /// <summary>Ends a geo-location's right to mirror, at once. What it has mirrored stays.</summary>
+    Task RevokeAsync(string geoLocation);
+
+    /// <summary>Issues a client certificate, and makes the key for it.</summary>
+    V1.IssuedCertificate IssueCertificate(string name, CallerRole role);
+}

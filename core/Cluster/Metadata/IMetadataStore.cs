@@ -1,0 +1,34 @@
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Metadata;
+
+/// <summary>A token that was handed out and may be redeemed once.</summary>
+/// <param name="SecretHash">SHA-256 of the token's secret: the secret itself is not kept.</param>
+/// <param name="GeoLocation">Whom it lets in.</param>
+/// <param name="ExpiresAt">When it stops to be good.</param>
+/// <param name="UsedAt">When it was redeemed; null before.</param>
+public sealed record Invite(string SecretHash, string GeoLocation, DateTimeOffset ExpiresAt, DateTimeOffset? UsedAt);
+
+/// <summary>
+/// The control plane's memory: topics, geo-locations, invites; never a write per record. Each method is durable on return and
+/// safe from any thread.
+/// </summary>
+public interface IMetadataStore : IDisposable
+{
+    /// <summary>Made once with the store.</summary>
+    string ClusterId { get; }
+
+    IReadOnlyList<TopicInfo> LoadTopics();
+
+    void SaveTopic(TopicInfo topic);
+
+    void DeleteTopic(string name);
+
+    IReadOnlyList<GeoLocationInfo> LoadGeoLocations();
+
+    void SaveGeoLocation(GeoLocationInfo geoLocation);
+
+    void SaveInvite(Invite invite);
+
+    Invite? FindInvite(string secretHash);
+}

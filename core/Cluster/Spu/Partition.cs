@@ -1,0 +1,48 @@
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Log;
+
+namespace EdgeStream.Cluster.Spu;
+
+/// <summary>
+/// A partition on this SPU: its log, or why it has none. One that cannot be opened does not keep the others from working.
+/// </summary>
+public sealed class Partition : IAsyncDisposable
+{
+    private readonly PartitionLog? _log;
+    private readonly string? _problem;
+    private long _edgeDurable = -1;
+
+    public Partition(PartitionId id, PartitionInfo info, PartitionLog log)
+        : this(id, info) => _log = log;
+
+    public Partition(PartitionId id, PartitionInfo info, string problem)
+        : this(id, info) => _problem = problem;
+
+    private Partition(PartitionId id, PartitionInfo info)
+    {
+        Id = id;
+        Info = info;
+    }
+
+    public PartitionId Id { get; }
+
+    public PartitionInfo Info { get; }
+
+    /// <exception cref="ClusterException">The partition could not be opened.</exception>
+    public PartitionLog Log => _log ?? throw new ClusterException(ErrorCode.StorageFailed, _problem!);
+
+    /// <summary>What is wrong, in one line; null while the partition is well.</summary>
+    public string? Problem => _problem ?? _log?.Failure?.Message;
+
+    /// <summary>Whether <see cref="Log"/> can be used.</summary>
+    public bool IsOpen => _log is not null;
+
+    /// <summary>At a hub: the durable end of the edge's log as it last told; -1 where unknown.</summary>
+    public long EdgeDurable
+    {
+        get => Volatile.Read(ref _edgeDurable);
+        set => Volatile.Write(ref _edgeDurable, value);
+    }
+
+    public ValueTask DisposeAsync() => _log?.DisposeAsync() ?? ValueTask.CompletedTask;
+}

@@ -1,0 +1,117 @@
+using System.Collections.Concurrent;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Log;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Cluster.Spu;
+
+/// <summary>
+/// The streaming processing unit: owns the logs of the partitions that the topology gives to it. Lookups are safe from any
+/// thread; the topology is applied by one caller at a time.
+/// </summary>
+public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger) : IAsyncDisposable
+{
+    private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
+    private readonly SemaphoreSlim _applying = new(1);
+
+    public int Id => id;
+
+    /// <summary>All partitions of this SPU, by topic and number.</summary>
+    public IReadOnlyList<Partition> Partitions =>
+        [.. _partitions.Values.OrderBy(partition => partition.Id.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Id.Partition)];
+
+    public Partition? Find(PartitionId partition) => _partitions.GetValueOrDefault(partition);
+
+    /// <summary>Opens the partitions of the topology that was stored. Called once, before anything else.</summary>
+    public Task StartAsync(TopologyMap topology)
+    {
+        Directory.CreateDirectory(directories.Root);
+        SetOrphansAside(topology);
+        return ApplyAsync(topology);
+    }
+
+    /// <summary>Opens what the topology newly gives to this SPU; closes and deletes the logs of topics that are gone.</summary>
+    public async Task ApplyAsync(TopologyMap topology)
+    {
+        await _applying.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            foreach (TopicInfo topic in topology.Topics.Values)
+            {
+                foreach (PartitionInfo info in topic.Partitions.Where(info => info.LeaderSpu == id))
+                    _partitions.GetOrAdd(new PartitionId(topic.Name, info.Number), key => Open(key, topic, info));
+            }
+
+            foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
+                await DropTopicAsync(gone).ConfigureAwait(false);
+        }
+        finally
+        {
+            _applying.Release();
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(_partitions.Values.Select(partition => partition.DisposeAsync().AsTask())).ConfigureAwait(false);
+        _partitions.Clear();
+        _applying.Dispose();
+    }
+
+    private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info)
+    {
+        string path = directories.PathOf(key);
+        try
+        {
+            Directory.CreateDirectory(directories.PathOf(topic.Name));
+            DiskFiles.Instance.SyncDirectory(directories.Root);
+            PartitionLog log = PartitionLog.Open(path, () => PartitionDirectories.NewManifest(topic, info), logOptions);
+            if (log.Recovery.TornBytes > 0)
+            {
+                logger.LogWarning(
+                    "{Partition}: cut {Bytes} bytes behind offset {End} that were never acknowledged as durable",
+                    key, log.Recovery.TornBytes, log.Offsets.End);
+            }
+
+            return new Partition(key, info, log);
+        }
+        catch (Exception error) when (error is EdgeStreamException or IOException or UnauthorizedAccessException)
+        {
+            logger.LogError("{Partition} cannot be opened: {Problem}", key, error.Message);
+            return new Partition(key, info, error.Message);
+        }
+    }
+
+    /// <summary>
+    /// A topic's directory that the topology does not know (a deletion that a power cut interrupted, or a copy that somebody put
+    /// there) must not come back to life under a new topic of its name, nor be deleted unasked.
+    /// </summary>
+    private void SetOrphansAside(TopologyMap topology)
+    {
+        foreach (string path in Directory.GetDirectories(directories.Root))
+        {
+            string name = Path.GetFileName(path);
+            if (name.StartsWith('.') || topology.Topics.ContainsKey(name))
+                continue;
+
+            string aside = Path.Combine(directories.Root, $".orphan-{name}-{Guid.NewGuid():N}");
+            Directory.Move(path, aside);
+            logger.LogWarning("'{Path}' belongs to no topic; it was set aside as '{Aside}'", path, aside);
+        }
+    }
+
+    private async ValueTask DropTopicAsync(string topic)
+    {
+        foreach (PartitionId key in _partitions.Keys.Where(key => key.Topic == topic).ToArray())
+        {
+            if (_partitions.TryRemove(key, out Partition? partition))
+                await partition.DisposeAsync().ConfigureAwait(false);
+        }
+
+        DiskFiles.Instance.DeleteDirectory(directories.PathOf(topic));
+        DiskFiles.Instance.SyncDirectory(directories.Root);
+    }
+}

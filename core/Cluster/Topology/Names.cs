@@ -1,0 +1,47 @@
+using EdgeStream.Storage;
+
+namespace EdgeStream.Cluster.Topology;
+
+/// <summary>
+/// What topics and geo-locations may be called. Names become directory and certificate names, so nothing passes here that
+/// could mean more than itself there.
+/// </summary>
+public static class Names
+{
+    // Kafka's limit; a directory name may have 255 bytes.
+    private const int MaxTopicLength = 249;
+
+    // The most that a certificate's common name may have.
+    private const int MaxGeoLocationLength = 64;
+
+    /// <exception cref="InvalidNameException"/>
+    public static string CheckTopic(string? name) => Check(name, "topic", MaxTopicLength);
+
+    /// <exception cref="InvalidNameException"/>
+    public static string CheckGeoLocation(string? name) => Check(name, "geo-location", MaxGeoLocationLength);
+
+    private static string Check(string? name, string what, int maxLength)
+    {
+        if (string.IsNullOrEmpty(name))
+            throw new InvalidNameException($"a {what} needs a name");
+
+        if (name.Length > maxLength)
+            throw new InvalidNameException($"a {what} name may have {maxLength} characters, this one has {name.Length}");
+
+        if (name[0] == '.' || !name.All(IsAllowed))
+        {
+            throw new InvalidNameException(
+                $"'{Printable(name)}' cannot be a {what} name: use letters, digits, '-', '_' and '.', not beginning with '.'");
+        }
+
+        return name;
+    }
+
+    private static bool IsAllowed(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.';
+
+    // A name that is refused ends up in messages and logs: it must not bring line breaks or terminal codes there.
+    private static string Printable(string name) =>
+        string.Concat(name.Select(c => char.IsControl(c) ? $"\\u{(int)c:x4}" : c.ToString()));
+}
+
+public sealed class InvalidNameException(string message) : EdgeStreamException(message);

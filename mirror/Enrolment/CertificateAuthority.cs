@@ -1,0 +1,122 @@
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Files;
+
+namespace EdgeStream.Mirror.Enrolment;
+
+/// <summary>
+/// The hub's own CA: an ECDSA P-256 key in <c>DATA/ca</c>, made at the first start. It signs the hub's server certificate, the
+/// geo-locations' and the clients'. Whoever has that directory can pretend to be the hub: back it up, and keep it safe.
+/// </summary>
+public sealed class CertificateAuthority : IDisposable
+{
+    private const string KeyFile = "ca.key";
+    private const string CertificateFile = "ca.crt";
+
+    // Long ago, so that a device whose clock stands in the past still takes the certificates for valid.
+    private static readonly DateTimeOffset NotBefore = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
+    private static readonly DateTimeOffset AuthorityNotAfter = new(2120, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    private readonly X509Certificate2 _certificate;
+    private readonly TimeProvider _time;
+
+    private CertificateAuthority(X509Certificate2 certificate, TimeProvider time)
+    {
+        _certificate = certificate;
+        _time = time;
+    }
+
+    /// <summary>The CA certificate, without its key.</summary>
+    public X509Certificate2 Certificate => X509CertificateLoader.LoadCertificate(_certificate.RawDataMemory.Span);
+
+    public byte[] Fingerprint => SHA256.HashData(_certificate.RawDataMemory.Span);
+
+    public string CertificatePem => _certificate.ExportCertificatePem();
+
+    /// <summary>Opens the CA of a data directory, or makes it.</summary>
+    /// <exception cref="EdgeStreamException">Only one of its two files is there, or they do not belong together.</exception>
+    public static CertificateAuthority Open(string dataDirectory, TimeProvider time)
+    {
+        string directory = Path.Combine(dataDirectory, "ca");
+        Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        string keyPath = Path.Combine(directory, KeyFile), certificatePath = Path.Combine(directory, CertificateFile);
+
+        // The certificate is written last: where it is, the key is.
+        if (File.Exists(certificatePath))
+        {
+            try
+            {
+                return new CertificateAuthority(X509Certificate2.CreateFromPemFile(certificatePath, keyPath), time);
+            }
+            catch (Exception error) when (error is CryptographicException or IOException)
+            {
+                throw new EdgeStreamException(
+                    $"the hub's CA in '{directory}' cannot be read ({error.Message}); restore it from a backup: without it no edge can connect",
+                    error);
+            }
+        }
+
+        X509Certificate2 made = Create();
+        SmallFile.Replace(DiskFiles.Instance, keyPath, PemBytes(made.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
+        File.SetUnixFileMode(keyPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        SmallFile.Replace(DiskFiles.Instance, certificatePath, PemBytes(made.ExportCertificatePem()));
+        return new CertificateAuthority(made, time);
+    }
+
+    /// <summary>Signs a public key for a client or a geo-location.</summary>
+    public X509Certificate2 IssueClient(PublicKey key, X500DistinguishedName subject, TimeSpan validity) =>
+        Issue(new CertificateRequest(subject, key, HashAlgorithmName.SHA256), CertificateRoles.ClientAuthentication, validity, []);
+
+    /// <summary>Makes a server certificate, with its key, for the names that a hub is reached under.</summary>
+    public X509Certificate2 IssueServer(IEnumerable<string> hostNames, TimeSpan validity)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(CertificateRoles.Subject("hub", "hub"), key, HashAlgorithmName.SHA256);
+        using X509Certificate2 certificate = Issue(request, CertificateRoles.ServerAuthentication, validity, hostNames);
+        return certificate.CopyWithPrivateKey(key);
+    }
+
+    /// <summary>Why a client certificate does not count, or null where it does.</summary>
+    public string? FindProblem(X509Certificate2 certificate) =>
+        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, ignoreTime: false);
+
+    public void Dispose() => _certificate.Dispose();
+
+    private static X509Certificate2 Create()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(
+            CertificateRoles.Subject($"EdgeStream hub CA {Guid.NewGuid():N}"[..40], "ca"), key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, true, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        return request.CreateSelfSigned(NotBefore, AuthorityNotAfter);
+    }
+
+    private X509Certificate2 Issue(CertificateRequest request, string purpose, TimeSpan validity, IEnumerable<string> hostNames)
+    {
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], true));
+        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
+        var names = new SubjectAlternativeNameBuilder();
+        bool named = false;
+        foreach (string host in hostNames)
+        {
+            named = true;
+            if (IPAddress.TryParse(host, out IPAddress? address))
+                names.AddIpAddress(address);
+            else
+                names.AddDnsName(host);
+        }
+
+        if (named)
+            request.CertificateExtensions.Add(names.Build());
+
+        return request.Create(_certificate, NotBefore, _time.GetUtcNow() + validity, RandomNumberGenerator.GetBytes(16));
+    }
+
+    private static byte[] PemBytes(string pem) => System.Text.Encoding.ASCII.GetBytes(pem + "\n");
+}

@@ -1,0 +1,120 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Enrolment;
+
+namespace EdgeStream.Mirror.Hub;
+
+/// <summary>Lets edges and clients into a hub, and tells who they are. Safe from any thread.</summary>
+public sealed class HubAuthority(
+    CertificateAuthority authority, StreamController controller, IMetadataStore store, TimeProvider time)
+    : IHubAuthority, ICallerAuthenticator, IDisposable
+{
+    private static readonly TimeSpan GeoLocationValidity = TimeSpan.FromDays(2 * 365);
+    private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
+
+    // A token is looked up and marked as used in one step.
+    private readonly SemaphoreSlim _redeeming = new(1);
+
+    /// <inheritdoc/>
+    public async Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity)
+    {
+        Names.CheckGeoLocation(geoLocation);
+        if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
+            await controller.SaveGeoLocationAsync(new GeoLocationInfo(geoLocation, JoinedAt: null, Revoked: false)).ConfigureAwait(false);
+
+        var token = new InviteToken(authority.Fingerprint, RandomNumberGenerator.GetBytes(InviteToken.SecretSize), geoLocation);
+        DateTimeOffset expiresAt = time.GetUtcNow() + validity;
+        store.SaveInvite(new Invite(InviteToken.HashOf(token.Secret), geoLocation, expiresAt, UsedAt: null));
+        return new V1.Invite { Token = token.Format(), ExpiresAt = expiresAt.ToUnixTimeMilliseconds() };
+    }
+
+    /// <summary>
+    /// Redeems a token: marks it as used, then signs the key. From then on this certificate is the only one that is accepted for
+    /// the geo-location: a device that was replaced is out.
+    /// </summary>
+    /// <exception cref="ClusterException">The token is unknown, used or expired.</exception>
+    public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key)
+    {
+        await _redeeming.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            Invite invite = store.FindInvite(InviteToken.HashOf(secret.Span))
+                ?? throw new ClusterException(ErrorCode.TokenUnknown, "this hub has not issued the token; ask for a new one");
+            DateTimeOffset now = time.GetUtcNow();
+            if (invite.UsedAt is { } used)
+                throw new ClusterException(ErrorCode.TokenUsed, $"the token was used at {used:u}, and works once; ask for a new one");
+
+            if (invite.ExpiresAt < now)
+                throw new ClusterException(ErrorCode.TokenExpired, $"the token expired at {invite.ExpiresAt:u}; ask for a new one");
+
+            store.SaveInvite(invite with { UsedAt = now });
+            X509Certificate2 certificate = authority.IssueClient(
+                key,
+                CertificateRoles.Subject(invite.GeoLocation, CertificateRoles.UnitOf(CallerRole.GeoLocation)),
+                GeoLocationValidity);
+            await controller
+                .SaveGeoLocationAsync(new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, certificate.SerialNumber))
+                .ConfigureAwait(false);
+            return certificate;
+        }
+        finally
+        {
+            _redeeming.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task RevokeAsync(string geoLocation)
+    {
+        GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
+            ?? throw ClusterException.GeoLocationNotFound(geoLocation);
+        return controller.SaveGeoLocationAsync(known with { Revoked = true });
+    }
+
+    /// <inheritdoc/>
+    public V1.IssuedCertificate IssueCertificate(string name, CallerRole role)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest(
+            CertificateRoles.Subject(name, CertificateRoles.UnitOf(role)), key, HashAlgorithmName.SHA256);
+        using X509Certificate2 certificate = authority.IssueClient(request.PublicKey, request.SubjectName, ClientValidity);
+        return new V1.IssuedCertificate
+        {
+            CertificatePem = certificate.ExportCertificatePem(),
+            KeyPem = key.ExportPkcs8PrivateKeyPem(),
+            AuthorityPem = authority.CertificatePem,
+        };
+    }
+
+    /// <inheritdoc/>
+    public CallerIdentity Authenticate(X509Certificate2 certificate)
+    {
+        if (authority.FindProblem(certificate) is { } problem)
+            return CallerIdentity.Rejected(problem);
+
+        (string name, CallerRole role) = CertificateRoles.Read(certificate);
+        return role switch
+        {
+            CallerRole.Anonymous => CallerIdentity.Rejected("it names no role"),
+            CallerRole.GeoLocation when FindGeoLocationProblem(name, certificate) is { } refused => CallerIdentity.Rejected(refused),
+            _ => new CallerIdentity(role, name),
+        };
+    }
+
+    public void Dispose() => _redeeming.Dispose();
+
+    private string? FindGeoLocationProblem(string name, X509Certificate2 certificate) =>
+        controller.Current.GeoLocations.GetValueOrDefault(name) switch
+        {
+            null => $"geo-location '{name}' is unknown here",
+            { Revoked: true } => $"geo-location '{name}' was revoked",
+            { CertificateSerial: { } serial } when serial != certificate.SerialNumber =>
+                $"geo-location '{name}' has joined again since, with another certificate",
+            _ => null,
+        };
+}

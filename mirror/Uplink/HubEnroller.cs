@@ -1,0 +1,94 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Storage;
+using Google.Protobuf;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace EdgeStream.Mirror.Uplink;
+
+/// <summary>
+/// Joins a hub: makes the edge's key, makes sure that the hub is the one that issued the token, and only then shows it the
+/// token's secret.
+/// </summary>
+public static class HubEnroller
+{
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(15);
+
+    /// <summary>Redeems a token and keeps the identity in the data directory; durable on return.</summary>
+    /// <exception cref="EdgeStreamException">The token is no good, or for another hub, or the hub cannot be reached.</exception>
+    public static async Task<EdgeIdentity> JoinAsync(
+        string dataDirectory, string hub, string tokenText, CancellationToken cancellationToken)
+    {
+        InviteToken token = InviteToken.Parse(tokenText);
+        Uri address = HubAddress.Parse(hub);
+        try
+        {
+            using X509Certificate2 authority = await FetchAuthorityAsync(address, token, cancellationToken).ConfigureAwait(false);
+            using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+            using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, cancellationToken).ConfigureAwait(false);
+            EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority);
+            return EdgeIdentity.Load(dataDirectory)!;
+        }
+        catch (RpcException error)
+        {
+            throw Translate(error, address);
+        }
+    }
+
+    private static async Task<X509Certificate2> FetchAuthorityAsync(Uri hub, InviteToken token, CancellationToken cancellationToken)
+    {
+        using GrpcChannel channel = HubChannel.OpenUnverified(hub);
+        V1.Authority answer = await new V1.Enrolment.EnrolmentClient(channel)
+            .GetAuthorityAsync(new V1.GetAuthorityRequest(), deadline: DateTime.UtcNow + CallTimeout, cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
+
+        byte[] authority = answer.CertificateDer.ToByteArray();
+        if (!CryptographicOperations.FixedTimeEquals(SHA256.HashData(authority), token.AuthorityFingerprint))
+            throw new ClusterException(ErrorCode.Unauthenticated, $"the token is for another hub than {hub.Authority}; nothing was sent to it");
+
+        return X509CertificateLoader.LoadCertificate(authority);
+    }
+
+    private static async Task<X509Certificate2> RedeemAsync(
+        Uri hub, X509Certificate2 authority, InviteToken token, ECDsa key, CancellationToken cancellationToken)
+    {
+        var request = new CertificateRequest(
+            CertificateRoles.Subject(token.GeoLocation, "geo-location"), key, HashAlgorithmName.SHA256);
+        using GrpcChannel channel = HubChannel.Open(hub, authority);
+        V1.JoinResponse answer = await new V1.Enrolment.EnrolmentClient(channel)
+            .JoinAsync(
+                new V1.JoinRequest
+                {
+                    Secret = ByteString.CopyFrom(token.Secret),
+                    SigningRequestDer = ByteString.CopyFrom(request.CreateSigningRequest()),
+                },
+                deadline: DateTime.UtcNow + CallTimeout,
+                cancellationToken: cancellationToken)
+            .ConfigureAwait(false);
+
+        X509Certificate2 certificate = X509CertificateLoader.LoadCertificate(answer.CertificateDer.Span);
+        if (!certificate.PublicKey.ExportSubjectPublicKeyInfo().AsSpan().SequenceEqual(key.ExportSubjectPublicKeyInfo()))
+            throw new ClusterException(ErrorCode.Internal, "the hub has signed another key than this edge's; ask its operator");
+
+        return certificate;
+    }
+
+    private static ClusterException Translate(RpcException error, Uri hub)
+    {
+        // What the hub itself has said brings a code.
+        string? code = error.Trailers.GetValue(Cluster.Grpc.RpcErrors.CodeTrailer);
+        if (code is not null)
+        {
+            return new ClusterException(
+                Enum.TryParse(code.Replace("_", "", StringComparison.Ordinal), ignoreCase: true, out ErrorCode known) ? known : ErrorCode.Internal,
+                error.Status.Detail);
+        }
+
+        return new ClusterException(
+            ErrorCode.Unavailable,
+            $"the hub {hub.Authority} cannot be reached ({UplinkErrors.Describe(error)}); check address, port and firewall");
+    }
+}

@@ -1,0 +1,127 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Storage;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Mirror.Uplink;
+
+/// <summary>
+/// Keeps the link of an edge to its hub: connects, mirrors what is there, and connects again with jittered backoff when the
+/// link is lost. Being offline is no failure; it ends only when it is told to.
+/// </summary>
+public sealed class HubUplink(
+    EdgeIdentity identity, StreamController controller, UplinkOptions options, string version, TimeProvider time, ILogger<HubUplink> logger)
+{
+    // How long an idle link may be dead before it is noticed.
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(20);
+
+    private readonly Lock _lock = new();
+    private UplinkState _state;
+    private bool _welcomed;
+    private bool _hasConnected;
+
+    public EdgeIdentity Identity => identity;
+
+    public UplinkState State
+    {
+        get
+        {
+            lock (_lock)
+                return _state;
+        }
+    }
+
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        int failures = 0;
+        while (true)
+        {
+            try
+            {
+                using GrpcChannel channel = HubChannel.Open(identity, KeepAlive);
+                var session = new UplinkSession(channel, controller, options, version, time, logger, new Observer(this));
+                await session.RunAsync(cancellationToken).ConfigureAwait(false);
+                Disconnected("the hub has ended the stream");
+            }
+            catch (Exception) when (cancellationToken.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception error)
+            {
+                if (error is not (RpcException or EdgeStreamException or TimeoutException or IOException or HttpRequestException))
+                    logger.LogError(error, "the uplink failed unexpectedly; it goes on");
+
+                Disconnected(UplinkErrors.Describe(error));
+            }
+
+            lock (_lock)
+            {
+                failures = _welcomed ? 0 : failures + 1;
+                _welcomed = false;
+            }
+
+            TimeSpan pause = Backoff(failures);
+            try
+            {
+                await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    /// <summary>Between half and the whole of what doubles with each failure, so that many edges do not come back at once.</summary>
+    private TimeSpan Backoff(int failures)
+    {
+        double full = Math.Min(options.MaxBackoff.TotalSeconds, options.MinBackoff.TotalSeconds * Math.Pow(2, Math.Min(failures, 20)));
+        return TimeSpan.FromSeconds(full * (0.5 + (Random.Shared.NextDouble() / 2)));
+    }
+
+    private void Disconnected(string problem)
+    {
+        bool report;
+        lock (_lock)
+        {
+            // A hub that stays away is told once, not at each attempt.
+            report = _state.Connected || _state.LastError != problem;
+            _state = _state with { Connected = false, LastError = problem };
+        }
+
+        if (report)
+            logger.LogWarning("no link to the hub {Hub}: {Problem}; records are kept here and sent later", identity.Hub, problem);
+    }
+
+    private sealed class Observer(HubUplink uplink) : IUplinkObserver
+    {
+        public void Welcomed()
+        {
+            lock (uplink._lock)
+            {
+                uplink._welcomed = true;
+                uplink._state = uplink._state with
+                {
+                    Connected = true,
+                    Reconnects = uplink._state.Reconnects + (uplink._hasConnected ? 1 : 0),
+                };
+                uplink._hasConnected = true;
+            }
+        }
+
+        public void Sent(int bytes)
+        {
+            lock (uplink._lock)
+                uplink._state = uplink._state with { SentBytes = uplink._state.SentBytes + bytes };
+        }
+
+        public void Refused(string problem)
+        {
+            lock (uplink._lock)
+                uplink._state = uplink._state with { LastError = problem };
+        }
+    }
+}

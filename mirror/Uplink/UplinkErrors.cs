@@ -1,0 +1,27 @@
+using System.Net.Sockets;
+using System.Security.Authentication;
+using Grpc.Core;
+
+namespace EdgeStream.Mirror.Uplink;
+
+/// <summary>What went wrong on a connection, in a few words for one line.</summary>
+internal static class UplinkErrors
+{
+    public static string Describe(Exception error)
+    {
+        for (Exception? cause = error; cause is not null; cause = cause.InnerException)
+        {
+            switch (cause)
+            {
+                case SocketException socket:
+                    return socket.Message;
+                case AuthenticationException tls:
+                    return tls.Message;
+                case RpcException { Status.DebugException: { } inner }:
+                    return Describe(inner);
+            }
+        }
+
+        return error is RpcException rpc ? rpc.Status.Detail : error.Message;
+    }
+}

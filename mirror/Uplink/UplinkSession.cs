@@ -1,0 +1,184 @@
+using System.Collections.Concurrent;
+using System.Threading.Channels;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Log;
+using Grpc.Core;
+using Grpc.Net.Client;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Mirror.Uplink;
+
+/// <summary>Told what a session does. Called from any thread; does not block.</summary>
+internal interface IUplinkObserver
+{
+    void Welcomed();
+
+    void Sent(int bytes);
+
+    void Refused(string problem);
+}
+
+/// <summary>
+/// One stream to the hub, from Hello to its end. A task for each mirror topic reads its log; one task writes to the stream, one
+/// reads from it, one watches that acknowledgements come. The first that ends, ends all.
+/// </summary>
+internal sealed class UplinkSession(
+    GrpcChannel channel,
+    StreamController controller,
+    UplinkOptions options,
+    string version,
+    TimeProvider time,
+    ILogger logger,
+    IUplinkObserver observer)
+{
+    private readonly ConcurrentDictionary<string, TopicUplink> _topics = new(StringComparer.Ordinal);
+
+    // What is to be sent. A slice is disposed once its chunk is on its way.
+    private readonly Channel<(V1.EdgeMessage Message, LogSlice? Slice)> _outgoing =
+        Channel.CreateBounded<(V1.EdgeMessage, LogSlice?)>(new BoundedChannelOptions(4) { SingleReader = true });
+
+    private ByteBudget? _credit;
+    private long _lastProgress;
+
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using AsyncDuplexStreamingCall<V1.EdgeMessage, V1.HubMessage> call =
+            new V1.Mirror.MirrorClient(channel).Uplink(cancellationToken: stop.Token);
+
+        await call.RequestStream
+            .WriteAsync(new V1.EdgeMessage { Hello = new V1.Hello { SoftwareVersion = version } }, stop.Token)
+            .ConfigureAwait(false);
+        V1.Welcome welcome = await ReceiveWelcomeAsync(call.ResponseStream, stop.Token).ConfigureAwait(false);
+        _credit = new ByteBudget(welcome.CreditBytes);
+        _lastProgress = time.GetTimestamp();
+        observer.Welcomed();
+        logger.LogInformation("connected to the hub as {GeoLocation}", welcome.GeoLocation);
+
+        Task[] tasks =
+        [
+            SendAsync(call.RequestStream, stop.Token),
+            ReceiveAsync(call.ResponseStream, stop.Token),
+            MirrorTopicsAsync(welcome, stop.Token),
+            WatchAsync(stop.Token),
+        ];
+        Task first = await Task.WhenAny(tasks).ConfigureAwait(false);
+        await stop.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        DisposeUnsent();
+        await first.ConfigureAwait(false);
+    }
+
+    private async Task<V1.Welcome> ReceiveWelcomeAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
+    {
+        // The transport's own connect timeout ends when TCP and TLS stand; a frozen hub may still never answer.
+        bool received = await messages.MoveNext(cancellationToken).WaitAsync(options.ProgressTimeout, time, cancellationToken).ConfigureAwait(false);
+        return received && messages.Current.Welcome is { CreditBytes: > 0 } welcome
+            ? welcome
+            : throw new IOException("the hub did not say welcome");
+    }
+
+    private async Task SendAsync(IClientStreamWriter<V1.EdgeMessage> requests, CancellationToken cancellationToken)
+    {
+        await foreach ((V1.EdgeMessage message, LogSlice? slice) in _outgoing.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        {
+            using (slice)
+            {
+                await requests.WriteAsync(message, cancellationToken).ConfigureAwait(false);
+                if (slice is not null)
+                    observer.Sent(slice.Batches.Length);
+            }
+        }
+    }
+
+    private async Task ReceiveAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
+    {
+        while (await messages.MoveNext(cancellationToken).ConfigureAwait(false))
+        {
+            Volatile.Write(ref _lastProgress, time.GetTimestamp());
+            V1.HubMessage message = messages.Current;
+            switch (message.MessageCase)
+            {
+                case V1.HubMessage.MessageOneofCase.Opened when _topics.TryGetValue(message.Opened.Topic, out TopicUplink? topic):
+                    topic.Opened(message.Opened.ResumeOffset);
+                    break;
+
+                case V1.HubMessage.MessageOneofCase.Refused when _topics.TryGetValue(message.Refused.Topic, out TopicUplink? topic):
+                    topic.Refused($"{message.Refused.Topic}: {message.Refused.Message}");
+                    break;
+
+                case V1.HubMessage.MessageOneofCase.Ack:
+                    if (_topics.TryGetValue(message.Ack.Topic, out TopicUplink? acknowledged))
+                        acknowledged.Acknowledged(message.Ack.DurableEnd);
+
+                    _credit!.Release(message.Ack.CreditBytes);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Starts a task for each mirror topic, those that come later included; makes those that the hub wants.</summary>
+    private async Task MirrorTopicsAsync(V1.Welcome welcome, CancellationToken cancellationToken)
+    {
+        var running = new List<Task>();
+        try
+        {
+            foreach (string name in welcome.Topics.Where(name => !controller.Current.Topics.ContainsKey(name)))
+                await controller.CreateTopicAsync(name, 1, new TopicSettings(Mirror: true)).ConfigureAwait(false);
+
+            while (true)
+            {
+                TopologyMap map = controller.Current;
+                foreach (TopicInfo topic in map.Topics.Values.Where(topic => topic.Settings.Mirror))
+                {
+                    Partition partition = controller.GetPartition(topic.Name, 0);
+                    if (!partition.IsOpen)
+                        continue;
+
+                    var uplink = new TopicUplink(topic.Name, partition.Log, options, time, _outgoing.Writer, _credit!, observer, logger);
+                    if (_topics.TryAdd(topic.Name, uplink))
+                        running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
+                }
+
+                Task changed = controller.WaitForChangeAsync(map, cancellationToken);
+                Task ended = await Task.WhenAny([changed, .. running]).ConfigureAwait(false);
+                await ended.ConfigureAwait(false);
+                running.Remove(ended);
+            }
+        }
+        finally
+        {
+            await Task.WhenAll(running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task RunTopicAsync(string name, TopicUplink uplink, CancellationToken cancellationToken)
+    {
+        await uplink.RunAsync(cancellationToken).ConfigureAwait(false);
+
+        // Deleted; a new topic may take the name.
+        _topics.TryRemove(name, out _);
+    }
+
+    /// <summary>Watches acknowledgements, not the socket: a link on which nothing moves is given up.</summary>
+    private async Task WatchAsync(CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(options.ProgressTimeout / 4, time);
+        while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+        {
+            // Time counts from when something was on its way.
+            if (_credit!.Used == 0)
+                Volatile.Write(ref _lastProgress, time.GetTimestamp());
+            else if (time.GetElapsedTime(Volatile.Read(ref _lastProgress)) > options.ProgressTimeout)
+                throw new TimeoutException($"the hub has acknowledged nothing for {options.ProgressTimeout.TotalSeconds:0} s");
+        }
+    }
+
+    private void DisposeUnsent()
+    {
+        while (_outgoing.Reader.TryRead(out (V1.EdgeMessage, LogSlice? Slice) unsent))
+            unsent.Slice?.Dispose();
+    }
+}

@@ -1,0 +1,37 @@
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage;
+using Grpc.Core;
+
+namespace EdgeStream.Client;
+
+/// <summary>A call to a cluster failed. The message is the cluster's own where it answered.</summary>
+public sealed class ClientException : EdgeStreamException
+{
+    private const string CodeTrailer = "edgestream-error";
+
+    private ClientException(ErrorCode code, string message, Exception inner)
+        : base(message, inner) => Code = code;
+
+    /// <summary><see cref="ErrorCode.Unavailable"/> where the cluster could not be reached.</summary>
+    public ErrorCode Code { get; }
+
+    /// <summary>What a failed call means, with the endpoint that it went to.</summary>
+    public static ClientException From(RpcException error, string endpoint)
+    {
+        if (error.Trailers.GetValue(CodeTrailer) is { } name)
+        {
+            bool known = Enum.TryParse(name.Replace("_", "", StringComparison.Ordinal), ignoreCase: true, out ErrorCode code);
+            return new ClientException(known ? code : ErrorCode.Internal, error.Status.Detail, error);
+        }
+
+        Exception cause = error.Status.DebugException ?? error;
+        while (cause.InnerException is { } inner)
+            cause = inner;
+
+        string advice = endpoint.StartsWith("unix:", StringComparison.Ordinal)
+            ? "is edgestream running there? 'edgestream run' or 'systemctl start edgestream' starts it"
+            : "check address, port and certificates";
+        return new ClientException(
+            ErrorCode.Unavailable, $"no answer from {endpoint} ({(cause is RpcException rpc ? rpc.Status.Detail : cause.Message)}); {advice}", error);
+    }
+}

@@ -1,0 +1,78 @@
+using System.Runtime.CompilerServices;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Records;
+using Grpc.Core;
+using Record = EdgeStream.Storage.Records.Record;
+
+namespace EdgeStream.Client;
+
+/// <summary>Reads one partition onward. For one caller at a time. Checks every batch's checksum.</summary>
+public sealed class Consumer : IDisposable
+{
+    private readonly AsyncServerStreamingCall<ConsumeResponse> _call;
+    private readonly string _endpoint;
+    private long _nextOffset;
+
+    internal Consumer(DataPlane.DataPlaneClient spu, ConsumeRequest request, string endpoint)
+    {
+        _endpoint = endpoint;
+        _call = spu.Consume(request);
+    }
+
+    /// <summary>The partition's durable end, as of the last response.</summary>
+    public long DurableEnd { get; private set; }
+
+    /// <summary>
+    /// The batches as they lie in the log; ends where the request asked it to. The first may begin below the offset that was
+    /// asked for. Each is valid until the next is asked for.
+    /// </summary>
+    /// <exception cref="ClientException">The cluster refused, or the connection was lost.</exception>
+    public async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadBatchesAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        while (await MoveNextAsync(cancellationToken).ConfigureAwait(false))
+        {
+            ConsumeResponse response = _call.ResponseStream.Current;
+            DurableEnd = response.Durable;
+            _nextOffset = Math.Max(_nextOffset, response.StartOffset);
+            foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(response.Batches.Memory))
+                yield return batch;
+        }
+    }
+
+    /// <summary>The records from the offset that was asked for. Each is valid until the next is asked for.</summary>
+    /// <exception cref="ClientException">The cluster refused, or the connection was lost.</exception>
+    /// <exception cref="CorruptBatchException">A batch was damaged on its way.</exception>
+    public async IAsyncEnumerable<Record> ReadAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        await foreach (ReadOnlyMemory<byte> batch in ReadBatchesAsync(cancellationToken).ConfigureAwait(false))
+        {
+            using RecordBatchReader reader = RecordBatchReader.Open(batch);
+            while (reader.TryRead(out Record record))
+            {
+                if (record.Offset < _nextOffset)
+                    continue;
+
+                _nextOffset = record.Offset + 1;
+                yield return record;
+            }
+        }
+    }
+
+    public void Dispose() => _call.Dispose();
+
+    private async Task<bool> MoveNextAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _call.ResponseStream.MoveNext(cancellationToken).ConfigureAwait(false);
+        }
+        catch (RpcException error) when (cancellationToken.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(error.Message, error, cancellationToken);
+        }
+        catch (RpcException error)
+        {
+            throw ClientException.From(error, _endpoint);
+        }
+    }
+}

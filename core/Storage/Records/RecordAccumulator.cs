@@ -1,0 +1,227 @@
+namespace EdgeStream.Storage.Records;
+
+/// <summary>
+/// Gathers records that come one by one into batches, so that many share one write, one sync and one acknowledgement. It does
+/// not wait for a batch to fill: while one is being sent the next one gathers, so batches grow with the load and a lone record
+/// goes at once. Safe from any thread; records keep the order of the calls.
+/// </summary>
+/// <param name="codec">How batches are compressed.</param>
+/// <param name="send">
+/// Takes a finished batch; called for one batch after the other. The outer task completes when the next batch may be handed
+/// over (the order of the two is then settled), the inner one with the offset of the batch's first record once it is
+/// acknowledged. The memory is valid until then.
+/// </param>
+public sealed class RecordAccumulator(
+    CompressionCodec codec, Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask<Task<long>>> send) : IAsyncDisposable
+{
+    // Where a batch is closed although it could take more, in bytes before compression.
+    private const int TargetBatchBytes = 64 * 1024;
+
+    // Batches that gather or wait for their acknowledgement; callers beyond that wait.
+    private const int MaxBatches = 64;
+
+    private readonly Lock _lock = new();
+    private readonly LinkedList<Waiter> _waiting = new();
+    private readonly Queue<Batch> _closed = new();
+    private readonly CancellationTokenSource _stop = new();
+    private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Batch? _gathering;
+    private int _batches;
+    private bool _isSending;
+    private bool _disposed;
+
+    private sealed class Batch(CompressionCodec codec)
+    {
+        public RecordBatchWriter Writer { get; } = new(codec);
+
+        public TaskCompletionSource<long> Acknowledged { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    private sealed record Waiter(Record Record)
+    {
+        public TaskCompletionSource<Task<long>> Placed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    /// <summary>
+    /// Adds a record. The outer task completes when the record was copied and has its place in the order, the inner one with
+    /// its offset once it is acknowledged. Its memory must stay unchanged until the outer task has completed.
+    /// </summary>
+    /// <exception cref="EdgeStreamException">The record is too large for any batch.</exception>
+    public async ValueTask<Task<long>> AddAsync(Record record, CancellationToken cancellationToken = default)
+    {
+        LinkedListNode<Waiter> waiter;
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_waiting.Count == 0 && TryPlace(record) is { } placed)
+                return placed;
+
+            waiter = _waiting.AddLast(new Waiter(record));
+        }
+
+        using CancellationTokenRegistration cancelled = cancellationToken.Register(() =>
+        {
+            lock (_lock)
+            {
+                if (waiter.List is null)
+                    return;
+
+                _waiting.Remove(waiter);
+            }
+
+            waiter.Value.Placed.TrySetCanceled(cancellationToken);
+        });
+        return await waiter.Value.Placed.Task.ConfigureAwait(false);
+    }
+
+    /// <summary>Sends what has its place, and waits until it is acknowledged or has failed. Who still waits gets an error.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            if (_disposed)
+                return;
+
+            _disposed = true;
+            foreach (Waiter waiter in _waiting)
+                waiter.Placed.TrySetException(new ObjectDisposedException(nameof(RecordAccumulator)));
+
+            _waiting.Clear();
+            if (_batches == 0)
+                _drained.TrySetResult();
+        }
+
+        await _drained.Task.ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    /// <summary>Ends sends that wait, so that disposing does not wait for a peer that may never answer.</summary>
+    public void Abort() => _stop.Cancel();
+
+    /// <summary>Puts a record into the batch that gathers, or a new one; null where all are on their way. Under the lock.</summary>
+    private Task<long>? TryPlace(in Record record)
+    {
+        if (_gathering is { } gathering && HasRoom(gathering.Writer, record))
+            return Append(gathering, record);
+
+        if (_batches == MaxBatches)
+            return null;
+
+        var batch = new Batch(codec);
+        Task<long> offset;
+        try
+        {
+            offset = Append(batch, record);
+        }
+        catch
+        {
+            batch.Writer.Dispose();
+            throw;
+        }
+
+        _batches++;
+        if (_gathering is { } full)
+            _closed.Enqueue(full);
+
+        _gathering = batch;
+        if (!_isSending)
+        {
+            _isSending = true;
+            _ = Task.Run(SendAllAsync);
+        }
+
+        return offset;
+    }
+
+    private static bool HasRoom(RecordBatchWriter writer, in Record record) =>
+        writer.EstimatedSize + (record.Key?.Length ?? 0) + (record.Value?.Length ?? 0) <= TargetBatchBytes;
+
+    private static Task<long> Append(Batch batch, in Record record)
+    {
+        int index = batch.Writer.RecordCount;
+        batch.Writer.Append(record);
+        return OffsetOfAsync(batch, index);
+    }
+
+    private static async Task<long> OffsetOfAsync(Batch batch, int index) =>
+        await batch.Acknowledged.Task.ConfigureAwait(false) + index;
+
+    private async Task SendAllAsync()
+    {
+        while (TakeNext() is { } batch)
+        {
+            try
+            {
+                Task<long> acknowledged = await send(batch.Writer.Build(), _stop.Token).ConfigureAwait(false);
+                _ = CompleteAsync(batch, acknowledged);
+            }
+            catch (Exception failure)
+            {
+                Finish(batch, failure);
+            }
+        }
+    }
+
+    private Batch? TakeNext()
+    {
+        lock (_lock)
+        {
+            if (_closed.TryDequeue(out Batch? closed))
+                return closed;
+
+            (Batch? gathered, _gathering) = (_gathering, null);
+            _isSending = gathered is not null;
+            return gathered;
+        }
+    }
+
+    private async Task CompleteAsync(Batch batch, Task<long> acknowledged)
+    {
+        Exception? failure = null;
+        try
+        {
+            batch.Acknowledged.TrySetResult(await acknowledged.ConfigureAwait(false));
+        }
+        catch (Exception error)
+        {
+            failure = error;
+        }
+
+        Finish(batch, failure);
+    }
+
+    private void Finish(Batch batch, Exception? failure)
+    {
+        if (failure is not null)
+            batch.Acknowledged.TrySetException(failure);
+
+        batch.Writer.Dispose();
+        lock (_lock)
+        {
+            _batches--;
+            AdmitWaiting();
+            if (_disposed && _batches == 0)
+                _drained.TrySetResult();
+        }
+    }
+
+    private void AdmitWaiting()
+    {
+        while (_waiting.First is { } first)
+        {
+            try
+            {
+                if (TryPlace(first.Value.Record) is not { } placed)
+                    return;
+
+                first.Value.Placed.TrySetResult(placed);
+            }
+            catch (EdgeStreamException tooLarge)
+            {
+                first.Value.Placed.TrySetException(tooLarge);
+            }
+
+            _waiting.RemoveFirst();
+        }
+    }
+}

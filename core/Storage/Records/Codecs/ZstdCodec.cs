@@ -1,20 +1,22 @@
+using System.Buffers;
+using System.Numerics;
 using ZstdSharp;
+using ZstdSharp.Unsafe;
 
 namespace EdgeStream.Storage.Records.Codecs;
 
 /// <summary>
-/// Zstandard (RFC 8878), written at level 1. Reading goes straight into the destination in one call, never by a
-/// decompression stream: that would reserve the window that the frame's header asks for, whatever the frame holds.
+/// Zstandard (RFC 8878), written at level 1. Reading is by stream: decoding in one call is told by damaged input that its
+/// room is too small, and would grow to the limit for nothing.
 /// </summary>
 internal static class ZstdCodec
 {
     private const int Level = 1;
+    private const int ChunkSize = 4096;
 
-    // What telemetry reaches; more only costs another round.
-    private const int LikelyRatio = 8;
-
-    // What one block of RFC 8878 holds at most.
-    private const int LeastRoom = 128 * 1024;
+    // The decoder reserves the window that a frame's header asks for, and touches what it then fills. A larger window than
+    // all records may have is refused; RFC 8878 asks decoders for 8 MiB, and levels up to 19 need no more.
+    private static readonly int MaxWindowLog = BitOperations.Log2(RecordBatchReader.MaxUncompressedSize);
 
     public static void Compress(ReadOnlySpan<byte> records, PooledBuffer destination)
     {
@@ -25,22 +27,21 @@ internal static class ZstdCodec
     public static void Decompress(ReadOnlySpan<byte> compressed, PooledBuffer destination)
     {
         using var decompressor = new Decompressor();
+        decompressor.SetParameter(ZSTD_dParameter.ZSTD_d_windowLogMax, MaxWindowLog);
 
-        // The bound comes from the frames' headers and the number of their blocks: a claim. It may make the room smaller
-        // but not larger; the decoder fills all the room before it asks for more, so that growth is earned by real data.
-        ulong bound = Decompressor.GetDecompressedSize(compressed);
-        long room = (long)Math.Min(bound, (ulong)Math.Max(LeastRoom, (long)compressed.Length * LikelyRatio));
+        ReadOnlySpan<byte> rest = compressed;
         while (true)
         {
-            int capacity = (int)Math.Min(room, RecordBatchReader.MaxUncompressedSize);
-            if (decompressor.TryUnwrap(compressed, destination.GetSpan(capacity)[..capacity], out int written))
-            {
-                destination.Advance(written);
-                return;
-            }
+            OperationStatus status = decompressor.UnwrapStream(rest, destination.GetSpan(ChunkSize), out int consumed, out int written);
+            rest = rest[consumed..];
+            destination.Advance(written);
+            RecordsCodec.CheckUncompressedSize(destination.Length);
 
-            room = capacity * 4L;
-            RecordsCodec.CheckUncompressedSize(capacity + 1);
+            // Done is the end of a frame; another may follow.
+            if (status == OperationStatus.Done && rest.IsEmpty)
+                return;
+            if (status == OperationStatus.InvalidData || (consumed == 0 && written == 0))
+                throw new CorruptBatchException("The zstd frame is malformed or cut short.");
         }
     }
 }

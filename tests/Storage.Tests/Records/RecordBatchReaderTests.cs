@@ -25,7 +25,11 @@ public class RecordBatchReaderTests
     [Fact]
     public void Batch_stamped_by_a_broker_gives_its_time_to_all_records()
     {
-        RecordBatchHeader header = Header(CompressionCodec.None) with { Attributes = RecordBatchHeader.LogAppendTimeFlag, MaxTimestamp = 7777 };
+        RecordBatchHeader header = Header(CompressionCodec.None) with
+        {
+            Attributes = RecordBatchHeader.LogAppendTimeFlag,
+            MaxTimestamp = 7777,
+        };
         byte[] batch = Forge(header, Section(Encode([new(1234, null, null)])));
         Assert.Equal(7777, Decode(batch)[0].Timestamp);
     }
@@ -45,6 +49,20 @@ public class RecordBatchReaderTests
         byte[] batch = Encode(Telemetry(20), codec);
         for (int length = 0; length < batch.Length; length++)
             Assert.Throws<CorruptBatchException>(() => Decode(batch.AsMemory(0, length)));
+    }
+
+    [Theory]
+    [MemberData(nameof(EachCodec), MemberType = typeof(SampleBatches))]
+    public void Records_cut_anywhere_are_corruption(CompressionCodec codec)
+    {
+        byte[] batch = Encode(Telemetry(20), codec);
+        Assert.True(RecordBatchHeader.TryRead(batch, out RecordBatchHeader header, out _));
+
+        // Gzip ends in an end mark of up to two bytes and a checksum and length of its own, which the platform does not miss
+        // once it has all the data. The batch's own checksum has covered every byte before.
+        int trailer = codec == CompressionCodec.Gzip ? 2 + 8 : 0;
+        for (int length = RecordBatchHeader.Size; length < batch.Length - trailer; length++)
+            Assert.Throws<CorruptBatchException>(() => Decode(ForgeCompressed(header, batch.AsSpan(RecordBatchHeader.Size..length))));
     }
 
     [Fact]
@@ -81,7 +99,9 @@ public class RecordBatchReaderTests
 
     [Fact]
     public void Smallest_record_is_read() =>
-        RecordAssert.Equal([new Record(1000, null, null)], Decode(Forge(Header(CompressionCodec.None), Convert.FromHexString("0C000000010100"))));
+        RecordAssert.Equal(
+            [new Record(1000, null, null)],
+            Decode(Forge(Header(CompressionCodec.None), Convert.FromHexString("0C000000010100"))));
 
     [Fact]
     public void No_record_follows_a_malformed_one()

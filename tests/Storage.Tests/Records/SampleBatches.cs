@@ -20,9 +20,12 @@ internal static class SampleBatches
             Value: Memory(i % 7 == 6 ? null : Bytes($"{{\"temperature\":{20 + (i % 4)}.5,\"humidity\":{40 + (i % 9)}.25,\"unit\":\"C\"}}")),
             Headers: i % 4 == 0 ? [new("site", Bytes("north")), new("empty", Bytes("")), new("none", null)] : []))];
 
-    public static byte[] Encode(IEnumerable<Record> records, CompressionCodec codec = CompressionCodec.None, long baseOffset = 0)
+    public static byte[] Encode(IEnumerable<Record> records, CompressionCodec codec = CompressionCodec.None, long baseOffset = 0) =>
+        Encode(records, new RecordBatchOptions { Codec = codec }, baseOffset);
+
+    public static byte[] Encode(IEnumerable<Record> records, RecordBatchOptions options, long baseOffset)
     {
-        using var writer = new RecordBatchWriter(codec);
+        using var writer = new RecordBatchWriter(options);
         foreach (Record record in records)
             writer.Append(record);
         return writer.Build(baseOffset).ToArray();

@@ -1,0 +1,31 @@
+namespace EdgeStream.Devices;
+
+/// <summary>What a source has done since the node started. Safe from any thread.</summary>
+public sealed class SourceCounters
+{
+    private long _received;
+    private long _stored;
+    private long _dropped;
+    private volatile string? _lastDrop;
+
+    public long Received => Volatile.Read(ref _received);
+
+    /// <summary>Records that are durable.</summary>
+    public long Stored => Volatile.Read(ref _stored);
+
+    /// <summary>Messages or events that were not stored and never will be.</summary>
+    public long Dropped => Volatile.Read(ref _dropped);
+
+    /// <summary>Why the last one was dropped, in one line; null where none was.</summary>
+    public string? LastDrop => _lastDrop;
+
+    public void AddReceived() => Interlocked.Increment(ref _received);
+
+    public void AddStored() => Interlocked.Increment(ref _stored);
+
+    public void AddDropped(string reason)
+    {
+        _lastDrop = reason;
+        Interlocked.Increment(ref _dropped);
+    }
+}

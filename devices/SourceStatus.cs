@@ -1,0 +1,23 @@
+namespace EdgeStream.Devices;
+
+public enum SourceState
+{
+    /// <summary>Not working yet.</summary>
+    Starting,
+
+    Running,
+
+    /// <summary>Failed, and will be tried again.</summary>
+    Waiting,
+
+    Stopped,
+}
+
+/// <summary>A source at one instant.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="State">What it does.</param>
+/// <param name="LastError">Why it waits, or why it last dropped something; null where neither happened.</param>
+/// <param name="Received">Messages or events that came in.</param>
+/// <param name="Stored">Records that are durable.</param>
+/// <param name="Dropped">Messages or events that were not stored and never will be.</param>
+public sealed record SourceStatus(string Name, SourceState State, string? LastError, long Received, long Stored, long Dropped);

@@ -1,0 +1,109 @@
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Devices;
+
+/// <summary>
+/// Runs sources side by side. One that fails is reported and run again after a jittered, growing pause; the others do not
+/// notice.
+/// </summary>
+public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvider time, ILogger<SourceSupervisor> logger) : IAsyncDisposable
+{
+    private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
+
+    private readonly Supervised[] _supervised = [.. sources.Select(source => new Supervised(source))];
+    private readonly CancellationTokenSource _stop = new();
+    private Task _running = Task.CompletedTask;
+
+    private sealed class Supervised(ISource source)
+    {
+        public ISource Source => source;
+
+        public volatile string? Error;
+        public volatile SourceState State = SourceState.Starting;
+    }
+
+    /// <summary>All sources, in the order they were given. Safe from any thread.</summary>
+    public IReadOnlyList<SourceStatus> Statuses => [.. _supervised.Select(StatusOf)];
+
+    public void Start() => _running = Task.WhenAll(_supervised.Select(source => Task.Run(() => SuperviseAsync(source))));
+
+    /// <summary>Stops all sources: each takes nothing new and lets what is on its way be stored.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _running.ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    private static SourceStatus StatusOf(Supervised supervised)
+    {
+        SourceCounters counters = supervised.Source.Counters;
+        return new SourceStatus(
+            supervised.Source.Name,
+            supervised.State,
+            supervised.Error ?? counters.LastDrop,
+            counters.Received,
+            counters.Stored,
+            counters.Dropped);
+    }
+
+    private async Task SuperviseAsync(Supervised supervised)
+    {
+        TimeSpan pause = MinPause;
+        while (!_stop.IsCancellationRequested)
+        {
+            bool worked = false;
+            try
+            {
+                await supervised.Source.RunAsync(Running, _stop.Token).ConfigureAwait(false);
+                if (!_stop.IsCancellationRequested)
+                    throw new InvalidOperationException("the source ended by itself");
+            }
+            catch (Exception) when (_stop.IsCancellationRequested)
+            {
+                // Stopping; what it complains about is that.
+            }
+            catch (Exception error)
+            {
+                pause = worked ? MinPause : TimeSpan.FromTicks(Math.Min(MaxPause.Ticks, pause.Ticks * 2));
+                Failed(supervised, error);
+                await PauseAsync(pause).ConfigureAwait(false);
+            }
+
+            void Running()
+            {
+                worked = true;
+                supervised.Error = null;
+                supervised.State = SourceState.Running;
+                logger.LogInformation("source {Name} runs", supervised.Source.Name);
+            }
+        }
+
+        supervised.State = SourceState.Stopped;
+    }
+
+    private void Failed(Supervised supervised, Exception error)
+    {
+        supervised.State = SourceState.Waiting;
+
+        // One that stays away is told once, not at each attempt.
+        if (supervised.Error != error.Message)
+            logger.LogWarning("source {Name} waits: {Problem}; it is tried again", supervised.Source.Name, error.Message);
+
+        supervised.Error = error.Message;
+    }
+
+    /// <summary>Between half and the whole, so that many devices do not come back at once.</summary>
+    private async Task PauseAsync(TimeSpan pause)
+    {
+        try
+        {
+            await Task.Delay(pause * (0.5 + (Random.Shared.NextDouble() / 2)), time, _stop.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            // Stopping.
+        }
+    }
+}

@@ -14,6 +14,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
     private readonly Supervised[] _supervised = [.. sources.Select(source => new Supervised(source))];
     private readonly CancellationTokenSource _stop = new();
     private Task _running = Task.CompletedTask;
+    private int _disposed;
 
     private sealed class Supervised(ISource source)
     {
@@ -31,6 +32,9 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
     /// <summary>Stops all sources: each takes nothing new and lets what is on its way be stored.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+
         await _stop.CancelAsync().ConfigureAwait(false);
         await _running.ConfigureAwait(false);
         _stop.Dispose();

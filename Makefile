@@ -1,0 +1,37 @@
+# What a person needs: 'make demo' to see it, 'make test' to trust it.
+
+RID           ?= linux-x64
+CONFIGURATION ?= Release
+ARTIFACTS     := artifacts
+AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
+
+.PHONY: build demo test bench aot fmt clean tools-aot
+
+build:
+	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
+
+# DEMO_SECONDS=20 makes it end by itself with a summary. EDGESTREAM=path runs another build of the agent, for instance make aot's.
+demo:
+	dotnet build tests/Demo -c $(CONFIGURATION) --nologo -v quiet
+	dotnet run --project tests/Demo -c $(CONFIGURATION) --no-build
+
+test:
+	tests/run.sh
+
+bench:
+	dotnet run --project tests/Benchmarks -c Release
+
+aot: tools-aot
+	dotnet publish agent -c Release -r $(RID) -o $(ARTIFACTS)/aot/$(RID) --nologo
+	@ls -l $(AOT)
+
+fmt:
+	dotnet format EdgeStream.sln
+
+clean:
+	rm -rf $(ARTIFACTS)
+	find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
+
+# The native linker and zlib's headers.
+tools-aot:
+	@packaging/install-tools.sh gcc:gcc zlib1g-dev:/usr/include/zlib.h

@@ -1,0 +1,44 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary>A command whose help shows an example.</summary>
+internal sealed class CliCommand(string name, string description, string example) : Command(name, description)
+{
+    public string Example => example;
+
+    /// <summary>What the command does; its result is the exit code 0, its exceptions become one line and exit code 1.</summary>
+    public void Does(Func<ParseResult, CancellationToken, Task> action) => SetAction(async (result, cancellationToken) =>
+    {
+        await action(result, cancellationToken).ConfigureAwait(false);
+        return 0;
+    });
+
+    /// <summary>Lets the help of <paramref name="root"/>, and so of all commands, end with the command's example.</summary>
+    public static void AddExamplesToHelp(RootCommand root)
+    {
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new ExampleHelp((HelpAction)help.Action!);
+    }
+
+    private sealed class ExampleHelp(HelpAction inner) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            int code = inner.Invoke(parseResult);
+            if (parseResult.CommandResult.Command is CliCommand command)
+            {
+                TextWriter output = parseResult.InvocationConfiguration.Output;
+                output.WriteLine("Example:");
+                foreach (string line in command.Example.Split('\n'))
+                    output.WriteLine($"  {line}");
+
+                output.WriteLine();
+            }
+
+            return code;
+        }
+    }
+}

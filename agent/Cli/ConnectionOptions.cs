@@ -1,0 +1,54 @@
+using System.CommandLine;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Agent.Hosting;
+using EdgeStream.Client;
+using EdgeStream.Storage;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary>How every command that talks to a node finds it: the local socket, or an address with certificates.</summary>
+internal static class ConnectionOptions
+{
+    public static Option<string?> Socket { get; } = new("--socket")
+    {
+        Description = $"The node's local socket (default: $EDGESTREAM_SOCKET or {NodePaths.DefaultSocket})",
+        HelpName = "path",
+        Recursive = true,
+    };
+
+    public static Option<string?> Connect { get; } = new("--connect")
+    {
+        Description = "A hub on the network instead, as https://host:9443; needs --cert, --key-file and --ca",
+        HelpName = "url",
+        Recursive = true,
+    };
+
+    public static Option<string?> Certificate { get; } = new("--cert") { Description = "Client certificate (PEM)", HelpName = "file", Recursive = true };
+
+    public static Option<string?> Key { get; } = new("--key-file") { Description = "Key of the client certificate (PEM)", HelpName = "file", Recursive = true };
+
+    public static Option<string?> Authority { get; } = new("--ca") { Description = "The hub's CA certificate (PEM)", HelpName = "file", Recursive = true };
+
+    public static EdgeStreamClient Open(ParseResult result)
+    {
+        if (result.GetValue(Connect) is not { } url)
+            return new EdgeStreamClient(new ClientOptions { Endpoint = "unix:" + NodePaths.Socket(result.GetValue(Socket)) });
+
+        try
+        {
+            return new EdgeStreamClient(new ClientOptions
+            {
+                Endpoint = url,
+                Authority = result.GetValue(Authority) is { } ca ? X509CertificateLoader.LoadCertificateFromFile(ca) : null,
+                Certificate = result.GetValue(Certificate) is { } certificate
+                    ? X509Certificate2.CreateFromPemFile(certificate, result.GetValue(Key))
+                    : null,
+            });
+        }
+        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            throw new EdgeStreamException($"the certificates cannot be read: {error.Message}", error);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+using System.CommandLine;
+using System.Text;
+using System.Text.Json;
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Client;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Records;
+using Record = EdgeStream.Storage.Records.Record;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary><c>consume TOPIC</c>: a line a record.</summary>
+internal static class ConsumeCommand
+{
+    private static readonly Encoding StrictUtf8 = new UTF8Encoding(false, throwOnInvalidBytes: true);
+
+    private static readonly Argument<string> Topic = new("topic");
+    private static readonly Option<int> PartitionNumber = new("--partition", "-p") { Description = "Which partition" };
+    private static readonly Option<string?> Geo = new("--geo") { Description = "At a hub: the partition of this geo-location", HelpName = "name" };
+    private static readonly Option<bool> Beginning = new("--beginning", "-B") { Description = "From the first record held" };
+    private static readonly Option<long?> Offset = new("--offset") { Description = "From this offset; -5 stands for the last five", HelpName = "n" };
+    private static readonly Option<string?> Since = new("--since") { Description = "From so long ago, for instance 10m", HelpName = "time" };
+    private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records", HelpName = "count" };
+    private static readonly Option<bool> StopAtEnd = new("-d") { Description = "Stop at the end instead of waiting for more" };
+    private static readonly Option<bool> ShowKey = new("--show-key", "-k") { Description = "Print 'key<tab>value'" };
+    private static readonly Option<string> Format = CreateFormat();
+
+    public static Command Create()
+    {
+        var command = new CliCommand(
+            "consume",
+            "Print the records of a partition, and go on as they come",
+            "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d")
+        {
+            Arguments = { Topic },
+            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, ShowKey, Format },
+        };
+        command.Does(ConsumeAsync);
+        return command;
+    }
+
+    private static async Task ConsumeAsync(ParseResult result, CancellationToken cancellationToken)
+    {
+        using var client = ConnectionOptions.Open(result);
+        ConsumeRequest request = Request(result);
+        if (result.GetValue(Geo) is { } geo)
+            request.Partition = await PartitionOfAsync(client, request.Topic, geo);
+
+        long remaining = result.GetValue(Count) ?? long.MaxValue;
+        if (remaining <= 0)
+            return;
+
+        TextWriter output = result.InvocationConfiguration.Output;
+        bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey);
+        using Consumer consumer = await client.ConsumeAsync(request);
+        try
+        {
+            await foreach (Record record in consumer.ReadAsync(cancellationToken))
+            {
+                await output.WriteLineAsync(json ? ToJson(record) : ToText(record, showKey));
+                if (--remaining == 0)
+                    break;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Ctrl-C is how one ends it.
+        }
+
+        await output.FlushAsync(CancellationToken.None);
+    }
+
+    private static ConsumeRequest Request(ParseResult result)
+    {
+        var request = new ConsumeRequest
+        {
+            Topic = result.GetValue(Topic),
+            Partition = result.GetValue(PartitionNumber),
+            StopAtEnd = result.GetValue(StopAtEnd),
+        };
+        string? since = result.GetValue(Since);
+        long? offset = result.GetValue(Offset);
+        int given = (result.GetValue(Beginning) ? 1 : 0) + (offset is null ? 0 : 1) + (since is null ? 0 : 1);
+        if (given > 1)
+            throw new CommandException("only one of --beginning, --offset and --since can be the start");
+
+        if (result.GetValue(Beginning))
+            request.Beginning = true;
+        else if (offset is < 0)
+            request.Last = -offset.Value;
+        else if (offset is { } absolute)
+            request.Offset = absolute;
+        else if (since is not null)
+            request.Time = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() - (long)Parse(since).TotalMilliseconds;
+
+        return request;
+    }
+
+    private static TimeSpan Parse(string text) => Quantities.TryParseTime(text, out TimeSpan time)
+        ? time
+        : throw new CommandException($"'{text}' is no time; write for instance 30s, 10m or 7d");
+
+    private static async Task<int> PartitionOfAsync(EdgeStreamClient client, string topicName, string geo)
+    {
+        Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+        Topic topic = topology.Topics.FirstOrDefault(topic => topic.Name == topicName)
+            ?? throw new CommandException($"there is no topic '{topicName}'");
+        return topic.Partitions.FirstOrDefault(partition => partition.GeoLocation == geo)?.Partition_
+            ?? throw new CommandException($"geo-location '{geo}' has mirrored nothing of '{topicName}' yet; 'edgestream topology' shows who has");
+    }
+
+    private static string ToText(Record record, bool showKey)
+    {
+        string value = record.Value is { } bytes ? Encoding.UTF8.GetString(bytes.Span) : "";
+        return showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
+    }
+
+    private static string ToJson(Record record)
+    {
+        using var stream = new MemoryStream();
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("offset", record.Offset);
+            json.WriteNumber("timestamp", record.Timestamp);
+            WriteBytes(json, "key", record.Key);
+            WriteBytes(json, "value", record.Value);
+            if (record.Headers.Count > 0)
+            {
+                json.WriteStartObject("headers");
+                foreach (RecordHeader header in record.Headers)
+                    WriteBytes(json, header.Key, header.Value);
+
+                json.WriteEndObject();
+            }
+
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(stream.ToArray());
+    }
+
+    /// <summary>Text as it is; what is no UTF-8 as base64 under the name with "Base64" behind it.</summary>
+    private static void WriteBytes(Utf8JsonWriter json, string name, ReadOnlyMemory<byte>? bytes)
+    {
+        if (bytes is not { } present)
+        {
+            json.WriteNull(name);
+            return;
+        }
+
+        try
+        {
+            json.WriteString(name, StrictUtf8.GetString(present.Span));
+        }
+        catch (DecoderFallbackException)
+        {
+            json.WriteBase64String(name + "Base64", present.Span);
+        }
+    }
+
+    private static Option<string> CreateFormat()
+    {
+        var option = new Option<string>("--output", "-o") { Description = "text or json", DefaultValueFactory = _ => "text" };
+        option.AcceptOnlyFromAmong("text", "json");
+        return option;
+    }
+}

@@ -1,0 +1,104 @@
+using System.CommandLine;
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary><c>geo invite | list | revoke</c>, at a hub.</summary>
+internal static class GeoCommands
+{
+    public static Command Geo()
+    {
+        var geo = new Command("geo", "Geo-locations: the edges that mirror to this hub");
+        geo.Subcommands.Add(Invite());
+        geo.Subcommands.Add(List());
+        geo.Subcommands.Add(Revoke());
+        return geo;
+    }
+
+    public static string StateOf(GeoLocation geo) => geo.State switch
+    {
+        GeoLocationState.Invited => "invited",
+        GeoLocationState.Offline => "offline",
+        GeoLocationState.Online => "online",
+        GeoLocationState.Revoked => "revoked",
+        _ => "unknown",
+    };
+
+    public static DateTimeOffset? TimeOf(long milliseconds) =>
+        milliseconds > 0 ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds) : null;
+
+    private static CliCommand Invite()
+    {
+        var name = new Argument<string>("name") { Description = "What the edge will be called" };
+        var validFor = new Option<string>("--valid-for") { Description = "How long the token can be used", DefaultValueFactory = _ => "1d" };
+        var command = new CliCommand("invite", "Make a one-time token with which an edge joins", "edgestream geo invite berlin-7")
+        {
+            Arguments = { name },
+            Options = { validFor },
+        };
+        command.Does(async (result, _) =>
+        {
+            string validity = result.GetValue(validFor)!;
+            if (!Quantities.TryParseTime(validity, out TimeSpan time))
+                throw new CommandException($"'{validity}' is no time; write for instance 30m, 12h or 7d");
+
+            using var client = ConnectionOptions.Open(result);
+            Invite invite = await client.CallAsync(c => c.ControlPlane.InviteGeoLocationAsync(new InviteGeoLocationRequest
+            {
+                Name = result.GetValue(name),
+                ValidSeconds = Math.Max(1, (long)time.TotalSeconds),
+            }));
+
+            // The token alone on standard output, so that it can be piped.
+            result.InvocationConfiguration.Output.WriteLine(invite.Token);
+            result.InvocationConfiguration.Error.WriteLine(
+                $"Works once, until {TimeOf(invite.ExpiresAt):u}. On the edge: edgestream join HUB --token TOKEN");
+        });
+        return command;
+    }
+
+    private static CliCommand List()
+    {
+        var command = new CliCommand("list", "List geo-locations", "edgestream geo list") { Options = { TableOutput.Format } };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            ListPartitionsResponse partitions = await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
+            var table = new TableOutput("geo", "state", "topics", "records", "behind", "last_seen", "joined");
+            foreach (GeoLocation geo in topology.GeoLocations)
+            {
+                PartitionStatus[] mine = [.. partitions.Partitions.Where(status => status.Partition.GeoLocation == geo.Name)];
+                table.Add(
+                    geo.Name,
+                    StateOf(geo),
+                    mine.Length,
+                    mine.Sum(status => status.Durable - status.LogStart),
+                    mine.Sum(status => Math.Max(0, status.EdgeDurable - status.Durable)),
+                    TimeOf(geo.LastSeen),
+                    TimeOf(geo.JoinedAt));
+            }
+
+            table.Write(result, "There are no geo-locations yet; 'edgestream geo invite NAME' lets one in.");
+        });
+        return command;
+    }
+
+    private static CliCommand Revoke()
+    {
+        var name = new Argument<string>("name");
+        var command = new CliCommand("revoke", "End a geo-location's right to mirror; its records stay", "edgestream geo revoke berlin-7")
+        {
+            Arguments = { name },
+        };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            await client.CallAsync(c => c.ControlPlane.RevokeGeoLocationAsync(new RevokeGeoLocationRequest { Name = result.GetValue(name) }));
+            result.InvocationConfiguration.Output.WriteLine(
+                $"geo-location '{result.GetValue(name)}' is revoked; 'edgestream geo invite {result.GetValue(name)}' lets it in again");
+        });
+        return command;
+    }
+}

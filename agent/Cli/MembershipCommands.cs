@@ -1,0 +1,43 @@
+using System.CommandLine;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary><c>join</c> and <c>leave</c>, at an edge.</summary>
+internal static class MembershipCommands
+{
+    public static Command Join()
+    {
+        var hub = new Argument<string>("hub") { Description = "The hub's address, host or host:port" };
+        var token = new Option<string>("--token") { Description = "What 'edgestream geo invite' printed at the hub", Required = true };
+        var command = new CliCommand("join", "Join a hub as one of its geo-locations", "edgestream join hub.example.com --token es1_…")
+        {
+            Arguments = { hub },
+            Options = { token },
+        };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            JoinHubResponse joined = await client.CallAsync(c => c.Agent.JoinHubAsync(new JoinHubRequest
+            {
+                Hub = result.GetValue(hub),
+                Token = result.GetValue(token),
+            }));
+            result.InvocationConfiguration.Output.WriteLine(
+                $"joined {result.GetValue(hub)} as geo-location '{joined.GeoLocation}'; mirror topics are copied from now on");
+        });
+        return command;
+    }
+
+    public static Command Leave()
+    {
+        var command = new CliCommand("leave", "Stop mirroring and forget the hub; records stay", "edgestream leave");
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            LeaveHubResponse left = await client.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest()));
+            result.InvocationConfiguration.Output.WriteLine($"left {left.Hub}; nothing is mirrored any more");
+        });
+        return command;
+    }
+}

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using System.Net;
+using EdgeStream.Agent.Hosting;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary>The commands that are a node: <c>run</c> (an edge) and <c>hub</c>.</summary>
+internal static class NodeCommands
+{
+    private const int DefaultPort = 9443;
+
+    private static readonly Option<string?> Data = new("--data")
+    {
+        Description = $"Where all state is kept (default: $EDGESTREAM_DATA or {NodePaths.DefaultData})",
+        HelpName = "dir",
+    };
+
+    public static Command Run()
+    {
+        Option<string?> configuration = new("--config", "-c")
+        {
+            Description = $"Configuration file (default: {NodePaths.DefaultConfiguration} where it exists)",
+            HelpName = "file",
+        };
+        var command = new CliCommand(
+            "run", "Run an edge: sources, local log and uplink", "edgestream run --config edgestream.toml --data ./data --socket ./edge.sock")
+        {
+            Options = { configuration, Data },
+        };
+        command.Does((result, cancellationToken) => EdgeNode.RunAsync(
+            result.GetValue(configuration), result.GetValue(Data), result.GetValue(ConnectionOptions.Socket), cancellationToken));
+        return command;
+    }
+
+    public static Command Hub()
+    {
+        Option<string> listen = new("--listen")
+        {
+            Description = "Address and port of the network API (TLS); port 0 takes a free one",
+            DefaultValueFactory = _ => $"0.0.0.0:{DefaultPort}",
+            HelpName = "address:port",
+        };
+        var command = new CliCommand(
+            "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
+        {
+            Options = { listen, Data },
+        };
+        command.Does((result, cancellationToken) => HubNode.RunAsync(
+            new NodeOptions(
+                NodePaths.Data(result.GetValue(Data)),
+                NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
+                ParseEndpoint(result.GetValue(listen)!)),
+            cancellationToken));
+        return command;
+    }
+
+    private static IPEndPoint ParseEndpoint(string text)
+    {
+        if (!IPEndPoint.TryParse(text, out IPEndPoint? endpoint))
+            throw new CommandException($"'{text}' is no address to listen on; write for instance 0.0.0.0:{DefaultPort} or [::]:{DefaultPort}");
+
+        // "0.0.0.0" alone parses as port 0, which takes any; somebody who names no port means the usual one.
+        bool hasPort = endpoint.Port != 0 || text.EndsWith(":0", StringComparison.Ordinal);
+        return hasPort ? endpoint : new IPEndPoint(endpoint.Address, DefaultPort);
+    }
+}

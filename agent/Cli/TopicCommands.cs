@@ -1,0 +1,97 @@
+using System.CommandLine;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary><c>topic create | list | delete</c> and <c>partition list</c>.</summary>
+internal static class TopicCommands
+{
+    public static Command Topic()
+    {
+        var topic = new Command("topic", "Create, list and delete topics");
+        topic.Subcommands.Add(Create());
+        topic.Subcommands.Add(List());
+        topic.Subcommands.Add(Delete());
+        return topic;
+    }
+
+    public static Command Partition()
+    {
+        var topicName = new Option<string>("--topic") { Description = "Only those of this topic", DefaultValueFactory = _ => "" };
+        var list = new CliCommand("list", "List partitions with their offsets", "edgestream partition list --topic readings")
+        {
+            Options = { topicName, TableOutput.Format },
+        };
+        list.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            ListPartitionsResponse answer = await client.CallAsync(
+                c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = result.GetValue(topicName) }));
+            PartitionTable.Of(answer.Partitions).Write(result, "There are no partitions.");
+        });
+        return new Command("partition", "Look at partitions") { Subcommands = { list } };
+    }
+
+    private static CliCommand Create()
+    {
+        var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
+        var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
+        var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
+        var compression = new Option<string>("--compression") { Description = "How producers compress", DefaultValueFactory = _ => "none" };
+        compression.AcceptOnlyFromAmong("none", "gzip", "snappy", "lz4", "zstd");
+        var command = new CliCommand("create", "Create a topic", "edgestream topic create readings --mirror")
+        {
+            Arguments = { name },
+            Options = { partitions, mirror, compression },
+        };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            Topic topic = await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest
+            {
+                Name = result.GetValue(name),
+                Partitions = result.GetValue(partitions),
+                Settings = new TopicSettings { Mirror = result.GetValue(mirror), Compression = result.GetValue(compression) },
+            }));
+            result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' created");
+        });
+        return command;
+    }
+
+    private static CliCommand List()
+    {
+        var command = new CliCommand("list", "List topics", "edgestream topic list -o json") { Options = { TableOutput.Format } };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            var table = new TableOutput("topic", "partitions", "mirror", "compression");
+            foreach (Topic topic in topology.Topics)
+                table.Add(topic.Name, topic.Partitions.Count, topic.Settings.Mirror, topic.Settings.Compression);
+
+            table.Write(result, "There are no topics yet; 'edgestream topic create NAME' makes one.");
+        });
+        return command;
+    }
+
+    private static CliCommand Delete()
+    {
+        var name = new Argument<string>("name");
+        var yes = new Option<bool>("--yes") { Description = "Really delete the topic with all its records" };
+        var command = new CliCommand("delete", "Delete a topic with all its records", "edgestream topic delete readings --yes")
+        {
+            Arguments = { name },
+            Options = { yes },
+        };
+        command.Does(async (result, _) =>
+        {
+            if (!result.GetValue(yes))
+                throw new CommandException($"this deletes all records of '{result.GetValue(name)}'; add --yes if that is meant");
+
+            using var client = ConnectionOptions.Open(result);
+            await client.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = result.GetValue(name) }));
+            result.InvocationConfiguration.Output.WriteLine($"topic '{result.GetValue(name)}' deleted");
+        });
+        return command;
+    }
+}

@@ -1,0 +1,43 @@
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices.Gpio;
+using EdgeStream.Devices.Mqtt;
+using EdgeStream.Mirror.Uplink;
+
+namespace EdgeStream.Agent.Configuration;
+
+/// <summary>A topic that the node makes at its start where it is missing.</summary>
+internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings);
+
+/// <summary>A GPIO line and the chip that it is on.</summary>
+/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="SimulatedPeriod">How often a simulated chip's lines change.</param>
+/// <param name="Line">The line.</param>
+internal sealed record GpioConfiguration(int? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
+
+/// <summary>An edge's configuration, checked: nothing in it can be refused any more for what it says.</summary>
+internal sealed record AgentConfiguration
+{
+    /// <summary>Where all state is kept; null leaves it to command line, environment and default.</summary>
+    public string? Data { get; init; }
+
+    public string? Socket { get; init; }
+
+    public IReadOnlyList<TopicConfiguration> Topics { get; init; } = [];
+
+    public IReadOnlyList<MqttSourceOptions> MqttSources { get; init; } = [];
+
+    public IReadOnlyList<EmbeddedBrokerOptions> MqttBrokers { get; init; } = [];
+
+    public IReadOnlyList<GpioConfiguration> GpioLines { get; init; } = [];
+
+    public UplinkOptions Uplink { get; init; } = new();
+
+    /// <summary>The topics that sources write to.</summary>
+    public IEnumerable<string> SourceTopics =>
+        MqttSources.SelectMany(source => source.Rules)
+            .Concat(MqttBrokers.SelectMany(broker => broker.Rules))
+            .Select(rule => rule.StaticTopic)
+            .OfType<string>()
+            .Concat(GpioLines.Select(line => line.Line.Topic))
+            .Distinct();
+}

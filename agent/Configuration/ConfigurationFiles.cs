@@ -1,0 +1,58 @@
+using EdgeStream.Agent.Hosting;
+
+namespace EdgeStream.Agent.Configuration;
+
+/// <summary>
+/// Finds and reads configuration files: one, and what stands beside it in <c>NAME.d/*.toml</c>, in the order of the names.
+/// Lists (topics, sources) add up; a table that stands in two files is an error.
+/// </summary>
+internal static class ConfigurationFiles
+{
+    /// <param name="given">What the command line says; null takes the usual file where it exists, else nothing.</param>
+    /// <exception cref="ConfigurationException">A file is missing or wrong.</exception>
+    public static AgentConfiguration Load(string? given)
+    {
+        if (given is null && !File.Exists(NodePaths.DefaultConfiguration))
+            return new AgentConfiguration();
+
+        string main = given ?? NodePaths.DefaultConfiguration;
+        AgentConfiguration configuration = Read(main);
+        string directory = Path.ChangeExtension(main, ".d");
+        if (!Directory.Exists(directory))
+            return configuration;
+
+        foreach (string part in Directory.EnumerateFiles(directory, "*.toml").Order(StringComparer.Ordinal))
+            configuration = Merge(configuration, Read(part), part);
+
+        return configuration;
+    }
+
+    private static AgentConfiguration Read(string path)
+    {
+        try
+        {
+            return ConfigurationReader.Read(path, File.ReadAllText(path));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"the configuration '{path}' cannot be read: {error.Message}");
+        }
+    }
+
+    private static AgentConfiguration Merge(AgentConfiguration first, AgentConfiguration second, string path)
+    {
+        if ((first.Data is not null && second.Data is not null) || (first.Socket is not null && second.Socket is not null))
+            throw new ConfigurationException($"{path}: 'data' and 'socket' can be set in one file only");
+
+        return first with
+        {
+            Data = first.Data ?? second.Data,
+            Socket = first.Socket ?? second.Socket,
+            Topics = [.. first.Topics, .. second.Topics],
+            MqttSources = [.. first.MqttSources, .. second.MqttSources],
+            MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
+            GpioLines = [.. first.GpioLines, .. second.GpioLines],
+            Uplink = second.Uplink == new Mirror.Uplink.UplinkOptions() ? first.Uplink : second.Uplink,
+        };
+    }
+}

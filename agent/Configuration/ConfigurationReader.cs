@@ -1,0 +1,194 @@
+using System.Net;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices;
+using EdgeStream.Devices.Gpio;
+using EdgeStream.Devices.Mqtt;
+using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Agent.Configuration;
+
+/// <summary>
+/// Reads one configuration file. To add a setting: ask the section for its key here, keep the value in the options record it
+/// belongs to, and describe it in README's table.
+/// </summary>
+internal static class ConfigurationReader
+{
+    private static readonly Dictionary<string, CompressionCodec> Codecs =
+        Enum.GetValues<CompressionCodec>().ToDictionary(codec => codec.ToString().ToLowerInvariant());
+
+    private static readonly Dictionary<string, GpioEdge> Edges =
+        Enum.GetValues<GpioEdge>().ToDictionary(edge => edge.ToString().ToLowerInvariant());
+
+    private static readonly Dictionary<string, GpioPull> Pulls =
+        Enum.GetValues<GpioPull>().ToDictionary(pull => pull.ToString().ToLowerInvariant());
+
+    private static readonly Dictionary<string, MqttProtocol> Protocols =
+        new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
+
+    /// <param name="file">Its name, for messages.</param>
+    /// <param name="text">Its contents.</param>
+    /// <exception cref="ConfigurationException">Something in it is wrong.</exception>
+    public static AgentConfiguration Read(string file, string text)
+    {
+        TomlSection root = TomlSection.Parse(file, text);
+        TomlSection? sources = root.Section("source");
+        var configuration = new AgentConfiguration
+        {
+            Data = root.String("data"),
+            Socket = root.String("socket"),
+            Topics = [.. root.Sections("topic").Select(ReadTopic)],
+            MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
+            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
+            GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
+            Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
+        };
+        sources?.Done();
+        root.Done();
+        return configuration;
+    }
+
+    private static TopicConfiguration ReadTopic(TomlSection section)
+    {
+        string name = Topic(section, "name");
+        var topic = new TopicConfiguration(
+            name,
+            section.Int("partitions", 1, 1000) ?? 1,
+            new TopicSettings(
+                section.Bool("mirror") ?? false,
+                section.Choice("compression", Codecs) ?? CompressionCodec.None));
+        if (topic.Settings.Mirror && topic.Partitions > 1)
+            throw section.Error("partitions", "a mirror topic at an edge has one partition");
+
+        section.Done();
+        return topic;
+    }
+
+    private static MqttSourceOptions ReadMqttSource(TomlSection section)
+    {
+        string url = section.RequiredString("broker");
+        if (!Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) || broker.Scheme is not ("mqtt" or "mqtts"))
+            throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
+
+        return Checked(section, "broker", () =>
+        {
+            var options = new MqttSourceOptions
+            {
+                Broker = broker,
+                ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}",
+                Protocol = section.Choice("protocol", Protocols) ?? MqttProtocol.V5,
+                Username = section.String("username"),
+                Password = section.String("password"),
+                CaFile = section.String("ca-file"),
+                Rules = ReadRules(section),
+            };
+            section.Done();
+            return options;
+        });
+    }
+
+    private static EmbeddedBrokerOptions ReadMqttBroker(TomlSection section)
+    {
+        string listen = section.String("listen") ?? "127.0.0.1:1883";
+        if (!IPEndPoint.TryParse(listen, out IPEndPoint? endpoint) || !listen.Contains(':', StringComparison.Ordinal))
+            throw section.Error("listen", $"'{listen}' is no address; write for instance \"0.0.0.0:1883\"");
+
+        return Checked(section, "listen", () =>
+        {
+            Dictionary<string, string> users = [];
+            if (section.String("username") is { } user)
+                users[user] = section.RequiredString("password");
+
+            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = users };
+            section.Done();
+            return options;
+        });
+    }
+
+    private static List<MqttTopicRule> ReadRules(TomlSection section)
+    {
+        List<MqttTopicRule> rules = [];
+        foreach (TomlSection rule in section.Sections("subscribe"))
+        {
+            rules.Add(Checked(rule, "filter", () =>
+            {
+                var read = new MqttTopicRule(rule.RequiredString("filter"), rule.RequiredString("topic"), rule.String("key"));
+                if (read.StaticTopic is { } topic)
+                    CheckTopic(rule, "topic", topic);
+
+                rule.Done();
+                return read;
+            }));
+        }
+
+        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
+    }
+
+    private static GpioConfiguration ReadGpio(TomlSection section)
+    {
+        int? chip = ReadChip(section);
+        return Checked(section, "line", () =>
+        {
+            var configuration = new GpioConfiguration(
+                chip,
+                section.Time("simulated-period") ?? TimeSpan.FromSeconds(1),
+                new GpioLineOptions
+                {
+                    Line = section.Int("line", 0, 1023) ?? throw section.Error("line", "is missing"),
+                    Topic = Topic(section, "topic"),
+                    Key = section.String("key"),
+                    Edge = section.Choice("edge", Edges) ?? GpioEdge.Both,
+                    Debounce = section.Time("debounce") ?? TimeSpan.Zero,
+                    Poll = section.Time("poll"),
+                    Pull = section.Choice("pull", Pulls) ?? GpioPull.None,
+                    ActiveLow = section.Bool("active-low") ?? false,
+                }.Validated());
+            section.Done();
+            return configuration;
+        });
+    }
+
+    private static int? ReadChip(TomlSection section) => section.IsString("chip")
+        ? section.String("chip") == "simulated" ? null : throw section.Error("chip", "is a number, or \"simulated\"")
+        : section.Int("chip", 0, 255) ?? 0;
+
+    private static UplinkOptions ReadUplink(TomlSection section)
+    {
+        var defaults = new UplinkOptions();
+        var options = defaults with
+        {
+            ProgressTimeout = section.Time("progress-timeout") ?? defaults.ProgressTimeout,
+            MaxBackoff = section.Time("max-backoff") ?? defaults.MaxBackoff,
+        };
+        section.Done();
+        return options;
+    }
+
+    private static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));
+
+    private static string CheckTopic(TomlSection section, string key, string name)
+    {
+        try
+        {
+            return Names.CheckTopic(name);
+        }
+        catch (EdgeStreamException problem)
+        {
+            throw section.Error(key, problem.Message);
+        }
+    }
+
+    /// <summary>What options say of themselves, with file and line in front.</summary>
+    private static T Checked<T>(TomlSection section, string key, Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (SourceConfigurationException problem)
+        {
+            throw section.Error(key, problem.Message);
+        }
+    }
+}

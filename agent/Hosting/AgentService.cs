@@ -1,0 +1,102 @@
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Devices;
+using EdgeStream.Mirror.Uplink;
+using EdgeStream.Protocol.V1;
+using Grpc.Core;
+using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
+using SourceStatus = EdgeStream.Devices.SourceStatus;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>What concerns this one node, for its local socket. An edge brings its sources and its uplink.</summary>
+internal sealed class AgentService(
+    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, SourceSupervisor? sources = null, LogRecordSink? sink = null)
+    : Protocol.V1.Agent.AgentBase
+{
+    private readonly long _started = time.GetTimestamp();
+
+    private UplinkHost Uplinks => uplinks
+        ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join and leave belong to edges");
+
+    public override Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
+    {
+        var status = new NodeStatus
+        {
+            Role = role,
+            Version = BuildInfo.Version,
+            UptimeSeconds = (long)time.GetElapsedTime(_started).TotalSeconds,
+            DataDirectory = node.Data.Path,
+            Partitions = { node.Spu.Partitions.Select(TopologyMessages.ToStatus) },
+            Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
+            GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
+        };
+        if (uplinks?.Current is { } uplink)
+            status.Uplink = ToMessage(uplink);
+
+        status.Problems.AddRange(Problems());
+        return Task.FromResult(status);
+    }
+
+    public override async Task<JoinHubResponse> JoinHub(JoinHubRequest request, ServerCallContext context)
+    {
+        HubUplink uplink = await Uplinks.JoinAsync(request.Hub, request.Token, context.CancellationToken).ConfigureAwait(false);
+        return new JoinHubResponse { GeoLocation = uplink.Identity.GeoLocation };
+    }
+
+    public override async Task<LeaveHubResponse> LeaveHub(LeaveHubRequest request, ServerCallContext context) =>
+        new() { Hub = await Uplinks.LeaveAsync().ConfigureAwait(false) };
+
+    /// <summary>What makes the node unhealthy. Being offline does not.</summary>
+    private IEnumerable<string> Problems()
+    {
+        if (node.StartProblem is { } start)
+            yield return start;
+
+        if (uplinks?.Problem is { } uplink)
+            yield return uplink;
+
+        if (sink?.Problem is { } waiting)
+            yield return waiting;
+
+        foreach (Cluster.Spu.Partition partition in node.Spu.Partitions)
+        {
+            if (partition.Problem is { } problem)
+                yield return $"{partition.Id}: {problem}";
+        }
+
+        foreach (SourceStatus source in sources?.Statuses ?? [])
+        {
+            if (source is { State: SourceState.Waiting, LastError: { } error })
+                yield return $"source {source.Name}: {error}";
+        }
+    }
+
+    private UplinkStatus ToMessage(HubUplink uplink)
+    {
+        UplinkState state = uplink.State;
+        return new UplinkStatus
+        {
+            Hub = uplink.Identity.Hub,
+            GeoLocation = uplink.Identity.GeoLocation,
+            Connected = state.Connected,
+            LastError = state.LastError ?? "",
+            SentBytes = state.SentBytes,
+            Reconnects = state.Reconnects,
+            LagRecords = node.Controller.Current.Topics.Values
+                .Where(topic => topic.Settings.Mirror)
+                .SelectMany(topic => node.Spu.Partitions.Where(partition => partition.Id.Topic == topic.Name && partition.IsOpen))
+                .Sum(partition => partition.Log.Offsets.Durable - partition.Log.Offsets.Mirrored),
+        };
+    }
+
+    private static Protocol.V1.SourceStatus ToMessage(SourceStatus source) => new()
+    {
+        Name = source.Name,
+        State = source.State.ToString().ToLowerInvariant(),
+        Problem = source.LastError ?? "",
+        Received = source.Received,
+        Stored = source.Stored,
+        Dropped = source.Dropped,
+    };
+}

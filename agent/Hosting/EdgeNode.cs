@@ -1,0 +1,62 @@
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>A gateway: a cluster of one, with sources and an uplink. Stops in the order sources → uplink → API → log.</summary>
+internal static class EdgeNode
+{
+    public static async Task RunAsync(string? configurationFile, string? data, string? socket, CancellationToken cancellationToken)
+    {
+        AgentConfiguration configuration = ConfigurationFiles.Load(configurationFile);
+        var options = new NodeOptions(NodePaths.Data(data ?? configuration.Data), NodePaths.Socket(socket ?? configuration.Socket));
+        using ILoggerFactory loggers = NodeLogging.CreateFactory();
+        await using Node node = await Node.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
+        await CreateTopicsAsync(node, configuration, loggers.CreateLogger<Node>()).ConfigureAwait(false);
+
+        await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
+        await using var sources = new SourceSupervisor(
+            SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
+        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, TimeProvider.System, loggers);
+
+        var authenticator = new NoAuthenticator();
+        WebApplicationBuilder builder = node.CreateApplication(authenticator);
+        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink));
+        await using WebApplication application = builder.Build();
+        application.MapGrpcService<ControlPlaneService>();
+        application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<AgentService>();
+        await node.ServeAsync(application, StartAsync, StopAsync, cancellationToken).ConfigureAwait(false);
+
+        Task StartAsync()
+        {
+            sources.Start();
+            uplinks.Start();
+            return Task.CompletedTask;
+        }
+
+        async Task StopAsync()
+        {
+            await sources.DisposeAsync().ConfigureAwait(false);
+            await sink.DisposeAsync().ConfigureAwait(false);
+            await uplinks.DisposeAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Makes the topics that are configured, and those that sources need.</summary>
+    private static async Task CreateTopicsAsync(Node node, AgentConfiguration configuration, ILogger logger)
+    {
+        foreach (TopicConfiguration topic in configuration.Topics)
+        {
+            if (node.Controller.Current.Topics.GetValueOrDefault(topic.Name) is not { } known)
+                await node.Controller.CreateTopicAsync(topic.Name, topic.Partitions, topic.Settings).ConfigureAwait(false);
+            else if (known.Settings != topic.Settings || known.Partitions.Length != topic.Partitions)
+                logger.LogWarning("topic {Topic} exists with other settings than configured; they stay as they are", topic.Name);
+        }
+
+        foreach (string name in configuration.SourceTopics.Where(name => !node.Controller.Current.Topics.ContainsKey(name)))
+            await node.Controller.CreateTopicAsync(name, 1, new TopicSettings()).ConfigureAwait(false);
+    }
+}

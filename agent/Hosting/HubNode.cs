@@ -1,0 +1,34 @@
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Hub;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>The data-center side: SC and SPU in one process, with the network API that edges join and mirror to.</summary>
+internal static class HubNode
+{
+    public static async Task RunAsync(NodeOptions options, CancellationToken cancellationToken)
+    {
+        using ILoggerFactory loggers = NodeLogging.CreateFactory();
+        await using Node node = await Node.OpenAsync(options, isHub: true, loggers).ConfigureAwait(false);
+        using CertificateAuthority authority = CertificateAuthority.Open(node.Data.Path, TimeProvider.System);
+        using var hub = new HubAuthority(authority, node.Controller, node.Store, TimeProvider.System);
+        using X509Certificate2 certificate = ServerCertificate.Create(authority);
+
+        WebApplicationBuilder builder = node.CreateApplication(hub);
+        Node.ListenOnNetwork(builder, options.Listen!, certificate);
+        builder.Services.AddSingleton(authority);
+        builder.Services.AddSingleton(hub);
+        builder.Services.AddSingleton<IHubAuthority>(hub);
+        builder.Services.AddSingleton<HubLinks>();
+        builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System));
+        await using WebApplication application = builder.Build();
+        application.MapGrpcService<ControlPlaneService>();
+        application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<MirrorService>();
+        application.MapGrpcService<EnrolmentService>();
+        application.MapGrpcService<AgentService>();
+        await node.ServeAsync(application, () => Task.CompletedTask, () => Task.CompletedTask, cancellationToken).ConfigureAwait(false);
+    }
+}

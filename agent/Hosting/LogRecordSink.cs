@@ -1,0 +1,109 @@
+using System.Collections.Concurrent;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
+using Microsoft.Extensions.Logging;
+using Record = EdgeStream.Storage.Records.Record;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>
+/// Takes what sources read into the log. All sources of a topic share its batches. A full disk makes them wait, so that the
+/// devices behind them keep what cannot be stored.
+/// </summary>
+internal sealed class LogRecordSink(StreamController controller, TimeProvider time, ILogger<LogRecordSink> logger)
+    : IRecordSink, IAsyncDisposable
+{
+    private static readonly TimeSpan FullRetry = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<PartitionId, RecordAccumulator> _accumulators = new();
+    private readonly ConcurrentDictionary<string, int> _roundRobin = new(StringComparer.Ordinal);
+    private readonly CancellationTokenSource _stop = new();
+    private volatile string? _problem;
+    private int _disposed;
+
+    /// <summary>Why records wait at the moment, in one line; null while they do not.</summary>
+    public string? Problem => _problem;
+
+    public async ValueTask AppendAsync(SourceRecord record, CancellationToken cancellationToken)
+    {
+        RecordAccumulator accumulator = AccumulatorOf(record);
+        try
+        {
+            Task<long> stored = await accumulator.AddAsync(ToRecord(record), cancellationToken).ConfigureAwait(false);
+            await stored.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (EdgeStreamException refusal) when (refusal is not (LogFailedException or LogClosedException or StorageFullException))
+        {
+            throw new RecordRejectedException(refusal.Message);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+
+        await _stop.CancelAsync().ConfigureAwait(false);
+        foreach (RecordAccumulator accumulator in _accumulators.Values)
+            await accumulator.DisposeAsync().ConfigureAwait(false);
+
+        _stop.Dispose();
+    }
+
+    private RecordAccumulator AccumulatorOf(SourceRecord record)
+    {
+        TopicInfo? topic = controller.Current.Topics.GetValueOrDefault(record.Topic);
+        if (topic is null or { Partitions.Length: 0 })
+            throw new RecordRejectedException($"there is no topic '{record.Topic}'; 'edgestream topic create {record.Topic}' makes it");
+
+        var id = new PartitionId(topic.Name, PartitionOf(topic, record));
+        return _accumulators.GetOrAdd(id, key => new RecordAccumulator(topic.Settings.Compression, (batch, _) => StoreAsync(key, batch)));
+    }
+
+    private int PartitionOf(TopicInfo topic, SourceRecord record)
+    {
+        uint count = (uint)topic.Partitions.Length;
+        if (count == 1)
+            return 0;
+
+        // Records of one key keep their order: they go to one partition.
+        return record.Key is { } key
+            ? (int)(Crc32C.Compute(key.Span) % count)
+            : (int)((uint)_roundRobin.AddOrUpdate(topic.Name, 0, (_, last) => last + 1) % count);
+    }
+
+    /// <summary>One batch after the other: were two on their way, one that has to wait for room would be overtaken.</summary>
+    private async ValueTask<Task<long>> StoreAsync(PartitionId id, ReadOnlyMemory<byte> batch)
+    {
+        while (true)
+        {
+            try
+            {
+                PartitionLog log = controller.GetPartition(id.Topic, id.Partition).Log;
+                AppendedRange range = await log.AppendAsync(batch, AckLevel.Durable).ConfigureAwait(false);
+                _problem = null;
+                return Task.FromResult(range.BaseOffset);
+            }
+            catch (StorageFullException full)
+            {
+                if (_problem is null)
+                    logger.LogError("sources wait: {Problem}", full.Message);
+
+                _problem = full.Message;
+                await Task.Delay(FullRetry, time, _stop.Token).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private static Record ToRecord(SourceRecord record) => new(
+        0,
+        record.Timestamp.ToUnixTimeMilliseconds(),
+        record.Key,
+        record.Value,
+        record.Headers.Count == 0 ? [] : [.. record.Headers.Select(header => new RecordHeader(header.Key, header.Value))]);
+}

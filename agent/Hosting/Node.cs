@@ -1,0 +1,169 @@
+using System.Net;
+using System.Security.Authentication;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>
+/// What an edge and a hub have in common: data directory, metadata, SPU, SC, and the API they serve. Opened in this order and
+/// closed in the opposite one.
+/// </summary>
+internal sealed class Node : IAsyncDisposable
+{
+    private const int SpuId = 1;
+
+    // Sources and streams sync on pool threads; the pool's own growth (one a second or so) would be felt as stutter.
+    private const int MinWorkerThreads = 16;
+
+    private Node(NodeOptions options, DataDirectory data, IMetadataStore store, SpuNode spu, StreamController controller, ILoggerFactory loggers)
+    {
+        Options = options;
+        Data = data;
+        Store = store;
+        Spu = spu;
+        Controller = controller;
+        Loggers = loggers;
+    }
+
+    public NodeOptions Options { get; }
+
+    public DataDirectory Data { get; }
+
+    public IMetadataStore Store { get; }
+
+    public SpuNode Spu { get; }
+
+    public StreamController Controller { get; }
+
+    public GeoLocationPresence Presence { get; } = new(TimeProvider.System);
+
+    public ILoggerFactory Loggers { get; }
+
+    /// <summary>What a person should know of the start, in one line; null where nothing was amiss.</summary>
+    public string? StartProblem { get; private init; }
+
+    /// <summary>Opens the state: recovery included, so what comes after it may serve.</summary>
+    public static async Task<Node> OpenAsync(NodeOptions options, bool isHub, ILoggerFactory loggers)
+    {
+        ThreadPool.GetMinThreads(out _, out int io);
+        ThreadPool.SetMinThreads(MinWorkerThreads, io);
+
+        DataDirectory data = DataDirectory.Open(options.Data);
+        IMetadataStore? store = null;
+        SpuNode? spu = null;
+        try
+        {
+            store = MetadataRecovery.Open(data.Path, SpuId, loggers.CreateLogger<Node>(), out string? problem);
+            spu = new SpuNode(SpuId, new PartitionDirectories(data.Path), LogOptions.Default, loggers.CreateLogger<SpuNode>());
+            var controller = new StreamController(store, spu, isHub);
+            await controller.StartAsync().ConfigureAwait(false);
+            return new Node(options, data, store, spu, controller, loggers) { StartProblem = problem };
+        }
+        catch
+        {
+            if (spu is not null)
+                await spu.DisposeAsync().ConfigureAwait(false);
+
+            store?.Dispose();
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The web application of a node, with what both kinds serve.</summary>
+    public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        NodeLogging.Configure(builder.Logging);
+        builder.Services.AddSystemd();
+        builder.Services.AddSingleton(Controller);
+        builder.Services.AddSingleton(Spu);
+        builder.Services.AddSingleton(Presence);
+        builder.Services.AddSingleton(authenticator);
+        builder.Services.AddGrpc(grpc =>
+        {
+            grpc.Interceptors.Add<GuardInterceptor>();
+
+            // A batch has 4 MiB at most; requests may carry several.
+            grpc.MaxReceiveMessageSize = 16 * 1024 * 1024;
+            grpc.MaxSendMessageSize = null;
+        });
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+            kestrel.Limits.MinRequestBodyDataRate = null; // a stream may be silent for days
+            kestrel.Limits.MaxRequestBodySize = null; // and carry terabytes
+            kestrel.ListenUnixSocket(Options.Socket, listen => listen.Protocols = HttpProtocols.Http2);
+        });
+        return builder;
+    }
+
+    /// <summary>Adds the network API: TLS 1.3, with the client's certificate asked for but judged per call, so that a refusal has words.</summary>
+    public static void ListenOnNetwork(
+        WebApplicationBuilder builder, IPEndPoint endpoint, System.Security.Cryptography.X509Certificates.X509Certificate2 certificate) =>
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(endpoint, listen =>
+        {
+            listen.Protocols = HttpProtocols.Http2;
+            listen.UseHttps(new HttpsConnectionAdapterOptions
+            {
+                ServerCertificate = certificate,
+                SslProtocols = SslProtocols.Tls13,
+                ClientCertificateMode = ClientCertificateMode.AllowCertificate,
+                ClientCertificateValidation = (_, _, _) => true,
+            });
+        }));
+
+    /// <summary>Serves until <paramref name="stopping"/>; <paramref name="started"/> runs once it listens.</summary>
+    public async Task ServeAsync(WebApplication application, Func<Task> started, Func<Task> stopping, CancellationToken cancellationToken)
+    {
+        LocalSocket.Prepare(Options.Socket);
+        try
+        {
+            await application.StartAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (IOException error) when (error.InnerException is AddressInUseException)
+        {
+            throw new EdgeStreamException(
+                $"{Options.Listen} is in use by another program; stop that one or choose another with --listen", error);
+        }
+
+        LocalSocket.Protect(Options.Socket);
+        ILogger logger = Loggers.CreateLogger<Node>();
+        logger.LogInformation("data in {Data}, socket {Socket}", Data.Path, Options.Socket);
+        foreach (string address in application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses)
+        {
+            if (address.StartsWith("https:", StringComparison.Ordinal))
+                logger.LogInformation("listening on {Address}", address);
+        }
+
+        await started().ConfigureAwait(false);
+        var stop = new TaskCompletionSource();
+        using CancellationTokenRegistration told = cancellationToken.Register(() => stop.TrySetResult());
+        using CancellationTokenRegistration signalled = application.Lifetime.ApplicationStopping.Register(() => stop.TrySetResult());
+        await stop.Task.ConfigureAwait(false);
+        logger.LogInformation("stopping");
+        await stopping().ConfigureAwait(false);
+        await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Controller.Dispose();
+        await Spu.DisposeAsync().ConfigureAwait(false);
+        Store.Dispose();
+        Data.Dispose();
+    }
+}

@@ -1,0 +1,33 @@
+using Microsoft.Extensions.Hosting.Systemd;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>One line an event: with the journal's levels under systemd, with the time elsewhere.</summary>
+internal static class NodeLogging
+{
+    public static void Configure(ILoggingBuilder logging)
+    {
+        logging.ClearProviders();
+        logging.SetMinimumLevel(LogLevel.Information);
+        logging.AddFilter("Microsoft", LogLevel.Warning);
+        logging.AddFilter("Grpc", LogLevel.Warning);
+
+        // Kestrel reports each broken connection of a peer here; callers get their own errors.
+        logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Error);
+        logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
+        if (SystemdHelpers.IsSystemdService())
+            logging.AddSystemdConsole();
+        else
+        {
+            logging.AddSimpleConsole(console =>
+            {
+                console.SingleLine = true;
+                console.TimestampFormat = "HH:mm:ss.fff ";
+                console.UseUtcTimestamp = true;
+            });
+        }
+    }
+
+    /// <summary>For what happens before and after the web application.</summary>
+    public static ILoggerFactory CreateFactory() => LoggerFactory.Create(Configure);
+}

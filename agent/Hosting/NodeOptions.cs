@@ -1,0 +1,9 @@
+using System.Net;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>Where a node keeps its state and where it listens.</summary>
+/// <param name="Data">The data directory.</param>
+/// <param name="Socket">The local Unix socket.</param>
+/// <param name="Listen">The network API; null at an edge, where nothing listens.</param>
+internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null);

@@ -1,0 +1,16 @@
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>Where things are unless somebody says otherwise.</summary>
+internal static class NodePaths
+{
+    public const string DefaultSocket = "/run/edgestream/edgestream.sock";
+    public const string DefaultData = "/var/lib/edgestream";
+    public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
+
+    /// <summary>Command line before environment before default.</summary>
+    public static string Socket(string? given) =>
+        given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? DefaultSocket;
+
+    public static string Data(string? given) =>
+        given ?? Environment.GetEnvironmentVariable("EDGESTREAM_DATA") ?? DefaultData;
+}

@@ -1,0 +1,54 @@
+using System.CommandLine;
+using EdgeStream.Agent;
+using EdgeStream.Agent.Cli;
+using EdgeStream.Storage;
+using Grpc.Core;
+
+var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for small devices")
+{
+    NodeCommands.Run(),
+    NodeCommands.Hub(),
+    MembershipCommands.Join(),
+    MembershipCommands.Leave(),
+    StatusCommand.Create(),
+    CheckCommand.Create(),
+    TopicCommands.Topic(),
+    TopicCommands.Partition(),
+    ProduceCommand.Create(),
+    ConsumeCommand.Create(),
+    GeoCommands.Geo(),
+    TopologyCommands.Topology(),
+    TopologyCommands.Spu(),
+    CertificateCommands.Certificate(),
+};
+foreach (Option option in (Option[])[ConnectionOptions.Socket, ConnectionOptions.Connect, ConnectionOptions.Certificate, ConnectionOptions.Key, ConnectionOptions.Authority])
+    root.Options.Add(option);
+
+CliCommand.AddExamplesToHelp(root);
+var version = new CliCommand("version", "Print the version", "edgestream version");
+version.Does((result, _) => result.InvocationConfiguration.Output.WriteLineAsync($"edgestream {BuildInfo.Version}"));
+root.Subcommands.Add(version);
+
+try
+{
+    // A node takes its time to stop in order: longer than the library's two seconds.
+    return await root.Parse(args).InvokeAsync(new InvocationConfiguration
+    {
+        EnableDefaultExceptionHandler = false,
+        ProcessTerminationTimeout = TimeSpan.FromSeconds(60),
+    });
+}
+catch (EdgeStreamException error)
+{
+    Console.Error.WriteLine($"edgestream: {error.Message}");
+    return 1;
+}
+catch (RpcException error)
+{
+    Console.Error.WriteLine($"edgestream: {error.Status.Detail}");
+    return 1;
+}
+catch (OperationCanceledException)
+{
+    return 130;
+}

@@ -1,0 +1,94 @@
+using System.Collections.Concurrent;
+using System.Device.Gpio;
+
+namespace EdgeStream.Devices.Gpio;
+
+/// <summary>
+/// A chip that is not there, for machines without GPIO: a real driver to System.Device.Gpio, whose inputs are driven by code
+/// or toggle by themselves. Safe from any thread; callbacks come one at a time, in the order of the changes.
+/// </summary>
+public sealed class SimulatedGpioDriver : GpioDriver
+{
+    private readonly ConcurrentDictionary<int, Line> _lines = new();
+    private readonly ITimer? _toggle;
+    private readonly Lock _driving = new();
+
+    private sealed class Line
+    {
+        public PinMode Mode = PinMode.Input;
+        public PinValue Value = PinValue.Low;
+        public PinEventTypes Wanted;
+        public PinChangeEventHandler? Changed;
+    }
+
+    public SimulatedGpioDriver()
+    {
+    }
+
+    /// <summary>A chip whose open inputs all toggle once each <paramref name="period"/>.</summary>
+    public SimulatedGpioDriver(TimeSpan period, TimeProvider time) => _toggle = time.CreateTimer(_ => ToggleAll(), null, period, period);
+
+    protected override int PinCount => 1024;
+
+    /// <summary>Sets the level of an input from outside, as a switch would.</summary>
+    public void Drive(int line, PinValue value)
+    {
+        lock (_driving)
+        {
+            Line driven = _lines.GetOrAdd(line, _ => new Line());
+            if (driven.Value == value)
+                return;
+
+            driven.Value = value;
+            PinEventTypes change = value == PinValue.High ? PinEventTypes.Rising : PinEventTypes.Falling;
+            if ((driven.Wanted & change) != 0)
+                driven.Changed?.Invoke(this, new PinValueChangedEventArgs(change, line));
+        }
+    }
+
+    protected override void OpenPin(int pinNumber) => _lines.TryAdd(pinNumber, new Line());
+
+    protected override void ClosePin(int pinNumber)
+    {
+    }
+
+    protected override void SetPinMode(int pinNumber, PinMode mode) => _lines[pinNumber].Mode = mode;
+
+    protected override PinMode GetPinMode(int pinNumber) => _lines[pinNumber].Mode;
+
+    protected override bool IsPinModeSupported(int pinNumber, PinMode mode) => true;
+
+    protected override PinValue Read(int pinNumber) => _lines[pinNumber].Value;
+
+    protected override void Write(int pinNumber, PinValue value) => _lines[pinNumber].Value = value;
+
+    protected override WaitForEventResult WaitForEvent(int pinNumber, PinEventTypes eventTypes, CancellationToken cancellationToken) =>
+        throw new NotSupportedException("register a callback instead");
+
+    protected override void AddCallbackForPinValueChangedEvent(int pinNumber, PinEventTypes eventTypes, PinChangeEventHandler callback)
+    {
+        lock (_driving)
+        {
+            _lines[pinNumber].Wanted |= eventTypes;
+            _lines[pinNumber].Changed += callback;
+        }
+    }
+
+    protected override void RemoveCallbackForPinValueChangedEvent(int pinNumber, PinChangeEventHandler callback)
+    {
+        lock (_driving)
+            _lines[pinNumber].Changed -= callback;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _toggle?.Dispose();
+        base.Dispose(disposing);
+    }
+
+    private void ToggleAll()
+    {
+        foreach ((int number, Line line) in _lines)
+            Drive(number, line.Value == PinValue.High ? PinValue.Low : PinValue.High);
+    }
+}

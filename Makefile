@@ -22,7 +22,7 @@ bench:
 	dotnet run --project tests/Benchmarks -c Release
 
 aot: tools-aot
-	dotnet publish agent -c Release -r $(RID) -o $(ARTIFACTS)/aot/$(RID) --nologo
+	packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot/$(RID)
 	@ls -l $(AOT)
 
 fmt:

@@ -47,7 +47,7 @@ public sealed record InviteToken(byte[] AuthorityFingerprint, byte[] Secret, str
         }
         catch (FormatException)
         {
-            throw NotAToken("it has characters that no token has");
+            throw NotAToken("it is not complete");
         }
 
         const int NameStart = FingerprintSize + SecretSize;

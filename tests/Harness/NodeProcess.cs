@@ -1,0 +1,61 @@
+using EdgeStream.Client;
+
+namespace EdgeStream.Harness;
+
+/// <summary>An edge or a hub as its own process, with a data directory that outlives it.</summary>
+public sealed class NodeProcess : IDisposable
+{
+    private readonly string[] _arguments;
+    private readonly string? _namespace;
+    private ChildProcess? _process;
+
+    private NodeProcess(string name, string directory, string[] arguments, string? runInNamespace)
+    {
+        Name = name;
+        Data = Path.Combine(directory, name);
+        Socket = Path.Combine(directory, $"{name}.sock");
+        _arguments = [.. arguments, "--data", Data, "--socket", Socket];
+        _namespace = runInNamespace;
+    }
+
+    public string Name { get; }
+
+    public string Data { get; }
+
+    public string Socket { get; }
+
+    public ChildProcess Process => _process ?? throw new InvalidOperationException($"{Name} does not run");
+
+    /// <param name="directory">Where data and socket go.</param>
+    /// <param name="configuration">The configuration file's text.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="runInNamespace">The network namespace it lives in.</param>
+    public static NodeProcess Edge(string directory, string configuration, string name = "edge", string? runInNamespace = null)
+    {
+        string file = Path.Combine(directory, $"{name}.toml");
+        File.WriteAllText(file, configuration);
+        return new NodeProcess(name, directory, ["run", "--config", file], runInNamespace);
+    }
+
+    public static NodeProcess Hub(string directory, string listen, string name = "hub", string? runInNamespace = null) =>
+        new(name, directory, ["hub", "--listen", listen], runInNamespace);
+
+    /// <summary>Starts it and waits until it serves.</summary>
+    public async Task StartAsync()
+    {
+        _process?.Dispose();
+        _process = _namespace is null
+            ? ChildProcess.Start(Name, EdgeStreamProgram.Path, _arguments)
+            : ChildProcess.Start(Name, "ip", ["netns", "exec", _namespace, EdgeStreamProgram.Path, .. _arguments]);
+        await _process.WaitForLineAsync("data in ").ConfigureAwait(false);
+    }
+
+    public void Kill() => Process.Kill();
+
+    /// <summary>A client on the node's local socket; the caller disposes it.</summary>
+    public EdgeStreamClient Connect() => new(new ClientOptions { Endpoint = "unix:" + Socket });
+
+    public Task<string> CommandAsync(params string[] arguments) => EdgeStreamProgram.RunGoodAsync([.. arguments, "--socket", Socket]);
+
+    public void Dispose() => _process?.Dispose();
+}

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using MQTTnet;
@@ -10,14 +11,16 @@ namespace EdgeStream.EndToEnd.Tests;
 /// A device as it should be: publishes numbered messages with QoS 1, keeps each until the broker has acknowledged it, and
 /// connects again and sends again what was not acknowledged whenever the connection is lost.
 /// </summary>
-internal sealed class AcknowledgedPublisher(string host, int port, int total, int window = 200) : IAsyncDisposable
+internal sealed class AcknowledgedPublisher(string host, int port, int total, int ratePerSecond) : IAsyncDisposable
 {
     private readonly ConcurrentDictionary<int, byte> _acknowledged = new();
     private readonly ConcurrentQueue<int> _toSend = new(Enumerable.Range(0, total));
     private readonly CancellationTokenSource _stop = new();
-    private readonly SemaphoreSlim _window = new(window);
+    private readonly SemaphoreSlim _window = new(200);
     private readonly SemaphoreSlim _gate = new(1);
     private IMqttClient? _client;
+    private readonly Stopwatch _elapsed = Stopwatch.StartNew();
+    private volatile bool _hurry;
     private int _inFlight;
 
     public IReadOnlyCollection<int> Acknowledged => (IReadOnlyCollection<int>)_acknowledged.Keys;
@@ -26,11 +29,20 @@ internal sealed class AcknowledgedPublisher(string host, int port, int total, in
 
     public int Reconnects { get; private set; }
 
+    /// <summary>From now on as fast as it goes.</summary>
+    public void Hurry() => _hurry = true;
+
     /// <summary>Publishes until every message was acknowledged.</summary>
     public async Task RunAsync()
     {
+        int taken = 0;
         while (_acknowledged.Count < total)
         {
+            // Slow enough that there is traffic for as long as bad things happen.
+            while (!_hurry && taken > _elapsed.Elapsed.TotalSeconds * ratePerSecond)
+                await Task.Delay(5, _stop.Token);
+
+            taken++;
             await _window.WaitAsync(_stop.Token);
             await _gate.WaitAsync(_stop.Token);
             _gate.Release();

@@ -1,0 +1,17 @@
+using EdgeStream.Benchmarks;
+
+// Speeds on one machine in one run. Each figure is the median of its runs, and stands beside a limit of the same machine:
+// ratios say more than numbers do.
+Console.WriteLine($"{Environment.ProcessorCount} cores, {Environment.OSVersion}, .NET {Environment.Version}, data in {Path.GetTempPath()}");
+Console.WriteLine();
+var report = new Report();
+if (args.Length == 0 || args.Contains("log"))
+    await LogBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("api"))
+    await ApiBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("mirror"))
+    await MirrorBenchmark.RunAsync(report);
+
+report.Print();

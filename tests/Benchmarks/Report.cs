@@ -1,0 +1,55 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace EdgeStream.Benchmarks;
+
+/// <summary>Collects measurements and prints them as one Markdown table.</summary>
+internal sealed class Report
+{
+    private readonly List<string> _rows = [];
+
+    /// <summary>Runs something several times; the median of how long it took.</summary>
+    public static async Task<TimeSpan> MedianAsync(int runs, Func<Task<TimeSpan>> run)
+    {
+        var times = new List<TimeSpan>();
+        for (int i = 0; i < runs; i++)
+            times.Add(await run());
+
+        times.Sort();
+        return times[runs / 2];
+    }
+
+    public static async Task<TimeSpan> TimeAsync(Func<Task> action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        await action();
+        return Stopwatch.GetElapsedTime(start);
+    }
+
+    /// <param name="what">What was measured.</param>
+    /// <param name="records">How many records it was.</param>
+    /// <param name="bytes">How many bytes of log they are.</param>
+    /// <param name="time">How long it took.</param>
+    /// <param name="limit">The limit beside it, or empty.</param>
+    /// <param name="limitTime">How long the limit took for the same bytes.</param>
+    public void Add(string what, long records, long bytes, TimeSpan time, string limit = "", TimeSpan? limitTime = null)
+    {
+        string ratio = limitTime is { } raw
+            ? string.Create(CultureInfo.InvariantCulture, $"{limit}: {Rate(bytes, raw):0} MB/s; {raw / time:P0} of it")
+            : "";
+        string row = string.Create(
+            CultureInfo.InvariantCulture, $"| {what} | {records / time.TotalSeconds:#,0} | {Rate(bytes, time):0.0} | {ratio} |");
+        _rows.Add(row);
+        Console.WriteLine(row);
+    }
+
+    public void Print()
+    {
+        Console.WriteLine();
+        Console.WriteLine("| what | records/s | MB/s | beside |");
+        Console.WriteLine("|---|---:|---:|---|");
+        _rows.ForEach(Console.WriteLine);
+    }
+
+    private static double Rate(long bytes, TimeSpan time) => bytes / time.TotalSeconds / 1e6;
+}

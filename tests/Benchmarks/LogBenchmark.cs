@@ -7,7 +7,8 @@ namespace EdgeStream.Benchmarks;
 
 /// <summary>
 /// The log in this process, against plain system calls on the same disk: append with durable acknowledgements against the same
-/// bytes by write + fdatasync in commits of the same size; reading and decoding against read.
+/// bytes by write and fdatasync, one after the other, in commits of the same size (the log writes the next commit while it syncs
+/// the last one, so it can be faster); reading and decoding against read.
 /// </summary>
 internal static class LogBenchmark
 {
@@ -26,25 +27,32 @@ internal static class LogBenchmark
         using var directory = new TemporaryDirectory();
         ReadOnlyMemory<byte> value = Payload.OfSize(valueSize);
         long bytes = 0, syncs = 0;
-        int run = 0;
-        TimeSpan append = await Report.MedianAsync(Runs, async () =>
-        {
-            var files = new CountingFiles();
-            await using PartitionLog log = Open(directory.At($"append-{run++}"), files);
-            TimeSpan time = await Report.TimeAsync(() => AppendAsync(log, value, records));
-            bytes = log.SizeInBytes();
-            syncs = files.Syncs;
-            return time;
-        });
-        int commitBytes = (int)(bytes / Math.Max(1, syncs));
-        TimeSpan write = await Report.MedianAsync(Runs, () => Report.TimeAsync(() => WriteAndSync(directory.At($"raw-{run++}"), bytes, commitBytes)));
-        report.Add($"append {size}, durable", records, bytes, append, $"write + fdatasync, {commitBytes / 1024} KiB each", write);
+        int run = 0, commitBytes = 0;
+        (TimeSpan append, TimeSpan write) = await Report.MedianPairAsync(
+            Runs,
+            async () =>
+            {
+                var files = new CountingFiles();
+                await using PartitionLog log = Open(directory.At($"append-{run}"), files);
+                TimeSpan time = await Report.TimeAsync(() => AppendAsync(log, value, records));
+                bytes = log.SizeInBytes();
+                syncs = files.Syncs;
+                return time;
+            },
+            () =>
+            {
+                commitBytes = (int)(bytes / Math.Max(1, syncs));
+                return Report.TimeAsync(() => WriteAndSync(directory.At($"raw-{run++}"), bytes, commitBytes));
+            });
+        report.Add($"append {size}, durable", records, bytes, append, $"write, then fdatasync, {commitBytes / 1024} KiB each", write);
 
         string last = directory.At($"append-{Runs - 1}");
         await using PartitionLog full = Open(last, DiskFiles.Instance);
-        TimeSpan read = await Report.MedianAsync(Runs, () => Report.TimeAsync(() => ReadAll(full, records)));
-        TimeSpan plain = await Report.MedianAsync(Runs, () => Report.TimeAsync(() => ReadFiles(last)));
-        report.Add($"read {size}, decoded, CRC checked", records, bytes, read, "read", plain);
+        (TimeSpan read, TimeSpan plain) = await Report.MedianPairAsync(
+            Runs,
+            () => Report.TimeAsync(() => ReadAll(full, records)),
+            () => Report.TimeAsync(() => ReadFiles(last)));
+        report.Add($"read {size}, decoded, CRC checked", records, bytes, read, "read (page cache)", plain);
     }
 
     private static PartitionLog Open(string directory, IStorageFiles files) =>

@@ -7,7 +7,7 @@ namespace EdgeStream.Harness;
 /// <summary>A real program that a test starts, kills and starts again. Keeps the last lines that it printed.</summary>
 public sealed class ChildProcess : IDisposable
 {
-    private const int KeptLines = 400;
+    private const int KeptLines = 5000;
 
     private readonly ConcurrentQueue<string> _lines = new();
     private readonly Process _process;

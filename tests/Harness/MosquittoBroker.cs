@@ -29,6 +29,9 @@ public sealed class MosquittoBroker : IDisposable
 
     public int Port { get; }
 
+    /// <summary>Its own log: what it sent to whom, and what was acknowledged.</summary>
+    public string Output => _process?.Output ?? "";
+
     public async Task StartAsync()
     {
         _process?.Dispose();

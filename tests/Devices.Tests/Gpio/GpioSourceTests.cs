@@ -1,0 +1,144 @@
+using System.Device.Gpio;
+using System.Text;
+using EdgeStream.Devices.Gpio;
+using EdgeStream.Harness;
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+
+namespace EdgeStream.Devices.Tests.Gpio;
+
+/// <summary>The source over a driver whose lines the test moves; everything above the driver is what runs on real lines.</summary>
+public sealed class GpioSourceTests
+{
+    private const int Line = 17;
+
+    private readonly RecordingSink _sink = new();
+    private readonly SimulatedGpioDriver _chip = new();
+    private readonly FakeTimeProvider _time = new();
+
+    [Fact]
+    public async Task Edges_become_records_in_their_order()
+    {
+        await using RunningSource run = await RunningSource.StartAsync(Source(new GpioLineOptions { Line = Line, Topic = "door" }));
+        _chip.Drive(Line, PinValue.High);
+        _chip.Drive(Line, PinValue.Low);
+        _chip.Drive(Line, PinValue.High);
+
+        await Condition.WaitAsync("three came", () => _sink.Stored.Count == 3);
+        Assert.Equal(
+            ["""{"line":17,"value":1,"edge":"rising"}""", """{"line":17,"value":0,"edge":"falling"}""", """{"line":17,"value":1,"edge":"rising"}"""],
+            _sink.StoredValues);
+        Assert.Equal("17", Encoding.UTF8.GetString(_sink.Stored[0].Key!.Value.Span));
+    }
+
+    [Theory]
+    [InlineData(GpioEdge.Rising, "rising")]
+    [InlineData(GpioEdge.Falling, "falling")]
+    public async Task Only_the_wanted_edge_becomes_records(GpioEdge edge, string expected)
+    {
+        await using RunningSource run = await RunningSource.StartAsync(Source(new GpioLineOptions { Line = Line, Topic = "door", Edge = edge }));
+        for (int i = 0; i < 5; i++)
+        {
+            _chip.Drive(Line, PinValue.High);
+            _chip.Drive(Line, PinValue.Low);
+        }
+
+        await Condition.WaitAsync("five came", () => _sink.Stored.Count == 5);
+        Assert.All(_sink.StoredValues, value => Assert.Contains(expected, value, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Active_low_turns_levels_round()
+    {
+        await using RunningSource run = await RunningSource.StartAsync(Source(new GpioLineOptions { Line = Line, Topic = "door", ActiveLow = true }));
+        _chip.Drive(Line, PinValue.High);
+
+        await Condition.WaitAsync("it came", () => _sink.StoredValues is ["""{"line":17,"value":0,"edge":"falling"}"""]);
+    }
+
+    [Fact]
+    public async Task Bouncing_becomes_one_record_when_the_line_has_come_to_rest()
+    {
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door", Debounce = TimeSpan.FromMilliseconds(5) });
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        for (int i = 0; i < 5; i++)
+            _chip.Drive(Line, i % 2 == 0 ? PinValue.High : PinValue.Low);
+
+        await Condition.WaitAsync("one came", () =>
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(6));
+            return _sink.Stored.Count == 1;
+        });
+        Assert.Equal(["""{"line":17,"value":1,"edge":"rising"}"""], _sink.StoredValues);
+        Assert.Equal(5, source.Counters.Received);
+    }
+
+    [Fact]
+    public async Task Polled_level_is_recorded_at_each_interval()
+    {
+        await using RunningSource run = await RunningSource.StartAsync(
+            Source(new GpioLineOptions { Line = Line, Topic = "door", Poll = TimeSpan.FromSeconds(1) }));
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await Condition.WaitAsync("the first came", () => _sink.StoredValues is ["""{"line":17,"value":0}"""]);
+        _chip.Drive(Line, PinValue.High);
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        await Condition.WaitAsync("the second came", () => _sink.StoredValues is [_, """{"line":17,"value":1}"""]);
+    }
+
+    [Fact]
+    public async Task Changes_beyond_what_can_wait_are_counted_and_the_others_keep_their_order()
+    {
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door" });
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        _sink.Close();
+        int changes = (GpioSource.MaxWaiting * 3) + 1;
+        for (int i = 0; i < changes; i++)
+            _chip.Drive(Line, i % 2 == 0 ? PinValue.High : PinValue.Low);
+
+        _sink.Open();
+        await Condition.WaitAsync("all that could wait are stored", () => source.Counters.Received == changes && source.Counters.Dropped > 0
+            && source.Counters.Stored > 0);
+        Assert.Contains("wait for the log", source.Counters.LastDrop, StringComparison.Ordinal);
+        await run.StopAsync();
+        Assert.InRange(source.Counters.Stored + source.Counters.Dropped, 1, changes);
+    }
+
+    [Fact]
+    public async Task Stop_stores_what_has_come_in_before()
+    {
+        RunningSource run = await RunningSource.StartAsync(Source(new GpioLineOptions { Line = Line, Topic = "door" }));
+        _sink.Close();
+        _chip.Drive(Line, PinValue.High);
+        await Condition.WaitAsync("it is offered", () => _sink.Offered.Count == 1);
+        Task stopped = run.StopAsync();
+        _sink.Open();
+        await stopped;
+
+        Assert.Single(_sink.Stored);
+        await run.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Chip_that_is_not_there_is_one_clear_line_and_is_tried_again()
+    {
+        var source = new GpioSource(
+            "gpiochip99", () => GpioChip.Open(99), new GpioLineOptions { Line = Line, Topic = "door" }, _sink, TimeProvider.System, NullLogger<GpioSource>.Instance);
+        await using var supervisor = new SourceSupervisor([source], TimeProvider.System, NullLogger<SourceSupervisor>.Instance);
+        supervisor.Start();
+
+        await Condition.WaitAsync("it waits", () => supervisor.Statuses[0].State == SourceState.Waiting);
+        Assert.Equal(
+            "there is no /dev/gpiochip99; 'gpiodetect' lists the chips, and chip = \"simulated\" needs none", supervisor.Statuses[0].LastError);
+    }
+
+    [Theory]
+    [InlineData(-1, 0)]
+    [InlineData(5000, 0)]
+    [InlineData(17, -1)]
+    [InlineData(17, 100_000)]
+    public void Values_that_cannot_be_are_refused(int line, int debounceMilliseconds) => Assert.Throws<SourceConfigurationException>(() =>
+        Source(new GpioLineOptions { Line = line, Topic = "door", Debounce = TimeSpan.FromMilliseconds(debounceMilliseconds) }));
+
+    private GpioSource Source(GpioLineOptions options) => new("simulated", () => _chip, options, _sink, _time, NullLogger<GpioSource>.Instance);
+}

@@ -144,7 +144,7 @@ internal sealed class Show(TimeSpan? duration)
         $"{row.At.TotalSeconds,5:0.0} s  link {(row.LinkIsCut ? "CUT " : "up  ")} edge {row.Stored,6}  hub {row.Mirrored,6}  behind {row.Stored - row.Mirrored,5}  "
         + $"door {row.DoorStored,3}/{row.DoorMirrored,3}  {new string('#', Bar(row))}");
 
-    private static int Bar(Row row) => (int)Math.Min(60, (row.Stored - row.Mirrored + 9) / 10);
+    private static int Bar(Row row) => (int)Math.Min(40, (row.Stored - row.Mirrored + 9) / 10);
 
     private Table Picture(Row row)
     {

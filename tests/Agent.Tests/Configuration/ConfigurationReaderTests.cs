@@ -1,0 +1,163 @@
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Devices.Gpio;
+using EdgeStream.Devices.Mqtt;
+using EdgeStream.Harness;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Agent.Tests.Configuration;
+
+public sealed class ConfigurationReaderTests
+{
+    [Fact]
+    public void Every_setting_is_read()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("all.toml", """
+            data = "/data"
+            socket = "/socket"
+
+            [[topic]]
+            name = "readings"
+            mirror = true
+            compression = "zstd"
+
+            [[topic]]
+            name = "logs"
+            partitions = 4
+
+            [[source.mqtt]]
+            broker = "mqtts://broker.example:1884"
+            client-id = "me"
+            protocol = "3.1.1"
+            username = "u"
+            password = "p"
+            subscribe = [{ filter = "a/+/b", topic = "readings", key = "{1}" }, { filter = "c/#", topic = "logs" }]
+
+            [[source.mqtt-broker]]
+            listen = "0.0.0.0:1885"
+            subscribe = [{ filter = "#", topic = "all-{0}" }]
+            username = "u"
+            password = "p"
+
+            [[source.gpio]]
+            chip = 4
+            line = 17
+            edge = "falling"
+            debounce = "5ms"
+            pull = "up"
+            active-low = true
+            topic = "door"
+            key = "front"
+
+            [[source.gpio]]
+            chip = "simulated"
+            simulated-period = "250ms"
+            line = 18
+            poll = "2s"
+            topic = "level"
+
+            [uplink]
+            progress-timeout = "10s"
+            max-backoff = "5m"
+            """);
+
+        Assert.Equal(("/data", "/socket"), (read.Data, read.Socket));
+        Assert.Equal([("readings", 1, true, CompressionCodec.Zstd), ("logs", 4, false, CompressionCodec.None)],
+            read.Topics.Select(topic => (topic.Name, topic.Partitions, topic.Settings.Mirror, topic.Settings.Compression)));
+        MqttSourceOptions mqtt = Assert.Single(read.MqttSources);
+        Assert.Equal(("broker.example", 1884, "me", MqttProtocol.V311, "u", "p"),
+            (mqtt.Broker.Host, mqtt.Port, mqtt.ClientId, mqtt.Protocol, mqtt.Username, mqtt.Password));
+        Assert.Equal([("a/+/b", "readings", "{1}"), ("c/#", "logs", "{topic}")], mqtt.Rules.Select(rule => (rule.Filter, rule.Topic, rule.Key)));
+        EmbeddedBrokerOptions broker = Assert.Single(read.MqttBrokers);
+        Assert.Equal(("0.0.0.0:1885", "p"), (broker.Listen.ToString(), broker.Users["u"]));
+        Assert.Equal(
+            new GpioLineOptions
+            {
+                Line = 17,
+                Topic = "door",
+                Key = "front",
+                Edge = GpioEdge.Falling,
+                Debounce = TimeSpan.FromMilliseconds(5),
+                Pull = GpioPull.Up,
+                ActiveLow = true,
+            },
+            read.GpioLines[0].Line);
+        Assert.Equal((4, null), (read.GpioLines[0].Chip, read.GpioLines[1].Chip));
+        Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(2)), (read.GpioLines[1].SimulatedPeriod, read.GpioLines[1].Line.Poll!.Value));
+        Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
+        Assert.Equal(["readings", "logs", "door", "level"], read.SourceTopics);
+    }
+
+    [Fact]
+    public void Example_of_the_readme_is_good()
+    {
+        IEnumerable<string> example = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "README.md"))
+            .SkipWhile(line => !line.Contains("with this `edge.toml`", StringComparison.Ordinal))
+            .SkipWhile(line => !line.StartsWith("    [[", StringComparison.Ordinal))
+            .TakeWhile(line => !line.StartsWith("    edgestream run", StringComparison.Ordinal));
+
+        AgentConfiguration read = ConfigurationReader.Read("README.md", string.Join('\n', example));
+
+        Assert.Equal(["readings", "door"], read.SourceTopics);
+    }
+
+    [Theory]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, socket, source, topic, uplink")]
+    [InlineData("[topic]\nname = \"a\"", "f:1: topic: write [[topic]] with two brackets: there can be several")]
+    [InlineData("[[topic]]\nmirror = true", "f:1: topic.name: is missing")]
+    [InlineData("[[topic]]\nname = \"a\"\nname = \"b\"", "f:3: topic.name: is there twice, first in line 2")]
+    [InlineData("[[topic]]\nname = \"a\"\npartitions = 0", "f:3: topic.partitions: must be a whole number from 1 to 1000")]
+    [InlineData("[[topic]]\nname = \"a\"\nmirror = true\npartitions = 2", "f:4: topic.partitions: a mirror topic at an edge has one partition")]
+    [InlineData("[[topic]]\nname = \"a\"\ncompression = \"rar\"", "f:3: topic.compression: 'rar' is not one of none, gzip, snappy, lz4, zstd")]
+    [InlineData("[uplink]\nmax-backoff = \"0s\"", "f:2: uplink.max-backoff: '0s' is no time; write for instance \"500ms\", \"30s\" or \"7d\"")]
+    [InlineData("[uplink]\nmax_backoff = \"1s\"", "f:2: uplink.max_backoff: there is no such key; known here: max-backoff, progress-timeout")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"", "f:1: source.mqtt.subscribe: is missing: which topics, and where they go")]
+    [InlineData("[[source.gpio]]\nchip = \"imaginary\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is a number, or \"simulated\"")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a/b\"", "f:3: source.gpio.topic: 'a/b' cannot be a topic name")]
+    [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
+    [InlineData("data = 1979-05-27", "f:1: data: a DateTime has no place here")]
+    public void Mistake_names_file_line_and_key(string text, string expected)
+    {
+        string message = Assert.Throws<ConfigurationException>(() => ConfigurationReader.Read("f", text)).Message;
+
+        Assert.StartsWith(expected, message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', message);
+    }
+
+    [Fact]
+    public void Folder_beside_the_file_adds_to_it()
+    {
+        using var directory = new TemporaryDirectory();
+        Directory.CreateDirectory(directory.At("edge.d"));
+        File.WriteAllText(directory.At("edge.toml"), "data = \"/data\"\n[[topic]]\nname = \"a\"");
+        File.WriteAllText(directory.At("edge.d/20-c.toml"), "[[topic]]\nname = \"c\"");
+        File.WriteAllText(directory.At("edge.d/10-b.toml"), "[[topic]]\nname = \"b\"");
+        File.WriteAllText(directory.At("edge.d/ignored.bak"), "nonsense");
+
+        Assert.Equal(["a", "b", "c"], ConfigurationFiles.Load(directory.At("edge.toml")).Topics.Select(topic => topic.Name));
+
+        File.WriteAllText(directory.At("edge.d/30-d.toml"), "data = \"/other\"");
+        Assert.Contains("30-d.toml", Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(directory.At("edge.toml"))).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("5ms", 5)]
+    [InlineData("1.5s", 1500)]
+    [InlineData("2m", 120_000)]
+    [InlineData("7d", 604_800_000)]
+    public void Times_are_read(string text, double milliseconds)
+    {
+        Assert.True(Quantities.TryParseTime(text, out TimeSpan time));
+        Assert.Equal(milliseconds, time.TotalMilliseconds);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("5")]
+    [InlineData("s")]
+    [InlineData("-1s")]
+    [InlineData("0s")]
+    [InlineData("1e9d")]
+    [InlineData("99999999d")]
+    [InlineData("NaNs")]
+    public void What_is_no_time_is_not_read(string text) => Assert.False(Quantities.TryParseTime(text, out _));
+}

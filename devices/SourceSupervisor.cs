@@ -89,13 +89,13 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
 
     private void Failed(Supervised supervised, Exception error)
     {
-        supervised.State = SourceState.Waiting;
-
         // One that stays away is told once, not at each attempt.
         if (supervised.Error != error.Message)
             logger.LogWarning("source {Name} waits: {Problem}; it is tried again", supervised.Source.Name, error.Message);
 
+        // In this order: who sees that it waits sees why.
         supervised.Error = error.Message;
+        supervised.State = SourceState.Waiting;
     }
 
     /// <summary>Between half and the whole, so that many devices do not come back at once.</summary>

@@ -34,10 +34,7 @@ internal sealed record AgentConfiguration
 
     /// <summary>The topics that sources write to.</summary>
     public IEnumerable<string> SourceTopics =>
-        MqttSources.SelectMany(source => source.Rules)
-            .Concat(MqttBrokers.SelectMany(broker => broker.Rules))
-            .Select(rule => rule.StaticTopic)
-            .OfType<string>()
+        MqttTopicRule.TopicNames(MqttSources.SelectMany(source => source.Rules).Concat(MqttBrokers.SelectMany(broker => broker.Rules)))
             .Concat(GpioLines.Select(line => line.Line.Topic))
             .Distinct();
 }

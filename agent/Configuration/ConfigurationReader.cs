@@ -83,6 +83,7 @@ internal static class ConfigurationReader
                 CaFile = section.String("ca-file"),
                 Rules = ReadRules(section),
             };
+            options.Validate();
             section.Done();
             return options;
         });
@@ -101,6 +102,7 @@ internal static class ConfigurationReader
                 users[user] = section.RequiredString("password");
 
             var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = users };
+            options.Validate();
             section.Done();
             return options;
         });
@@ -114,7 +116,7 @@ internal static class ConfigurationReader
             rules.Add(Checked(rule, "filter", () =>
             {
                 var read = new MqttTopicRule(rule.RequiredString("filter"), rule.RequiredString("topic"), rule.String("key"));
-                if (read.StaticTopic is { } topic)
+                if (read.TopicName is { } topic)
                     CheckTopic(rule, "topic", topic);
 
                 rule.Done();

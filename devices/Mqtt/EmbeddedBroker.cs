@@ -9,121 +9,218 @@ using MQTTnet.Server;
 namespace EdgeStream.Devices.Mqtt;
 
 /// <summary>
-/// An MQTT broker for devices that have none. Who publishes with QoS 1 or 2 gets its acknowledgement only when the record is
-/// durable; then the message goes to those who have subscribed. Sessions and retained messages are kept in memory only.
+/// An MQTT broker whose acknowledgement to the publishing device means <b>durable</b>: PUBACK (or PUBREC) is sent after the
+/// sink has completed, and only then is the message passed on to local subscribers.
 /// </summary>
 /// <remarks>
-/// The library handles one message of a client after the other, so a client gets one message stored a sync; many clients share
-/// each sync.
+/// One device's messages are stored one after another, those of different devices side by side. Messages that no rule
+/// matches are passed on, not stored. Sessions and retained messages live in memory.
 /// </remarks>
-public sealed class EmbeddedBroker(
-    EmbeddedBrokerOptions options, IRecordSink sink, TimeProvider time, ILogger<EmbeddedBroker> logger) : ISource
+public sealed class EmbeddedBroker : ISource
 {
-    private readonly EmbeddedBrokerOptions _options = options.Validated();
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
 
-    public string Name { get; } = $"mqtt-broker {options.Listen}";
+    private readonly EmbeddedBrokerOptions _options;
+    private readonly IRecordSink _sink;
+    private readonly TimeProvider _time;
+    private readonly ILogger<EmbeddedBroker> _logger;
+    private volatile IPEndPoint? _bound;
+
+    /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
+    public EmbeddedBroker(EmbeddedBrokerOptions options, IRecordSink sink, TimeProvider time, ILogger<EmbeddedBroker> logger)
+    {
+        options.Validate();
+        _options = options;
+        _sink = sink;
+        _time = time;
+        _logger = logger;
+        Name = $"mqtt-broker://{options.Listen}";
+    }
+
+    public string Name { get; }
 
     public SourceCounters Counters { get; } = new();
 
+    /// <summary>Where it listens, with the port that was taken for port 0; null before it runs.</summary>
+    public IPEndPoint? BoundEndpoint => _bound;
+
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {
-        using MqttServer server = new MqttServerFactory().CreateMqttServer(ServerOptions());
-        server.ValidatingConnectionAsync += ValidateAsync;
-        server.InterceptingPublishAsync += message => PublishAsync(message, cancellationToken);
-        await StartAsync(server).ConfigureAwait(false);
-        running();
-        await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await server.StopAsync().ConfigureAwait(false);
-    }
+        MqttServerOptions options = ServerOptions();
+        using var abandon = new CancellationTokenSource();
+        using MqttServer server = new MqttServerFactory().CreateMqttServer(options);
+        var run = new Run(abandon.Token);
 
-    private async Task StartAsync(MqttServer server)
-    {
+        server.ValidatingConnectionAsync += AdmitAsync;
+        server.InterceptingPublishAsync += publish => ReceiveAsync(run, publish);
         try
         {
             await server.StartAsync().ConfigureAwait(false);
         }
-        catch (SocketException error)
+        catch (Exception error)
         {
-            throw new IOException(
-                error.SocketErrorCode == SocketError.AddressAlreadyInUse
-                    ? $"{_options.Listen} is in use by another program; stop that one or choose another 'listen'"
-                    : $"cannot listen on {_options.Listen}: {error.Message}",
-                error);
+            throw new IOException($"cannot listen on {_options.Listen}: {MqttMessages.OneLine(error)}", error);
         }
+
+        // MQTTnet writes the port that it got back into its options.
+        _bound = new IPEndPoint(_options.Listen.Address, options.DefaultEndpointOptions.Port);
+        running();
+
+        var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using (cancellationToken.Register(() => stop.TrySetResult()))
+            await stop.Task.ConfigureAwait(false);
+
+        await Task.WhenAny(run.CloseAsync(), Task.Delay(StopGrace, _time, CancellationToken.None)).ConfigureAwait(false);
+        await abandon.CancelAsync().ConfigureAwait(false);
+        await run.CloseAsync().ConfigureAwait(false);
+        await server.StopAsync(new MqttServerStopOptions()).ConfigureAwait(false);
+        _bound = null;
     }
 
     private MqttServerOptions ServerOptions()
     {
-        bool isV6 = _options.Listen.AddressFamily == AddressFamily.InterNetworkV6;
-        return new MqttServerOptionsBuilder()
+        bool v6 = _options.Listen.AddressFamily == AddressFamily.InterNetworkV6;
+        MqttServerOptions options = new MqttServerOptionsBuilder()
             .WithDefaultEndpoint()
             .WithDefaultEndpointPort(_options.Listen.Port)
-            .WithDefaultEndpointBoundIPAddress(isV6 ? IPAddress.None : _options.Listen.Address)
-            .WithDefaultEndpointBoundIPV6Address(isV6 ? _options.Listen.Address : IPAddress.None)
-            .WithPersistentSessions()
+
+            // IPAddress.None turns a listener off; IPv6None would not: it equals IPv6Any.
+            .WithDefaultEndpointBoundIPAddress(v6 ? IPAddress.None : _options.Listen.Address)
+            .WithDefaultEndpointBoundIPV6Address(v6 ? _options.Listen.Address : IPAddress.None)
             .Build();
+
+        // With it, Linux would let a second process share the port, and half of the devices would talk to that.
+        options.DefaultEndpointOptions.ReuseAddress = false;
+        return options;
     }
 
-    private Task ValidateAsync(ValidatingConnectionEventArgs connection)
+    private Task AdmitAsync(ValidatingConnectionEventArgs connection)
     {
-        if (_options.Users.Count == 0)
-            return Task.CompletedTask;
-
-        string expected = _options.Users.GetValueOrDefault(connection.UserName ?? "", "");
-        bool known = expected.Length > 0
-            && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(expected), connection.RawPassword ?? []);
-        if (!known)
-        {
-            logger.LogWarning("{Name}: '{Client}' was refused: wrong user name or password", Name, connection.ClientId);
+        if (_options.Users.Count > 0 && !IsUser(connection.UserName, connection.RawPassword))
             connection.ReasonCode = MqttConnectReasonCode.BadUserNameOrPassword;
-        }
 
         return Task.CompletedTask;
     }
 
-    /// <summary>Awaited by the library before it acknowledges, and before it passes the message on.</summary>
-    private async Task PublishAsync(InterceptingPublishEventArgs message, CancellationToken cancellationToken)
+    private bool IsUser(string? user, byte[]? password) =>
+        user is not null
+        && password is not null
+        && _options.Users.TryGetValue(user, out string? expected)
+        && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(expected), password);
+
+    /// <summary>MQTTnet acknowledges and passes the message on when this has completed.</summary>
+    private async Task ReceiveAsync(Run run, InterceptingPublishEventArgs publish)
     {
-        if (MqttTopicRule.Find(_options.Rules, message.ApplicationMessage.Topic) is not { } rule)
+        if (!publish.ProcessPublish || MqttTopicRule.Find(_options.Rules, publish.ApplicationMessage.Topic) is not { } rule)
             return;
 
-        Counters.AddReceived();
-        long size = message.ApplicationMessage.Payload.Length;
-        if (size > _options.MaxPayloadBytes)
+        if (!run.TryEnter())
         {
-            Refuse(message, MqttPubAckReasonCode.QuotaExceeded, $"a payload of {size} bytes is larger than the {_options.MaxPayloadBytes} allowed");
+            Refuse(publish);
             return;
         }
 
         try
         {
-            SourceRecord record = MqttMessages.ToRecord(message.ApplicationMessage, rule, time.GetUtcNow());
-            await sink.AppendAsync(record, cancellationToken).ConfigureAwait(false);
+            Counters.AddReceived();
+            await StoreAsync(run, rule, publish).ConfigureAwait(false);
+        }
+        finally
+        {
+            run.Leave();
+        }
+    }
+
+    private async Task StoreAsync(Run run, MqttTopicRule rule, InterceptingPublishEventArgs publish)
+    {
+        long size = publish.ApplicationMessage.Payload.Length;
+        if (size > _options.MaxPayloadBytes)
+        {
+            Drop(publish, MqttPubAckReasonCode.QuotaExceeded, $"payload of {size} bytes is over the limit of {_options.MaxPayloadBytes}");
+            return;
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(run.Abandoned, publish.CancellationToken);
+        try
+        {
+            SourceRecord record = MqttMessages.ToRecord(rule, publish.ApplicationMessage, _time.GetUtcNow());
+            await _sink.AppendAsync(record, either.Token).ConfigureAwait(false);
             Counters.AddStored();
         }
         catch (RecordRejectedException rejected)
         {
-            Refuse(message, MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message);
+            Drop(publish, MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message);
+        }
+        catch (OperationCanceledException) when (either.IsCancellationRequested)
+        {
+            Refuse(publish);
         }
         catch (Exception error)
         {
-            // Not stored, so not acknowledged: closing the connection is how MQTT says that. The device sends it again.
-            if (!cancellationToken.IsCancellationRequested)
-                logger.LogWarning("{Name}: a message of '{Client}' could not be stored: {Problem}", Name, message.ClientId, error.Message);
-
-            message.ProcessPublish = false;
-            message.CloseConnection = true;
+            _logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, publish.ClientId, MqttMessages.OneLine(error));
+            Refuse(publish);
         }
     }
 
-    /// <summary>Says no for good. MQTT 5 has words for it; a 3.1.1 device gets its PUBACK, for it would only send it again.</summary>
-    private void Refuse(InterceptingPublishEventArgs message, MqttPubAckReasonCode code, string reason)
+    /// <summary>Without an acknowledgement the device keeps the message and sends it again when it is back.</summary>
+    private static void Refuse(InterceptingPublishEventArgs publish)
     {
-        logger.LogWarning(
-            "{Name}: a message of '{Client}' on '{Topic}' was refused: {Reason}", Name, message.ClientId, message.ApplicationMessage.Topic, reason);
+        publish.ProcessPublish = false;
+        publish.CloseConnection = true;
+    }
+
+    /// <summary>Acknowledged, with a reason where the protocol has one: sending it again would not help.</summary>
+    private void Drop(InterceptingPublishEventArgs publish, MqttPubAckReasonCode code, string reason)
+    {
+        publish.ProcessPublish = false;
+        publish.Response.ReasonCode = code;
+        publish.Response.ReasonString = reason;
         Counters.AddDropped(reason);
-        message.ProcessPublish = false;
-        message.Response.ReasonCode = code;
-        message.Response.ReasonString = reason;
+        _logger.LogWarning("{Name}: message of {Device} dropped: {Reason}", Name, publish.ClientId, reason);
+    }
+
+    /// <summary>Counts the messages that are on their way to the sink.</summary>
+    private sealed class Run(CancellationToken abandoned)
+    {
+        private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly Lock _lock = new();
+        private int _inside;
+        private bool _closed;
+
+        public CancellationToken Abandoned => abandoned;
+
+        public bool TryEnter()
+        {
+            lock (_lock)
+            {
+                if (_closed)
+                    return false;
+
+                _inside++;
+                return true;
+            }
+        }
+
+        public void Leave()
+        {
+            lock (_lock)
+            {
+                if (--_inside == 0 && _closed)
+                    _empty.TrySetResult();
+            }
+        }
+
+        /// <summary>Lets nothing more in; completes when it is empty.</summary>
+        public Task CloseAsync()
+        {
+            lock (_lock)
+            {
+                _closed = true;
+                if (_inside == 0)
+                    _empty.TrySetResult();
+            }
+
+            return _empty.Task;
+        }
     }
 }

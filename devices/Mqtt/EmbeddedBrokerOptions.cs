@@ -2,27 +2,30 @@ using System.Net;
 
 namespace EdgeStream.Devices.Mqtt;
 
-/// <summary>A broker inside this node.</summary>
+/// <summary>A small MQTT broker inside the node, for devices that have none.</summary>
 public sealed record EmbeddedBrokerOptions
 {
-    /// <summary>Where devices connect.</summary>
-    public required IPEndPoint Listen { get; init; }
+    /// <summary>Where to listen; port 0 takes any free one.</summary>
+    public IPEndPoint Listen { get; init; } = new(IPAddress.Any, 1883);
 
-    /// <summary>What is stored; the rest is only passed on to subscribers.</summary>
     public required IReadOnlyList<MqttTopicRule> Rules { get; init; }
 
-    /// <summary>Passwords by user name; empty lets everybody in.</summary>
-    public IReadOnlyDictionary<string, string> Users { get; init; } = new Dictionary<string, string>();
-
-    /// <summary>Messages with larger payloads are refused, in bytes.</summary>
+    /// <summary>Larger payloads are refused.</summary>
     public int MaxPayloadBytes { get; init; } = 1024 * 1024;
 
-    /// <exception cref="SourceConfigurationException">A value is out of range.</exception>
-    public EmbeddedBrokerOptions Validated()
-    {
-        if (Listen.Port == 0)
-            throw new SourceConfigurationException($"a broker needs a port that devices know, not {Listen}");
+    /// <summary>Passwords by user name; empty lets anybody in.</summary>
+    public IReadOnlyDictionary<string, string> Users { get; init; } = new Dictionary<string, string>();
 
-        return Rules.Count == 0 ? throw new SourceConfigurationException("there is no topic to store") : this;
+    /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>
+    public void Validate()
+    {
+        if (Rules.Count == 0)
+            throw new SourceConfigurationException($"MQTT listener {Listen}: must have at least one rule");
+
+        if (MaxPayloadBytes < 1)
+            throw new SourceConfigurationException($"MQTT listener {Listen}: max payload {MaxPayloadBytes} must be at least 1 byte");
+
+        if (Users.Any(user => user.Key.Length == 0 || user.Value.Length == 0))
+            throw new SourceConfigurationException($"MQTT listener {Listen}: user names and passwords must not be empty");
     }
 }

@@ -1,153 +1,193 @@
-using System.Threading.Channels;
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
+using MQTTnet.Formatter;
+using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt;
 
 /// <summary>
-/// Takes messages from a broker, with QoS 1 and a session that the broker keeps. A message is acknowledged (PUBACK) only when
-/// its record is durable, and in the order of arrival, as MQTT demands [MQTT-4.6.0-2]; many are on their way to the log at once,
-/// so that they share its syncs. What was not acknowledged the broker delivers again.
+/// Takes messages from an MQTT broker. Each is acknowledged only once it is durable, so the broker keeps what a power cut
+/// or a lost connection catches on its way, and delivers it again: at least once.
 /// </summary>
-/// <remarks>
-/// One run is one connection with a client of its own: packet identifiers begin anew with each connection, so an
-/// acknowledgement must never reach a later one. Connecting again is the supervisor's part.
-/// </remarks>
-public sealed class MqttClientSource(
-    MqttSourceOptions options, IRecordSink sink, TimeProvider time, ILogger<MqttClientSource> logger) : ISource
+public sealed class MqttClientSource : ISource
 {
-    // How long what is on its way at a stop may take to become durable and be acknowledged.
-    private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(15);
 
-    private readonly MqttSourceOptions _options = options.Validated();
+    private readonly MqttSourceOptions _options;
+    private readonly IRecordSink _sink;
+    private readonly TimeProvider _time;
+    private readonly ILogger<MqttClientSource> _logger;
 
-    /// <summary>A message, and the record that is being stored for it; none where no rule wants it.</summary>
-    private readonly record struct Received(MqttApplicationMessageReceivedEventArgs Message, Task Stored);
+    /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
+    public MqttClientSource(MqttSourceOptions options, IRecordSink sink, TimeProvider time, ILogger<MqttClientSource> logger)
+    {
+        options.Validate();
+        _options = options;
+        _sink = sink;
+        _time = time;
+        _logger = logger;
+        Name = $"{options.Broker.Scheme}://{options.Broker.Host}:{options.Port}";
+    }
 
-    public string Name { get; } = $"mqtt {options.Broker.Host}:{options.Port}";
+    public string Name { get; }
 
     public SourceCounters Counters { get; } = new();
 
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {
-        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        using var abandon = new CancellationTokenSource();
-        using CancellationTokenRegistration stopping = cancellationToken.Register(() => abandon.CancelAfter(DrainTime));
-        using IMqttClient client = new MqttClientFactory().CreateMqttClient();
-        Channel<Received> received = Channel.CreateBounded<Received>(new BoundedChannelOptions(_options.MaxInFlight) { SingleReader = true });
-        string reason = "the connection was lost";
-        client.ApplicationMessageReceivedAsync += message => ReceiveAsync(message, received.Writer, abandon.Token);
-        client.DisconnectedAsync += lost =>
+        // All of it is made anew for each connection: packet ids start again there, and an acknowledgement of an old one
+        // would take away a message that was never stored.
+        using var places = new SemaphoreSlim(_options.MaxInFlight);
+        using var client = new MqttClientFactory().CreateMqttClient(new GatedChannelFactory(places));
+        using var inbox = new MqttInbox(_options.Rules, _sink, _time, Counters, places, Name, _logger);
+        var lost = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        client.ApplicationMessageReceivedAsync += inbox.TakeAsync;
+        client.DisconnectedAsync += gone =>
         {
-            reason = lost.Exception?.GetBaseException().Message ?? $"the broker has closed the connection ({lost.Reason})";
-            return end.CancelAsync();
+            lost.TrySetResult(ReasonOf(gone));
+            return Task.CompletedTask;
         };
 
-        await ConnectAsync(client, cancellationToken).ConfigureAwait(false);
-        running();
-        Task acknowledging = AcknowledgeAsync(received.Reader, abandon.Token);
-        await Task.WhenAny(acknowledging, Task.Delay(Timeout.InfiniteTimeSpan, end.Token)).ConfigureAwait(false);
-
-        received.Writer.TryComplete();
-        if (!cancellationToken.IsCancellationRequested)
+        Task acknowledging = inbox.AcknowledgeAsync();
+        bool stopping = false;
+        try
         {
-            // Nothing can be acknowledged on a lost connection, and after a failed one nothing more may be.
-            await abandon.CancelAsync().ConfigureAwait(false);
-            client.Dispose();
-            await acknowledging.ConfigureAwait(false);
-            throw new IOException(reason);
-        }
+            await ConnectAsync(client, cancellationToken).ConfigureAwait(false);
+            await SubscribeAsync(client, cancellationToken).ConfigureAwait(false);
+            running();
 
-        await acknowledging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await DisconnectAsync(client).ConfigureAwait(false);
+            Task ended = await Task.WhenAny(lost.Task, acknowledging).WaitAsync(cancellationToken).ConfigureAwait(false);
+            await ended.ConfigureAwait(false);
+            throw new IOException($"lost {Name}: {await lost.Task.ConfigureAwait(false)}");
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            stopping = true;
+        }
+        finally
+        {
+            await inbox.CloseAsync(acknowledging, stopping && client.IsConnected).ConfigureAwait(false);
+            await DisconnectAsync(client).ConfigureAwait(false);
+        }
+    }
+
+    private static string ReasonOf(MqttClientDisconnectedEventArgs gone)
+    {
+        if (gone.Exception is { } error)
+            return MqttMessages.OneLine(error);
+
+        return gone.Reason == MqttClientDisconnectReason.NormalDisconnection
+            ? "the connection was closed"
+            : $"the broker disconnected: {gone.Reason}";
     }
 
     private async Task ConnectAsync(IMqttClient client, CancellationToken cancellationToken)
     {
-        MqttClientConnectResult connected = await client
-            .ConnectAsync(MqttConnection.ClientOptions(_options), cancellationToken)
-            .ConfigureAwait(false);
-        if (connected.ResultCode != MqttClientConnectResultCode.Success)
-            throw new IOException($"the broker refuses: {connected.ResultCode} {connected.ReasonString}".TrimEnd());
+        using var timeout = new CancellationTokenSource(ConnectTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        MqttClientConnectResult result;
+        try
+        {
+            result = await client.ConnectAsync(ClientOptions(), either.Token).ConfigureAwait(false);
+        }
+        catch (Exception error) when (!cancellationToken.IsCancellationRequested)
+        {
+            string problem = timeout.IsCancellationRequested
+                ? $"no answer in {ConnectTimeout.TotalSeconds} s"
+                : MqttMessages.OneLine(error);
+            throw new IOException($"cannot connect to {Name}: {problem}", error);
+        }
+        catch (Exception error)
+        {
+            throw new OperationCanceledException("stopped while connecting", error, cancellationToken);
+        }
 
-        MqttClientSubscribeResult subscribed = await client
-            .SubscribeAsync(MqttConnection.Subscriptions(_options), cancellationToken)
-            .ConfigureAwait(false);
-        foreach (MqttClientSubscribeResultItem item in subscribed.Items)
+        if (result.ResultCode != MqttClientConnectResultCode.Success)
+            throw new IOException($"{Name} refused the connection: {result.ResultCode}");
+    }
+
+    private async Task SubscribeAsync(IMqttClient client, CancellationToken cancellationToken)
+    {
+        var subscribe = new MqttClientSubscribeOptionsBuilder();
+        foreach (string filter in _options.Rules.Select(rule => rule.Filter).Distinct(StringComparer.Ordinal))
+        {
+            // In MQTT 5 retained messages come once per session, not again at each connection.
+            subscribe.WithTopicFilter(
+                filter,
+                MqttQualityOfServiceLevel.AtLeastOnce,
+                retainHandling: _options.Protocol == MqttProtocol.V5
+                    ? MqttRetainHandling.SendAtSubscribeIfNewSubscriptionOnly
+                    : MqttRetainHandling.SendAtSubscribe);
+        }
+
+        MqttClientSubscribeResult result;
+        try
+        {
+            result = await client.SubscribeAsync(subscribe.Build(), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception error) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new IOException($"cannot subscribe at {Name}: {MqttMessages.OneLine(error)}", error);
+        }
+
+        foreach (MqttClientSubscribeResultItem item in result.Items)
         {
             if (item.ResultCode > MqttClientSubscribeResultCode.GrantedQoS2)
-                throw new IOException($"the broker refuses the subscription to '{item.TopicFilter.Topic}': {item.ResultCode}");
+                throw new IOException($"{Name} refused the filter '{item.TopicFilter.Topic}': {item.ResultCode}");
         }
     }
 
-    /// <summary>
-    /// Called by the library for one message after the other. While it waits for a place no further message is read: that is
-    /// the backpressure.
-    /// </summary>
-    private async Task ReceiveAsync(
-        MqttApplicationMessageReceivedEventArgs message, ChannelWriter<Received> received, CancellationToken cancellationToken)
+    private MqttClientOptions ClientOptions()
     {
-        message.AutoAcknowledge = false;
-        Counters.AddReceived();
-        try
-        {
-            Task stored = StoreAsync(message.ApplicationMessage, cancellationToken);
-            await received.WriteAsync(new Received(message, stored), cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is OperationCanceledException or ChannelClosedException)
-        {
-            // The run is over: the message is not acknowledged, and comes again.
-        }
+        bool v5 = _options.Protocol == MqttProtocol.V5;
+        MqttClientOptionsBuilder builder = new MqttClientOptionsBuilder()
+            .WithEndPoint(new DnsEndPoint(_options.Broker.DnsSafeHost, _options.Port))
+            .WithClientId(_options.ClientId)
+            .WithProtocolVersion(v5 ? MqttProtocolVersion.V500 : MqttProtocolVersion.V311)
+            .WithCleanSession(false)
+            .WithKeepAlivePeriod(_options.KeepAlive)
+            .WithTryPrivate(false);
+
+        // The broker keeps the session however long this node is away.
+        if (v5)
+            builder.WithSessionExpiryInterval(uint.MaxValue).WithReceiveMaximum((ushort)_options.MaxInFlight);
+
+        if (_options.Username is not null)
+            builder.WithCredentials(_options.Username, _options.Password);
+
+        if (_options.Tls)
+            builder.WithTlsOptions(UseTls);
+
+        return builder.Build();
     }
 
-    private async Task StoreAsync(MqttApplicationMessage message, CancellationToken cancellationToken)
+    private void UseTls(MqttClientTlsOptionsBuilder tls)
     {
-        if (MqttTopicRule.Find(_options.Rules, message.Topic) is not { } rule)
-        {
-            // An older subscription that the session still has.
-            Drop(message.Topic, "no rule matches its topic");
+        tls.UseTls().WithTargetHost(_options.Broker.DnsSafeHost);
+        if (_options.CaFile is null)
             return;
-        }
 
-        try
-        {
-            await sink.AppendAsync(MqttMessages.ToRecord(message, rule, time.GetUtcNow()), cancellationToken).ConfigureAwait(false);
-            Counters.AddStored();
-        }
-        catch (RecordRejectedException rejected)
-        {
-            // It would be refused each time it came again, and keep all behind it from coming.
-            Drop(message.Topic, rejected.Message);
-        }
+        var authorities = new X509Certificate2Collection();
+        authorities.ImportFromPemFile(_options.CaFile);
+
+        // A site's own authority rarely publishes revocations.
+        tls.WithTrustChain(authorities).WithRevocationMode(X509RevocationMode.NoCheck);
     }
 
-    private void Drop(string topic, string reason)
-    {
-        if (Counters.LastDrop != reason)
-            logger.LogWarning("{Name}: a message on '{Topic}' was dropped: {Reason}", Name, topic, reason);
-
-        Counters.AddDropped(reason);
-    }
-
-    /// <summary>Acknowledges in the order of arrival. Ends with the error of the first record that could not be stored.</summary>
-    private static async Task AcknowledgeAsync(ChannelReader<Received> received, CancellationToken cancellationToken)
-    {
-        await foreach (Received next in received.ReadAllAsync(cancellationToken).ConfigureAwait(false))
-        {
-            await next.Stored.ConfigureAwait(false);
-            await next.Message.AcknowledgeAsync(cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    private static async Task DisconnectAsync(IMqttClient client)
+    /// <summary>Says goodbye where there still is a connection; the session stays.</summary>
+    private async Task DisconnectAsync(IMqttClient client)
     {
         try
         {
-            await client.DisconnectAsync(new MqttClientDisconnectOptions(), CancellationToken.None).ConfigureAwait(false);
+            if (client.IsConnected)
+                await client.DisconnectAsync(new MqttClientDisconnectOptions(), CancellationToken.None).ConfigureAwait(false);
         }
-        catch (Exception error) when (error is not OutOfMemoryException)
+        catch (Exception error)
         {
-            // Gone already; the session stays at the broker either way.
+            _logger.LogDebug("leaving {Name}: {Problem}", Name, MqttMessages.OneLine(error));
         }
     }
 }

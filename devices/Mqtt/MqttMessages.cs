@@ -5,36 +5,41 @@ using MQTTnet.Packets;
 
 namespace EdgeStream.Devices.Mqtt;
 
-/// <summary>MQTT messages as records: what both the client and the embedded broker make of them.</summary>
+/// <summary>Makes records of MQTT messages, the same for both MQTT sources.</summary>
 internal static class MqttMessages
 {
-    /// <summary>
-    /// The record of a message. User properties become headers; beside them stand <c>content-type</c>, <c>mqtt.retain</c>
-    /// ("1", for a message that was retained) and <c>mqtt.topic</c>, where the key does not tell it. All memory is copied: the
-    /// library uses its buffers again.
-    /// </summary>
-    public static SourceRecord ToRecord(MqttApplicationMessage message, MqttTopicRule rule, DateTimeOffset now)
+    private static readonly ReadOnlyMemory<byte> Yes = "1"u8.ToArray();
+
+    /// <summary>The record owns its memory: MQTTnet reuses a message's buffer once its handler has returned.</summary>
+    public static SourceRecord ToRecord(MqttTopicRule rule, MqttApplicationMessage message, DateTimeOffset timestamp)
     {
-        List<KeyValuePair<string, ReadOnlyMemory<byte>>>? headers = null;
-        foreach (MqttUserProperty property in message.UserProperties ?? [])
-            Add(property.Name, property.ValueBuffer.ToArray());
-
-        if (!string.IsNullOrEmpty(message.ContentType))
-            Add("content-type", Encoding.UTF8.GetBytes(message.ContentType));
-
-        if (message.Retain)
-            Add("mqtt.retain", "1"u8.ToArray());
-
-        if (!rule.KeyIsWholeTopic)
-            Add("mqtt.topic", Encoding.UTF8.GetBytes(message.Topic));
+        // By hand: a null array would convert to an empty key, which is not the same as none.
+        string? key = rule.KeyOf(message.Topic);
+        ReadOnlyMemory<byte>? keyBytes = key is null ? null : new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(key));
 
         return new SourceRecord(
-            rule.TopicFor(message.Topic),
-            new ReadOnlyMemory<byte>(rule.KeyFor(message.Topic)),
-            message.Payload.ToArray(),
-            now,
-            headers ?? []);
-
-        void Add(string key, byte[] value) => (headers ??= []).Add(KeyValuePair.Create(key, new ReadOnlyMemory<byte>(value)));
+            rule.TopicOf(message.Topic), keyBytes, message.Payload.ToArray(), timestamp, HeadersOf(rule, message));
     }
+
+    private static List<KeyValuePair<string, ReadOnlyMemory<byte>>> HeadersOf(MqttTopicRule rule, MqttApplicationMessage message)
+    {
+        List<KeyValuePair<string, ReadOnlyMemory<byte>>> headers = [];
+        foreach (MqttUserProperty property in message.UserProperties ?? [])
+            headers.Add(new(property.Name, property.ValueBuffer.ToArray()));
+
+        if (!string.IsNullOrEmpty(message.ContentType))
+            headers.Add(new("content-type", Encoding.UTF8.GetBytes(message.ContentType)));
+
+        if (!rule.KeyIsTopic)
+            headers.Add(new("mqtt.topic", Encoding.UTF8.GetBytes(message.Topic)));
+
+        if (message.Retain)
+            headers.Add(new("mqtt.retain", Yes));
+
+        return headers;
+    }
+
+    /// <summary>Why it failed, in one line; wrapped exceptions tell it in their innermost.</summary>
+    public static string OneLine(Exception error) =>
+        error.GetBaseException().Message.ReplaceLineEndings(" ").Trim();
 }

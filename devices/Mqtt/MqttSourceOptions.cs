@@ -2,23 +2,21 @@ namespace EdgeStream.Devices.Mqtt;
 
 public enum MqttProtocol
 {
-    V5,
     V311,
+    V5,
 }
 
-/// <summary>A broker, and what is taken from it.</summary>
+/// <summary>A broker to take messages from.</summary>
 public sealed record MqttSourceOptions
 {
-    /// <summary><c>mqtt://host:1883</c> or, with TLS, <c>mqtts://host:8883</c>; the ports are the defaults.</summary>
+    private const int MqttPort = 1883;
+    private const int MqttsPort = 8883;
+
+    /// <summary><c>mqtt://host[:1883]</c>, or <c>mqtts://host[:8883]</c> for TLS.</summary>
     public required Uri Broker { get; init; }
 
-    /// <summary>
-    /// Under which the broker keeps the session, and so the messages that come while this node is away. Two nodes with one
-    /// client id throw each other out.
-    /// </summary>
+    /// <summary>Names the session in which the broker keeps what was not acknowledged; must not change, and be used once.</summary>
     public required string ClientId { get; init; }
-
-    public required IReadOnlyList<MqttTopicRule> Rules { get; init; }
 
     public MqttProtocol Protocol { get; init; } = MqttProtocol.V5;
 
@@ -26,38 +24,43 @@ public sealed record MqttSourceOptions
 
     public string? Password { get; init; }
 
-    /// <summary>With TLS: the CA (PEM) that must have signed the broker's certificate; the system's CAs where it is null.</summary>
+    /// <summary>PEM file of the authorities to trust instead of the system's; only with <c>mqtts://</c>.</summary>
     public string? CaFile { get; init; }
 
-    /// <summary>
-    /// Messages that wait for the log at most. With MQTT 5 the broker is told (receive maximum) and holds the others back; with
-    /// 3.1.1 they wait in the connection.
-    /// </summary>
+    public required IReadOnlyList<MqttTopicRule> Rules { get; init; }
+
+    /// <summary>Messages taken but not durable and acknowledged yet, 1 to 65535; in MQTT 5 the broker is told (receive maximum).</summary>
     public int MaxInFlight { get; init; } = 512;
 
-    /// <summary>How often the connection is tried while nothing passes.</summary>
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>The broker's port, written out or the usual one.</summary>
-    public int Port => Broker.Port > 0 ? Broker.Port : Broker.Scheme == "mqtts" ? 8883 : 1883;
+    internal bool Tls => Broker.Scheme == "mqtts";
 
-    /// <exception cref="SourceConfigurationException">A value is out of range.</exception>
-    public MqttSourceOptions Validated()
+    internal int Port => Broker.Port > 0 ? Broker.Port : Tls ? MqttsPort : MqttPort;
+
+    /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>
+    public void Validate()
     {
-        if (Broker.Scheme is not ("mqtt" or "mqtts") || Broker.Host.Length == 0)
-            throw new SourceConfigurationException($"'{Broker}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
+        if (!Broker.IsAbsoluteUri || Broker.Scheme is not ("mqtt" or "mqtts") || Broker.Host.Length == 0)
+            throw new SourceConfigurationException($"MQTT broker '{Broker}': must be mqtt://host[:port] or mqtts://host[:port]");
 
-        if (ClientId.Length == 0)
-            throw new SourceConfigurationException("a client id is needed: the broker keeps the session under it");
+        if (Broker.UserInfo.Length > 0 || Broker.PathAndQuery is not ("" or "/"))
+            throw new SourceConfigurationException($"MQTT broker {Broker.Scheme}://{Broker.Host}: must have neither user nor path");
 
-        if (Rules.Count == 0)
-            throw new SourceConfigurationException("there is no topic to subscribe to");
+        Require(ClientId.Length > 0, "client id must not be empty: the broker keeps the session by it");
+        Require(Enum.IsDefined(Protocol), $"protocol {Protocol} must be V311 or V5");
+        Require(Password is null || Username is not null, "a password needs a username");
+        Require(CaFile is null || Tls, "a CA file needs mqtts://");
+        Require(Rules.Count > 0, "must have at least one rule");
+        Require(MaxInFlight is >= 1 and <= ushort.MaxValue, $"max in flight {MaxInFlight} must be 1 to {ushort.MaxValue}");
+        Require(
+            KeepAlive >= TimeSpan.FromSeconds(1) && KeepAlive <= TimeSpan.FromSeconds(ushort.MaxValue),
+            $"keep alive {KeepAlive} must be 1 to {ushort.MaxValue} s");
+    }
 
-        if (MaxInFlight is < 1 or > ushort.MaxValue)
-            throw new SourceConfigurationException($"messages in flight are 1 to {ushort.MaxValue}, not {MaxInFlight}");
-
-        return CaFile is not null && !File.Exists(CaFile)
-            ? throw new SourceConfigurationException($"the CA file '{CaFile}' does not exist")
-            : this;
+    private void Require(bool condition, string problem)
+    {
+        if (!condition)
+            throw new SourceConfigurationException($"MQTT broker {Broker}: {problem}");
     }
 }

@@ -1,53 +1,59 @@
-using System.Globalization;
 using System.Text;
 
 namespace EdgeStream.Devices.Mqtt;
 
-/// <summary>
-/// Which MQTT messages are stored, and where: a topic filter (MQTT 3.1.1 section 4.7) and what becomes of a topic that it
-/// matches. Pure and immutable.
-/// </summary>
+/// <summary>Where messages go whose MQTT topic matches a filter.</summary>
 /// <remarks>
-/// In the templates <c>{0}</c>, <c>{1}</c> … stand for the levels of the MQTT topic and <c>{topic}</c> for all of it: with the
-/// filter <c>sensors/+/temperature</c> and the key <c>{1}</c>, what came by <c>sensors/kitchen/temperature</c> has the key
-/// <c>kitchen</c>.
+/// Filters are those of MQTT 3.1.1, section 4.7. In <see cref="Topic"/> and <see cref="Key"/>, <c>{0}</c>, <c>{1}</c>…
+/// stand for a level of the message's topic and <c>{topic}</c> for all of it. Only levels before a <c>#</c> can be used:
+/// those after it are not in each topic.
 /// </remarks>
-public sealed class MqttTopicRule
+public sealed record MqttTopicRule
 {
-    private const string WholeTopic = "{topic}";
+    private const int MaxFilterBytes = ushort.MaxValue;
 
-    private readonly string[] _filter;
+    private readonly MqttTopicTemplate _topic;
+    private readonly MqttTopicTemplate? _key;
 
-    /// <param name="filter">The topic filter, with <c>+</c> and <c>#</c>.</param>
-    /// <param name="topic">The EdgeStream topic, a name or a template.</param>
-    /// <param name="key">The records' key, a template; the whole MQTT topic where it is null.</param>
-    /// <exception cref="SourceConfigurationException">The filter is no filter, or a template names a level that cannot be.</exception>
-    public MqttTopicRule(string filter, string topic, string? key)
+    /// <param name="filter">The MQTT topic filter.</param>
+    /// <param name="topic">The EdgeStream topic, or a template of it.</param>
+    /// <param name="key">A template of the record's key; null is the whole MQTT topic, empty is no key.</param>
+    /// <exception cref="SourceConfigurationException">A filter or a template is not one.</exception>
+    public MqttTopicRule(string filter, string topic, string? key = null)
     {
-        if (FindProblem(filter) is { } problem)
-            throw new SourceConfigurationException($"'{filter}' is no topic filter: {problem}");
+        if (ProblemOf(filter) is { } problem)
+            throw new SourceConfigurationException($"MQTT filter '{filter}': {problem}");
+
+        if (topic.Length == 0)
+            throw new SourceConfigurationException($"MQTT filter '{filter}': its topic must not be empty");
+
+        string[] levels = filter.Split('/');
+        int certain = levels[^1] == "#" ? levels.Length - 1 : levels.Length;
 
         Filter = filter;
         Topic = topic;
-        Key = key ?? WholeTopic;
-        _filter = filter.Split('/');
-        CheckTemplate(Topic);
-        CheckTemplate(Key);
+        Key = key;
+        _topic = MqttTopicTemplate.Parse(topic, certain, "topic");
+        _key = key is null or "{topic}" ? null : MqttTopicTemplate.Parse(key, certain, "key");
     }
 
     public string Filter { get; }
 
     public string Topic { get; }
 
-    public string Key { get; }
+    public string? Key { get; }
 
-    /// <summary>The EdgeStream topic where it is the same for all messages; null where it is a template.</summary>
-    public string? StaticTopic => Topic.Contains('{', StringComparison.Ordinal) ? null : Topic;
+    /// <summary>The EdgeStream topic where it is the same for each message, else null.</summary>
+    public string? TopicName => _topic.IsConstant ? Topic : null;
 
-    /// <summary>Whether the key tells the whole MQTT topic.</summary>
-    public bool KeyIsWholeTopic => Key == WholeTopic;
+    /// <summary>True where the key is the whole MQTT topic, so that nothing of it is lost.</summary>
+    internal bool KeyIsTopic => _key is null;
 
-    /// <summary>The first rule that matches an MQTT topic, or null.</summary>
+    /// <summary>The EdgeStream topics that are known without a message, each once.</summary>
+    public static IReadOnlyList<string> TopicNames(IEnumerable<MqttTopicRule> rules) =>
+        [.. rules.Select(rule => rule.TopicName).OfType<string>().Distinct(StringComparer.Ordinal)];
+
+    /// <summary>The first of the rules whose filter matches; null where none does.</summary>
     public static MqttTopicRule? Find(IReadOnlyList<MqttTopicRule> rules, string mqttTopic)
     {
         foreach (MqttTopicRule rule in rules)
@@ -61,102 +67,80 @@ public sealed class MqttTopicRule
 
     public bool Matches(string mqttTopic)
     {
-        // [MQTT-4.7.2-1]: a wildcard in front does not match the broker's own topics, such as $SYS.
-        if (mqttTopic.StartsWith('$') && _filter[0] is ("+" or "#"))
+        ReadOnlySpan<char> filter = Filter;
+        ReadOnlySpan<char> topic = mqttTopic;
+        if (topic.IsEmpty)
             return false;
 
-        int level = 0;
-        foreach (Range range in mqttTopic.AsSpan().Split('/'))
-        {
-            if (level == _filter.Length)
-                return false;
-
-            if (_filter[level] == "#")
-                return true;
-
-            if (_filter[level] != "+" && !mqttTopic.AsSpan(range).SequenceEqual(_filter[level]))
-                return false;
-
-            level++;
-        }
-
-        // "sport/#" matches "sport" as well.
-        return level == _filter.Length || (level == _filter.Length - 1 && _filter[level] == "#");
+        // [MQTT-4.7.2-1]: topics of the server itself are not matched by a leading wildcard.
+        bool hidden = topic[0] == '$' && (filter[0] is '+' or '#');
+        return !hidden && MatchesLevels(filter, topic);
     }
 
-    /// <summary>The EdgeStream topic of a message.</summary>
-    public string TopicFor(string mqttTopic) => Expand(Topic, mqttTopic);
+    public bool Equals(MqttTopicRule? other) =>
+        other is not null && Filter == other.Filter && Topic == other.Topic && Key == other.Key;
 
-    /// <summary>The key of a message, as UTF-8.</summary>
-    public byte[] KeyFor(string mqttTopic) => Encoding.UTF8.GetBytes(KeyIsWholeTopic ? mqttTopic : Expand(Key, mqttTopic));
+    public override int GetHashCode() => HashCode.Combine(Filter, Topic, Key);
 
-    private static string? FindProblem(string filter)
+    /// <summary>The EdgeStream topic of a message that matches.</summary>
+    public string TopicOf(string mqttTopic) => _topic.Fill(mqttTopic);
+
+    /// <summary>The key of a message that matches; null where the rule wants none.</summary>
+    public string? KeyOf(string mqttTopic) => Key is "" ? null : _key?.Fill(mqttTopic) ?? mqttTopic;
+
+    private static bool MatchesLevels(ReadOnlySpan<char> filter, ReadOnlySpan<char> topic)
+    {
+        while (true)
+        {
+            ReadOnlySpan<char> wanted = TakeLevel(ref filter, out bool moreWanted);
+
+            // "sport/#" also matches "sport": # stands for the parent level too, handled where the topic ends below.
+            if (wanted is "#")
+                return true;
+
+            ReadOnlySpan<char> level = TakeLevel(ref topic, out bool moreTopic);
+            if (wanted is not "+" && !wanted.SequenceEqual(level))
+                return false;
+
+            if (!moreTopic)
+                return !moreWanted || filter is "#";
+
+            if (!moreWanted)
+                return false;
+        }
+    }
+
+    private static ReadOnlySpan<char> TakeLevel(ref ReadOnlySpan<char> rest, out bool more)
+    {
+        int slash = rest.IndexOf('/');
+        more = slash >= 0;
+        ReadOnlySpan<char> level = more ? rest[..slash] : rest;
+        rest = more ? rest[(slash + 1)..] : [];
+        return level;
+    }
+
+    private static string? ProblemOf(string filter)
     {
         if (filter.Length == 0)
-            return "it is empty";
+            return "it must not be empty";
 
         if (filter.Contains('\0', StringComparison.Ordinal))
-            return "it has a NUL in it";
+            return "it must not contain a null character";
 
-        if (Encoding.UTF8.GetByteCount(filter) > ushort.MaxValue)
-            return "it is longer than 65535 bytes";
+        if (Encoding.UTF8.GetByteCount(filter) > MaxFilterBytes)
+            return $"it is longer than {MaxFilterBytes} bytes";
 
         string[] levels = filter.Split('/');
-        for (int i = 0; i < levels.Length; i++)
+        for (int index = 0; index < levels.Length; index++)
         {
-            if (levels[i].Contains('#', StringComparison.Ordinal) && (levels[i] != "#" || i != levels.Length - 1))
-                return "'#' stands alone in the last level";
+            string level = levels[index];
+            if (level.Contains('#', StringComparison.Ordinal) && (level != "#" || index != levels.Length - 1))
+                return "# must be alone, as its last level";
 
-            if (levels[i].Contains('+', StringComparison.Ordinal) && levels[i] != "+")
-                return "'+' stands alone in its level";
+            if (level.Contains('+', StringComparison.Ordinal) && level != "+")
+                return "+ must be alone in its level";
         }
 
         return null;
-    }
-
-    /// <summary>Replaces placeholders; a level that the topic does not have is empty.</summary>
-    private static string Expand(string template, string mqttTopic)
-    {
-        if (!template.Contains('{', StringComparison.Ordinal))
-            return template;
-
-        string[] levels = mqttTopic.Split('/');
-        var expanded = new StringBuilder();
-        foreach ((string literal, string? placeholder) in Parts(template))
-        {
-            expanded.Append(literal);
-            if (placeholder == "topic")
-                expanded.Append(mqttTopic);
-            else if (placeholder is not null && int.Parse(placeholder, CultureInfo.InvariantCulture) is var level && level < levels.Length)
-                expanded.Append(levels[level]);
-        }
-
-        return expanded.ToString();
-    }
-
-    private static void CheckTemplate(string template)
-    {
-        foreach ((_, string? placeholder) in Parts(template))
-        {
-            bool known = placeholder is null or "topic"
-                || (int.TryParse(placeholder, NumberStyles.None, CultureInfo.InvariantCulture, out int level) && level < 128);
-            if (!known)
-                throw new SourceConfigurationException($"'{template}': {{{placeholder}}} is not one of {{topic}}, {{0}}, {{1}} …");
-        }
-    }
-
-    private static IEnumerable<(string Literal, string? Placeholder)> Parts(string template)
-    {
-        int at = 0;
-        while (at < template.Length)
-        {
-            int open = template.IndexOf('{', at);
-            int close = open < 0 ? -1 : template.IndexOf('}', open);
-            if (open >= 0 && close < 0)
-                throw new SourceConfigurationException($"'{template}': a '{{' is not closed");
-
-            yield return open < 0 ? (template[at..], null) : (template[at..open], template[(open + 1)..close]);
-            at = open < 0 ? template.Length : close + 1;
-        }
     }
 }

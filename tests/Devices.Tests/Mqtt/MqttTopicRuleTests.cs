@@ -1,4 +1,3 @@
-using System.Text;
 using EdgeStream.Devices.Mqtt;
 
 namespace EdgeStream.Devices.Tests.Mqtt;
@@ -38,20 +37,21 @@ public sealed class MqttTopicRuleTests
     [InlineData("a/+b/c")]
     [InlineData("a\0b")]
     public void What_is_no_filter_is_refused(string filter) =>
-        Assert.Contains("is no topic filter", Assert.Throws<SourceConfigurationException>(() => new MqttTopicRule(filter, "t", null)).Message, StringComparison.Ordinal);
+        Assert.StartsWith($"MQTT filter '{filter}': ", Assert.Throws<SourceConfigurationException>(() => new MqttTopicRule(filter, "t")).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("{1}", "kitchen")]
     [InlineData("{1}/{2}", "kitchen/temperature")]
     [InlineData("{topic}", "sensors/kitchen/temperature")]
     [InlineData("room-{1}!", "room-kitchen!")]
-    [InlineData("{7}", "")]
+    [InlineData("", null)]
     [InlineData("plain", "plain")]
     [InlineData(null, "sensors/kitchen/temperature")]
-    public void Key_is_made_of_levels(string? key, string expected) =>
-        Assert.Equal(expected, Encoding.UTF8.GetString(new MqttTopicRule("sensors/+/+", "t", key).KeyFor("sensors/kitchen/temperature")));
+    public void Key_is_made_of_levels(string? key, string? expected) =>
+        Assert.Equal(expected, new MqttTopicRule("sensors/+/+", "t", key).KeyOf("sensors/kitchen/temperature"));
 
     [Theory]
+    [InlineData("{1}")]
     [InlineData("{one}")]
     [InlineData("{-1}")]
     [InlineData("{1")]
@@ -64,9 +64,9 @@ public sealed class MqttTopicRuleTests
     {
         MqttTopicRule[] rules = [new("a/b", "first", null), new("a/+", "second-{1}", null), new("#", "rest", null)];
 
-        Assert.Equal("first", MqttTopicRule.Find(rules, "a/b")!.TopicFor("a/b"));
-        Assert.Equal("second-c", MqttTopicRule.Find(rules, "a/c")!.TopicFor("a/c"));
-        Assert.Null(rules[1].StaticTopic);
+        Assert.Equal("first", MqttTopicRule.Find(rules, "a/b")!.TopicOf("a/b"));
+        Assert.Equal("second-c", MqttTopicRule.Find(rules, "a/c")!.TopicOf("a/c"));
+        Assert.Equal(["first", "rest"], MqttTopicRule.TopicNames(rules));
         Assert.Null(MqttTopicRule.Find(rules, "$SYS/x"));
     }
 }

@@ -1,0 +1,120 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using MQTTnet;
+
+namespace EdgeStream.Devices.Mqtt;
+
+/// <summary>
+/// The messages of one connection, between their arrival and their acknowledgement. They are handed to the sink as they
+/// come, many at a time, and acknowledged in the order they came in ([MQTT-4.6.0-2]), each once it is durable.
+/// </summary>
+internal sealed class MqttInbox(
+    IReadOnlyList<MqttTopicRule> rules,
+    IRecordSink sink,
+    TimeProvider time,
+    SourceCounters counters,
+    SemaphoreSlim places,
+    string name,
+    ILogger logger) : IDisposable
+{
+    private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
+
+    // Bounded by the places: none comes in without one.
+    private readonly Channel<(MqttApplicationMessageReceivedEventArgs Message, Task Stored)> _inFlight =
+        Channel.CreateUnbounded<(MqttApplicationMessageReceivedEventArgs, Task)>(
+            new UnboundedChannelOptions { SingleReader = true });
+
+    private readonly CancellationTokenSource _abandon = new();
+    private volatile bool _closed;
+
+    /// <summary>MQTTnet calls it for one message after another; it never waits. A closed inbox leaves it to the broker.</summary>
+    public Task TakeAsync(MqttApplicationMessageReceivedEventArgs message)
+    {
+        message.AutoAcknowledge = false;
+        if (_closed)
+            return Task.CompletedTask;
+
+        counters.AddReceived();
+        _inFlight.Writer.TryWrite((message, StoreAsync(message.ApplicationMessage)));
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Acknowledges until the inbox is closed.</summary>
+    /// <exception cref="IOException">The sink failed; from then on nothing is acknowledged.</exception>
+    public async Task AcknowledgeAsync()
+    {
+        await foreach ((MqttApplicationMessageReceivedEventArgs message, Task stored) in _inFlight.Reader.ReadAllAsync().ConfigureAwait(false))
+        {
+            try
+            {
+                await stored.ConfigureAwait(false);
+            }
+            catch (Exception error)
+            {
+                _closed = true;
+                throw new IOException($"cannot store what {name} sent: {MqttMessages.OneLine(error)}", error);
+            }
+
+            try
+            {
+                await message.AcknowledgeAsync(_abandon.Token).ConfigureAwait(false);
+            }
+            catch (Exception error)
+            {
+                // The connection is lost, and told so elsewhere. The broker sends it again.
+                logger.LogDebug("cannot acknowledge to {Name}: {Problem}", name, MqttMessages.OneLine(error));
+            }
+
+            places.Release();
+        }
+    }
+
+    /// <summary>Takes nothing more; returns once the sink has let go of everything.</summary>
+    /// <param name="acknowledging">The one call of <see cref="AcknowledgeAsync"/>.</param>
+    /// <param name="grace">Whether to give what is in flight a moment to become durable.</param>
+    public async Task CloseAsync(Task acknowledging, bool grace)
+    {
+        _closed = true;
+        _inFlight.Writer.TryComplete();
+        if (grace)
+            await Task.WhenAny(acknowledging, Task.Delay(StopGrace, time)).ConfigureAwait(false);
+
+        await _abandon.CancelAsync().ConfigureAwait(false);
+        await acknowledging.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // Where it stopped at a failure, the rest still has to be waited for.
+        while (_inFlight.Reader.TryRead(out var left))
+            await left.Stored.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public void Dispose() => _abandon.Dispose();
+
+    /// <summary>Fails only where the message must come again.</summary>
+    private async Task StoreAsync(MqttApplicationMessage message)
+    {
+        MqttTopicRule? rule = MqttTopicRule.Find(rules, message.Topic);
+        if (rule is null)
+        {
+            // The broker remembers a filter that is no longer among the rules.
+            Drop($"no rule for the MQTT topic '{message.Topic}'");
+            return;
+        }
+
+        try
+        {
+            await sink.AppendAsync(MqttMessages.ToRecord(rule, message, time.GetUtcNow()), _abandon.Token).ConfigureAwait(false);
+            counters.AddStored();
+        }
+        catch (RecordRejectedException rejected)
+        {
+            // Acknowledged all the same: it would only come back and be refused again, before all that follow.
+            Drop(rejected.Message);
+        }
+    }
+
+    private void Drop(string reason)
+    {
+        counters.AddDropped(reason);
+        logger.LogWarning("{Name}: message dropped: {Reason}", name, reason);
+    }
+}

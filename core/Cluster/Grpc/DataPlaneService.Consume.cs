@@ -30,7 +30,7 @@ public sealed partial class DataPlaneService
         await responseStream.WriteAsync(new V1.ConsumeResponse { StartOffset = start, Durable = end }, stop.Token).ConfigureAwait(false);
         while (!request.StopAtEnd || reader.NextOffset < end)
         {
-            using LogSlice slice = reader.Read(chunkBytes);
+            using LogSlice slice = reader.Read(chunkBytes, request.StopAtEnd ? end : long.MaxValue);
             if (slice.IsEmpty)
             {
                 await reader.WaitAsync(stop.Token).ConfigureAwait(false);

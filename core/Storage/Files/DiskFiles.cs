@@ -29,7 +29,11 @@ public sealed class DiskFiles : IStorageFiles
 
     public void Delete(string path) => File.Delete(path);
 
-    public void DeleteDirectory(string path) => Directory.Delete(path, recursive: true);
+    public void DeleteDirectory(string path)
+    {
+        if (Directory.Exists(path))
+            Directory.Delete(path, recursive: true);
+    }
 
     public void SyncDirectory(string path) => LibC.SyncDirectory(path);
 

@@ -29,7 +29,7 @@ public interface IStorageFiles
     /// <summary>Removes a file; durable once the directory was synced. No error where there is none.</summary>
     void Delete(string path);
 
-    /// <summary>Removes a directory with all that is in it.</summary>
+    /// <summary>Removes a directory with all that is in it. No error where there is none.</summary>
     void DeleteDirectory(string path);
 
     /// <summary>Makes the names in a directory durable: files created, renamed and removed.</summary>

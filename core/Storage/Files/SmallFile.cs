@@ -3,7 +3,7 @@ namespace EdgeStream.Storage.Files;
 /// <summary>Whole small files (manifests, checkpoints, keys) that are replaced at once or not at all.</summary>
 public static class SmallFile
 {
-    /// <summary>The most that <see cref="TryRead"/> takes in; anything larger is not a small file of ours.</summary>
+    /// <summary>The most that <see cref="TryRead"/> takes in where it is not told; anything larger is not a small file of ours.</summary>
     public const int MaxSize = 1024 * 1024;
 
     /// <summary>
@@ -24,14 +24,14 @@ public static class SmallFile
         files.SyncDirectory(Path.GetDirectoryName(path)!);
     }
 
-    /// <summary>Reads a whole file; null where there is none or it is larger than <see cref="MaxSize"/>.</summary>
-    public static byte[]? TryRead(IStorageFiles files, string path)
+    /// <summary>Reads a whole file; null where there is none or it is larger than <paramref name="maxSize"/>.</summary>
+    public static byte[]? TryRead(IStorageFiles files, string path, int maxSize = MaxSize)
     {
         if (!files.FileExists(path))
             return null;
 
         using ILogFile file = files.OpenForReading(path);
-        if (file.Length > MaxSize)
+        if (file.Length > maxSize)
             return null;
 
         byte[] contents = new byte[file.Length];

@@ -12,7 +12,7 @@ public sealed class LogReader : IDisposable
 {
     private readonly PartitionLog _log;
     private ILogFile? _file;
-    private long _segmentEnd;
+    private long _segment;
     private long _position;
 
     internal LogReader(PartitionLog log, long offset)
@@ -29,22 +29,21 @@ public sealed class LogReader : IDisposable
     /// disk, not on writers.
     /// </summary>
     /// <param name="maxBytes">How much to read at most, in bytes; one batch is read even if it is larger.</param>
+    /// <param name="endOffset">Where to stop: no batch at or after it is read.</param>
     /// <exception cref="OffsetOutOfRangeException">Retention has dropped the offset meanwhile.</exception>
     /// <exception cref="PartitionDamagedException">The bytes on the disk are not what was written.</exception>
-    public LogSlice Read(int maxBytes)
+    public LogSlice Read(int maxBytes, long endOffset = long.MaxValue)
     {
-        long durable = _log.DurableOffset;
-        if (NextOffset >= durable)
+        long end = Math.Min(_log.DurableOffset, endOffset);
+        if (NextOffset >= end)
             return new LogSlice(null, 0, 0, NextOffset, NextOffset);
 
-        if (_file is null || NextOffset >= _segmentEnd)
-            OpenSegment();
+        // Looked up each time, and after the durable mark: the segment that was open may have been sealed just here.
+        (long baseOffset, long nextBaseOffset) = _log.FindSegment(NextOffset);
+        if (_file is null || baseOffset != _segment)
+            OpenSegment(baseOffset);
 
-        // A segment may have been sealed since it was opened; its end is then known now.
-        if (_segmentEnd == long.MaxValue)
-            _segmentEnd = _log.FindSegment(NextOffset).NextBaseOffset;
-
-        return ReadBatches(Math.Min(durable, _segmentEnd), Math.Max(maxBytes, RecordBatchHeader.Size));
+        return ReadBatches(Math.Min(end, nextBaseOffset), Math.Max(maxBytes, RecordBatchHeader.Size));
     }
 
     /// <summary>Completes once there is something to read.</summary>
@@ -53,7 +52,7 @@ public sealed class LogReader : IDisposable
 
     public void Dispose() => _file?.Dispose();
 
-    /// <summary>Reads on to the first batch with a record at or after a time; its base offset, or the durable end.</summary>
+    /// <summary>Reads on to the first record at or after a time; its offset, or the durable end.</summary>
     internal long SkipToTime(long timestamp)
     {
         const int ChunkSize = 256 * 1024;
@@ -63,36 +62,53 @@ public sealed class LogReader : IDisposable
             if (slice.IsEmpty)
                 return NextOffset;
 
-            for (ReadOnlySpan<byte> rest = slice.Batches.Span; !rest.IsEmpty;)
+            foreach ((RecordBatchHeader header, ReadOnlyMemory<byte> batch) in RecordBatches.Split(slice.Batches))
             {
-                RecordBatchHeader.TryRead(rest, out RecordBatchHeader header, out _);
-                if (header.MaxTimestamp >= timestamp)
-                    return header.BaseOffset;
-
-                rest = rest[header.TotalLength..];
+                if (header.MaxTimestamp >= timestamp && FindInBatch(batch, header, timestamp) is { } found)
+                    return found;
             }
         }
     }
 
-    private void OpenSegment()
+    private static long? FindInBatch(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long timestamp)
     {
-        (long baseOffset, long nextBaseOffset) = _log.FindSegment(NextOffset);
+        try
+        {
+            using RecordBatchReader reader = RecordBatchReader.Open(batch);
+            while (reader.TryRead(out Record record))
+            {
+                if (record.Timestamp >= timestamp)
+                    return record.Offset;
+            }
+
+            return null;
+        }
+        catch (CorruptBatchException)
+        {
+            // Its header is all that can be told of it.
+            return header.BaseOffset;
+        }
+    }
+
+    private void OpenSegment(long baseOffset)
+    {
         _file?.Dispose();
         _file = null;
         try
         {
             _file = _log.OpenSegment(baseOffset);
         }
-        catch (FileNotFoundException)
+        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
         {
-            // Dropped between the lookup and now, or taken away by somebody else.
+            // Dropped between the lookup and now, deleted with its topic, or taken away by somebody else.
+            _log.ThrowIfClosed();
             LogOffsets offsets = _log.Offsets;
             throw NextOffset < offsets.Start
                 ? new OffsetOutOfRangeException(NextOffset, offsets.Start, offsets.End)
                 : new PartitionDamagedException($"the segment at offset {baseOffset} of '{_log.Directory}' is missing");
         }
 
-        _segmentEnd = nextBaseOffset;
+        _segment = baseOffset;
         _position = _log.FindPosition(baseOffset, NextOffset);
     }
 
@@ -166,8 +182,8 @@ public sealed class LogReader : IDisposable
         if (!RecordBatchHeader.TryRead(rest, out header, out string? problem))
             throw Damaged(problem!);
 
-        if (expected >= 0 && header.BaseOffset != expected)
-            throw Damaged($"a batch starts at offset {header.BaseOffset} instead of {expected}");
+        if (expected >= 0 ? header.BaseOffset != expected : header.BaseOffset > NextOffset)
+            throw Damaged($"a batch starts at offset {header.BaseOffset} instead of {Math.Max(expected, NextOffset)}");
 
         wanted = header.TotalLength;
         return rest.Length >= wanted;

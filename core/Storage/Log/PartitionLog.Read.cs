@@ -18,23 +18,26 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>
-    /// The base offset of the first durable batch with a record stamped at or after <paramref name="timestamp"/> (ms since
-    /// 1970); the durable end where there is none. Records are stamped by their producers, so later ones may be older.
+    /// The offset of the first durable record stamped at or after <paramref name="timestamp"/> (ms since 1970); the durable
+    /// end where there is none. Records are stamped by their producers, so later ones may be older.
     /// </summary>
     public long FindOffsetByTime(long timestamp)
     {
-        long[] baseOffsets = Volatile.Read(ref _baseOffsets);
-        foreach (long baseOffset in baseOffsets)
+        long durable = _durable.Value;
+        foreach (long baseOffset in Volatile.Read(ref _baseOffsets))
         {
             (long? maximum, long relative) = FindInSegment(baseOffset, timestamp);
             if (maximum < timestamp)
                 continue;
 
+            if (baseOffset + relative >= durable)
+                break;
+
             using LogReader reader = OpenReader(baseOffset + relative);
             return reader.SkipToTime(timestamp);
         }
 
-        return _durable.Value;
+        return durable;
     }
 
     private (long? Maximum, long RelativeOffset) FindInSegment(long baseOffset, long timestamp)
@@ -42,11 +45,10 @@ public sealed partial class PartitionLog
         lock (_segmentsLock)
         {
             if (UnsyncedSegment(baseOffset) is { } segment)
-                return (segment.Index.MaxTimestamp, segment.Index.FindByTime(timestamp));
+                return segment.Index.FindByTime(timestamp);
         }
 
-        return (SegmentIndex.ReadMaxTimestamp(_files, Directory, baseOffset),
-            SegmentIndex.FindByTime(_files, Directory, baseOffset, timestamp));
+        return SegmentIndex.FindByTime(_files, Directory, baseOffset, timestamp);
     }
 
     /// <summary>The segment that holds an offset, and the offset at which the next segment starts.</summary>
@@ -76,6 +78,12 @@ public sealed partial class PartitionLog
     internal ILogFile OpenSegment(long baseOffset) => _files.OpenForReading(LogPath(baseOffset));
 
     internal long DurableOffset => _durable.Value;
+
+    internal void ThrowIfClosed()
+    {
+        if (Volatile.Read(ref _disposed) != 0)
+            throw new LogClosedException(Directory);
+    }
 
     private ActiveSegment? UnsyncedSegment(long baseOffset) =>
         _active.BaseOffset == baseOffset ? _active : _sealed.Find(segment => segment.BaseOffset == baseOffset);

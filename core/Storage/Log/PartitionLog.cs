@@ -85,8 +85,15 @@ public sealed partial class PartitionLog : IAsyncDisposable
         long size = 0;
         foreach (long baseOffset in Volatile.Read(ref _baseOffsets))
         {
-            using ILogFile file = _files.OpenForReading(LogPath(baseOffset));
-            size += file.Length;
+            try
+            {
+                using ILogFile file = _files.OpenForReading(LogPath(baseOffset));
+                size += file.Length;
+            }
+            catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
+            {
+                // Dropped meanwhile.
+            }
         }
 
         return size;

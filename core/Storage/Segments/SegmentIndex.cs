@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Records;
 
 namespace EdgeStream.Storage.Segments;
 
@@ -13,17 +14,23 @@ public readonly record struct TimeEntry(long MaxTimestamp, uint RelativeOffset);
 /// <summary>
 /// The two sparse indexes of one segment. The active segment's are kept in memory only (an entry for each
 /// <c>IndexIntervalBytes</c> of log: some 40 KiB at most) because recovery reads that segment through anyhow; they are written
-/// once, when the segment is sealed. A sealed segment's are searched where they lie, without being loaded.
+/// once, when the segment is sealed.
 /// </summary>
 /// <remarks>
-/// They are hints: a lost or wrong index makes a lookup slower, never wrong, because what it points at is checked. So they
-/// are not synced. Entries are big-endian: <c>.index</c> relative offset u32, position u32; <c>.timeindex</c> timestamp i64,
-/// relative offset u32. Filled by the log's writer; lookups are safe from any thread.
+/// They are hints: a lost or damaged index makes a lookup slower, never wrong. So they are not synced. A file is base offset
+/// i64, entries, CRC-32C u32 of all before it, big-endian. An entry in <c>.index</c> is relative offset u32, position u32; in
+/// <c>.timeindex</c> timestamp i64, relative offset u32. Filled by the log's writer; lookups are safe from any thread.
 /// </remarks>
 internal sealed class SegmentIndex(int intervalBytes)
 {
     private const int OffsetEntrySize = 8;
     private const int TimeEntrySize = 12;
+    private const int HeaderSize = sizeof(long);
+    private const int CrcSize = sizeof(uint);
+    private const int OverheadSize = HeaderSize + CrcSize;
+
+    // Enough for a segment of 2 GiB in steps of 4 KiB; without an index of more it is read from its start.
+    private const int MaxFileSize = 8 * 1024 * 1024;
 
     private readonly Lock _lock = new();
     private readonly List<OffsetEntry> _offsets = [];
@@ -38,7 +45,7 @@ internal sealed class SegmentIndex(int intervalBytes)
         lock (_lock)
         {
             MaxTimestamp = Math.Max(MaxTimestamp, maxTimestamp);
-            if (position < _nextEntryAt)
+            if (position < _nextEntryAt || relativeOffset >= uint.MaxValue)
                 return;
 
             _nextEntryAt = position + intervalBytes;
@@ -68,49 +75,49 @@ internal sealed class SegmentIndex(int intervalBytes)
         }
     }
 
-    /// <summary>Writes both index files of a segment that gets no more records.</summary>
+    /// <summary>Writes both index files of a segment that gets no more records. Where that fails it has none.</summary>
     public void WriteFiles(IStorageFiles files, string directory, long baseOffset)
     {
-        byte[] offsets = new byte[_offsets.Count * OffsetEntrySize];
-        for (int i = 0; i < _offsets.Count; i++)
+        lock (_lock)
         {
-            Span<byte> entry = offsets.AsSpan(i * OffsetEntrySize);
-            BinaryPrimitives.WriteUInt32BigEndian(entry, _offsets[i].RelativeOffset);
-            BinaryPrimitives.WriteUInt32BigEndian(entry[4..], _offsets[i].Position);
+            byte[] offsets = new byte[OverheadSize + (_offsets.Count * OffsetEntrySize)];
+            for (int i = 0; i < _offsets.Count; i++)
+            {
+                Span<byte> entry = offsets.AsSpan(HeaderSize + (i * OffsetEntrySize));
+                BinaryPrimitives.WriteUInt32BigEndian(entry, _offsets[i].RelativeOffset);
+                BinaryPrimitives.WriteUInt32BigEndian(entry[4..], _offsets[i].Position);
+            }
+
+            // The last entry is the segment's largest timestamp, so that a search by time can pass over the segment.
+            if (_times.Count > 0 && _times[^1].MaxTimestamp < MaxTimestamp)
+                _times.Add(new TimeEntry(MaxTimestamp, uint.MaxValue));
+
+            byte[] times = new byte[OverheadSize + (_times.Count * TimeEntrySize)];
+            for (int i = 0; i < _times.Count; i++)
+            {
+                Span<byte> entry = times.AsSpan(HeaderSize + (i * TimeEntrySize));
+                BinaryPrimitives.WriteInt64BigEndian(entry, _times[i].MaxTimestamp);
+                BinaryPrimitives.WriteUInt32BigEndian(entry[8..], _times[i].RelativeOffset);
+            }
+
+            Write(files, Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset)), baseOffset, offsets);
+            Write(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), baseOffset, times);
         }
-
-        // The last entry is the segment's largest timestamp, so that a search by time can pass over the segment.
-        if (_times.Count > 0 && _times[^1].MaxTimestamp < MaxTimestamp)
-            _times.Add(new TimeEntry(MaxTimestamp, uint.MaxValue));
-
-        byte[] times = new byte[_times.Count * TimeEntrySize];
-        for (int i = 0; i < _times.Count; i++)
-        {
-            Span<byte> entry = times.AsSpan(i * TimeEntrySize);
-            BinaryPrimitives.WriteInt64BigEndian(entry, _times[i].MaxTimestamp);
-            BinaryPrimitives.WriteUInt32BigEndian(entry[8..], _times[i].RelativeOffset);
-        }
-
-        Write(files, Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset)), offsets);
-        Write(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), times);
     }
 
-    /// <summary>As <see cref="FindPosition(long)"/>, for a sealed segment; 0 (its start) where its index is missing or cut short.</summary>
+    /// <summary>As <see cref="FindPosition(long)"/>, for a sealed segment; 0 (its start) where it has no good index.</summary>
     public static long FindPosition(IStorageFiles files, string directory, long baseOffset, long relativeOffset)
     {
-        string path = Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset));
-        if (!files.FileExists(path))
+        if (relativeOffset == 0)
             return 0;
 
-        using ILogFile file = files.OpenForReading(path);
-        Span<byte> entry = stackalloc byte[OffsetEntrySize];
-        long low = 0, high = file.Length / OffsetEntrySize, position = 0;
-        while (low < high)
+        string path = Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset));
+        ReadOnlySpan<byte> entries = TryRead(files, path, baseOffset).Span;
+        long position = 0;
+        for (int low = 0, high = entries.Length / OffsetEntrySize; low < high;)
         {
-            long middle = (low + high) / 2;
-            if (file.Read(entry, middle * OffsetEntrySize) != OffsetEntrySize)
-                return 0;
-
+            int middle = (low + high) / 2;
+            ReadOnlySpan<byte> entry = entries[(middle * OffsetEntrySize)..];
             if (BinaryPrimitives.ReadUInt32BigEndian(entry) <= relativeOffset)
             {
                 position = BinaryPrimitives.ReadUInt32BigEndian(entry[4..]);
@@ -125,57 +132,29 @@ internal sealed class SegmentIndex(int intervalBytes)
         return position;
     }
 
-    /// <summary>The largest timestamp of a sealed segment, or null where its time index is missing.</summary>
-    public static long? ReadMaxTimestamp(IStorageFiles files, string directory, long baseOffset)
-    {
-        string path = Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset));
-        if (!files.FileExists(path))
-            return null;
-
-        using ILogFile file = files.OpenForReading(path);
-        long count = file.Length / TimeEntrySize;
-        Span<byte> entry = stackalloc byte[TimeEntrySize];
-        return count > 0 && file.Read(entry, (count - 1) * TimeEntrySize) == TimeEntrySize
-            ? BinaryPrimitives.ReadInt64BigEndian(entry)
-            : null;
-    }
-
     /// <summary>
-    /// The relative offset of a batch in a sealed segment before which every record is older than
-    /// <paramref name="timestamp"/>; 0 where the index cannot tell.
+    /// The largest timestamp of a sealed segment, null where it has no good index; and the relative offset of a batch before
+    /// which every record is older than <paramref name="timestamp"/>, 0 where the index cannot tell.
     /// </summary>
-    public static long FindByTime(IStorageFiles files, string directory, long baseOffset, long timestamp)
+    public static (long? Maximum, long RelativeOffset) FindByTime(IStorageFiles files, string directory, long baseOffset, long timestamp)
     {
         string path = Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset));
-        if (!files.FileExists(path))
-            return 0;
-
-        using ILogFile file = files.OpenForReading(path);
-        Span<byte> entry = stackalloc byte[TimeEntrySize];
-        long low = 0, high = file.Length / TimeEntrySize, found = 0;
-        while (low < high)
+        ReadOnlySpan<byte> entries = TryRead(files, path, baseOffset).Span;
+        long? maximum = null;
+        long found = 0;
+        for (; !entries.IsEmpty; entries = entries[TimeEntrySize..])
         {
-            long middle = (low + high) / 2;
-            if (file.Read(entry, middle * TimeEntrySize) != TimeEntrySize)
-                return 0;
-
-            if (BinaryPrimitives.ReadInt64BigEndian(entry) < timestamp)
-            {
-                uint relative = BinaryPrimitives.ReadUInt32BigEndian(entry[8..]);
-                found = relative == uint.MaxValue ? found : relative;
-                low = middle + 1;
-            }
-            else
-            {
-                high = middle;
-            }
+            maximum = BinaryPrimitives.ReadInt64BigEndian(entries);
+            uint relative = BinaryPrimitives.ReadUInt32BigEndian(entries[8..]);
+            if (maximum < timestamp && relative != uint.MaxValue)
+                found = relative;
         }
 
-        return found;
+        return (maximum, found);
     }
 
     /// <summary>As <see cref="FindByTime(IStorageFiles, string, long, long)"/>, for the active segment.</summary>
-    public long FindByTime(long timestamp)
+    public (long? Maximum, long RelativeOffset) FindByTime(long timestamp)
     {
         lock (_lock)
         {
@@ -188,14 +167,42 @@ internal sealed class SegmentIndex(int intervalBytes)
                 found = entry.RelativeOffset;
             }
 
-            return found;
+            return (MaxTimestamp, found);
         }
     }
 
-    private static void Write(IStorageFiles files, string path, byte[] contents)
+    private static void Write(IStorageFiles files, string path, long baseOffset, byte[] contents)
     {
-        files.Delete(path);
-        using ILogFile file = files.Create(path);
-        file.Write([contents], 0);
+        BinaryPrimitives.WriteInt64BigEndian(contents, baseOffset);
+        BinaryPrimitives.WriteUInt32BigEndian(contents.AsSpan(^CrcSize..), Crc32C.Compute(contents.AsSpan(..^CrcSize)));
+        try
+        {
+            files.Delete(path);
+            using ILogFile file = files.Create(path);
+            file.Write([contents], 0);
+        }
+        catch (IOException)
+        {
+            // The disk may be full. A part of an index is no worse than none.
+        }
+    }
+
+    /// <summary>The entries of an index file; none where it is missing, damaged, or that of another segment.</summary>
+    private static ReadOnlyMemory<byte> TryRead(IStorageFiles files, string path, long baseOffset)
+    {
+        byte[]? contents;
+        try
+        {
+            contents = SmallFile.TryRead(files, path, MaxFileSize);
+        }
+        catch (IOException)
+        {
+            return default;
+        }
+
+        bool good = contents?.Length >= OverheadSize
+            && BinaryPrimitives.ReadInt64BigEndian(contents) == baseOffset
+            && BinaryPrimitives.ReadUInt32BigEndian(contents.AsSpan(^CrcSize..)) == Crc32C.Compute(contents.AsSpan(..^CrcSize));
+        return good ? contents.AsMemory(HeaderSize..^CrcSize) : default;
     }
 }

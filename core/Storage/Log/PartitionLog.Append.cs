@@ -146,7 +146,9 @@ public sealed partial class PartitionLog
         catch (Exception failure)
         {
             // A full disk was told to the requests that it hit. Anything that gets here ends the log.
+            // What was put together is not for the next commit: its callers have been told and may reuse their memory.
             Exception surfaced = Fail(failure);
+            ClearPlaced();
             foreach (AppendRequest request in commit)
                 request.Fail(surfaced);
         }
@@ -168,15 +170,6 @@ public sealed partial class PartitionLog
             ReadOnlyMemory<byte> batch = rest[..header.TotalLength];
             rest = rest[header.TotalLength..];
 
-            if (NeedsRoll(header.TotalLength))
-            {
-                if (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync().ConfigureAwait(false)) is not null)
-                {
-                    request.Fail(full);
-                    return;
-                }
-            }
-
             (long end, long position) = NextPlace();
             if (request.OffsetsGiven && header.BaseOffset != end)
             {
@@ -189,6 +182,17 @@ public sealed partial class PartitionLog
 
                 request.Fail(new OffsetConflictException(header.BaseOffset, end));
                 break;
+            }
+
+            if (position > 0 && position + header.TotalLength > _options.SegmentBytes)
+            {
+                if (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync().ConfigureAwait(false)) is not null)
+                {
+                    request.Fail(full);
+                    return;
+                }
+
+                position = 0;
             }
 
             first = first < 0 ? end : first;
@@ -209,12 +213,6 @@ public sealed partial class PartitionLog
 
     private (long End, long Position) NextPlace() =>
         _placedEnd < 0 ? (_end.Value, _active.Position) : (_placedEnd, _placedPosition);
-
-    private bool NeedsRoll(int batchLength)
-    {
-        (_, long position) = NextPlace();
-        return position > 0 && position + batchLength > _options.SegmentBytes;
-    }
 
     private void AddBuffers(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long offset)
     {
@@ -327,7 +325,9 @@ public sealed partial class PartitionLog
         }
         catch
         {
+            // Where the segment before goes on, a later recovery would take this one for the log's end.
             file.Dispose();
+            files.Delete(path);
             throw;
         }
     }

@@ -119,6 +119,15 @@ public sealed partial class PartitionLog
             _unsyncedSegments.Release();
     }
 
-    private void WriteCheckpoint() =>
-        new LogCheckpoint(_durable.Value, _mirrored.Value).Write(_files, Directory);
+    private void WriteCheckpoint()
+    {
+        try
+        {
+            new LogCheckpoint(_durable.Value, _mirrored.Value).Write(_files, Directory);
+        }
+        catch (IOException)
+        {
+            // The disk may be full. The one before it still holds; recovery reads a little more.
+        }
+    }
 }

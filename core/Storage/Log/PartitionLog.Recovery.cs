@@ -87,42 +87,50 @@ public sealed partial class PartitionLog
         int scanned = 0;
         long bytes = 0, torn = 0, end = baseOffsets[scanFrom];
         ActiveSegment? active = null;
-        for (int i = scanFrom; i < baseOffsets.Count; i++)
+        try
         {
-            long baseOffset = baseOffsets[i];
-            if (baseOffset != end)
+            for (int i = scanFrom; i < baseOffsets.Count; i++)
             {
-                // The segment before was cut, or never written to its end: what comes after it was never durable.
-                RefuseIfDurable(directory, checkpoint, end);
-                torn += DropFrom(directory, files, baseOffsets, i);
-                break;
+                long baseOffset = baseOffsets[i];
+                if (baseOffset != end)
+                {
+                    // The segment before was cut, or never written to its end: what comes after it was never durable.
+                    RefuseIfDurable(directory, checkpoint, end);
+                    torn += DropFrom(directory, files, baseOffsets, i);
+                    break;
+                }
+
+                // What replaces `active` stays readable on disk, and is whole: it was scanned to its end.
+                active?.Index.WriteFiles(files, directory, active.BaseOffset);
+                active?.Dispose();
+                ILogFile file = files.OpenForWriting(Path.Combine(directory, SegmentFileName.Log(baseOffset)));
+                active = new ActiveSegment(baseOffset, file, options.IndexIntervalBytes);
+                end = SegmentScanner.Scan(active);
+                scanned++;
+                bytes += active.Position;
+
+                long surplus = file.Length - active.Position;
+                if (surplus > 0)
+                {
+                    RefuseIfDurable(directory, checkpoint, end);
+                    file.Truncate(active.Position);
+                    torn += surplus;
+                }
+
+                // What a crashed process had written may not have been synced; it is about to be called durable.
+                file.SyncData();
             }
 
-            // What replaces `active` stays readable on disk, and is whole: it was scanned to its end.
-            active?.Index.WriteFiles(files, directory, active.BaseOffset);
-            active?.Dispose();
-            ILogFile file = files.OpenForWriting(Path.Combine(directory, SegmentFileName.Log(baseOffset)));
-            active = new ActiveSegment(baseOffset, file, options.IndexIntervalBytes);
-            end = SegmentScanner.Scan(active);
-            scanned++;
-            bytes += active.Position;
-
-            long surplus = file.Length - active.Position;
-            if (surplus > 0)
-            {
-                RefuseIfDurable(directory, checkpoint, end);
-                file.Truncate(active.Position);
-                torn += surplus;
-            }
-
-            // What a crashed process had written may not have been synced; it is about to be called durable.
-            file.SyncData();
+            RefuseIfDurable(directory, checkpoint, end);
+            files.SyncDirectory(directory);
+            return new Recovered(
+                active!, [.. baseOffsets], end, checkpoint.Mirrored, new RecoveryReport(false, scanned, bytes, torn));
         }
-
-        RefuseIfDurable(directory, checkpoint, end);
-        files.SyncDirectory(directory);
-        return new Recovered(
-            active!, [.. baseOffsets], end, checkpoint.Mirrored, new RecoveryReport(false, scanned, bytes, torn));
+        catch
+        {
+            active?.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Cutting is for what was never durable. Damage below the recovery point is not for an automatic cut.</summary>

@@ -30,7 +30,7 @@ internal static class SegmentScanner
                 if (rest.Length < wanted)
                 {
                     bufferStart += at;
-                    (buffer, filled) = Refill(segment, buffer, bufferStart, wanted);
+                    filled = Refill(segment, ref buffer, bufferStart, wanted);
                     at = 0;
                     if (filled < wanted)
                         break;
@@ -55,12 +55,14 @@ internal static class SegmentScanner
         }
     }
 
-    private static (byte[] Buffer, int Filled) Refill(ActiveSegment segment, byte[] buffer, long position, int wanted)
+    // By reference: where a read fails, the caller gives back the buffer that it has then, not the one it had.
+    private static int Refill(ActiveSegment segment, ref byte[] buffer, long position, int wanted)
     {
         if (buffer.Length < wanted)
         {
+            byte[] larger = ArrayPool<byte>.Shared.Rent(wanted);
             ArrayPool<byte>.Shared.Return(buffer);
-            buffer = ArrayPool<byte>.Shared.Rent(wanted);
+            buffer = larger;
         }
 
         int filled = 0;
@@ -68,6 +70,6 @@ internal static class SegmentScanner
         while (filled < buffer.Length && (read = segment.File.Read(buffer.AsSpan(filled), position + filled)) > 0)
             filled += read;
 
-        return (buffer, filled);
+        return filled;
     }
 }

@@ -216,9 +216,9 @@ public sealed class RecordAccumulator(
 
                 first.Value.Placed.TrySetResult(placed);
             }
-            catch (EdgeStreamException tooLarge)
+            catch (Exception refused)
             {
-                first.Value.Placed.TrySetException(tooLarge);
+                first.Value.Placed.TrySetException(refused);
             }
 
             _waiting.RemoveFirst();

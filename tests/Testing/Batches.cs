@@ -1,0 +1,63 @@
+using System.Text;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Testing;
+
+/// <summary>Short batches of text, and what a log holds as text.</summary>
+public static class Batches
+{
+    /// <summary>One batch with a record for each value.</summary>
+    public static byte[] Of(params string[] values) => At(0, values);
+
+    /// <summary>As <see cref="Of"/>, with an offset of its own as a mirror brings it.</summary>
+    public static byte[] At(long baseOffset, params string[] values) =>
+        Build(baseOffset, CompressionCodec.None, values.Select(value => new Record(1000, null, Encoding.UTF8.GetBytes(value))));
+
+    /// <summary>One batch of empty records with these timestamps.</summary>
+    public static byte[] Stamped(params long[] timestamps) =>
+        Build(0, CompressionCodec.None, timestamps.Select(timestamp => new Record(timestamp, null, null)));
+
+    public static byte[] Build(long baseOffset, CompressionCodec codec, IEnumerable<Record> records)
+    {
+        using var writer = new RecordBatchWriter(codec);
+        foreach (Record record in records)
+            writer.Append(record);
+
+        return writer.Build(baseOffset).ToArray();
+    }
+
+    /// <summary>The values of all durable records from an offset on; fails where the offsets are not dense.</summary>
+    public static List<string> ReadValues(PartitionLog log, long from = 0, int maxBytes = 64 * 1024)
+    {
+        using LogReader reader = log.OpenReader(from);
+        var values = new List<string>();
+        while (true)
+        {
+            using LogSlice slice = reader.Read(maxBytes);
+            if (slice.IsEmpty)
+                return values;
+
+            values.AddRange(ValuesOf(slice, from + values.Count));
+        }
+    }
+
+    /// <summary>The values of a slice's records from an offset on; fails where the first is not that one or one is missing.</summary>
+    public static IEnumerable<string> ValuesOf(LogSlice slice, long from)
+    {
+        foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(slice.Batches))
+        {
+            using RecordBatchReader reader = RecordBatchReader.Open(batch);
+            while (reader.TryRead(out Record record))
+            {
+                if (record.Offset < from)
+                    continue;
+
+                if (record.Offset != from++)
+                    throw new InvalidOperationException($"the record at offset {from - 1} is followed by that at {record.Offset}");
+
+                yield return Encoding.UTF8.GetString(record.Value.GetValueOrDefault().Span);
+            }
+        }
+    }
+}

@@ -34,7 +34,7 @@ public sealed class ConfigurationReaderTests
 
             [[source.mqtt-broker]]
             listen = "0.0.0.0:1885"
-            subscribe = [{ filter = "#", topic = "all-{0}" }]
+            subscribe = [{ filter = "+/#", topic = "all-{0}" }]
             username = "u"
             password = "p"
 
@@ -65,8 +65,8 @@ public sealed class ConfigurationReaderTests
             read.Topics.Select(topic => (topic.Name, topic.Partitions, topic.Settings.Mirror, topic.Settings.Compression)));
         MqttSourceOptions mqtt = Assert.Single(read.MqttSources);
         Assert.Equal(("broker.example", 1884, "me", MqttProtocol.V311, "u", "p"),
-            (mqtt.Broker.Host, mqtt.Port, mqtt.ClientId, mqtt.Protocol, mqtt.Username, mqtt.Password));
-        Assert.Equal([("a/+/b", "readings", "{1}"), ("c/#", "logs", "{topic}")], mqtt.Rules.Select(rule => (rule.Filter, rule.Topic, rule.Key)));
+            (mqtt.Broker.Host, mqtt.Broker.Port, mqtt.ClientId, mqtt.Protocol, mqtt.Username, mqtt.Password));
+        Assert.Equal([("a/+/b", "readings", "{1}"), ("c/#", "logs", null)], mqtt.Rules.Select(rule => (rule.Filter, rule.Topic, rule.Key)));
         EmbeddedBrokerOptions broker = Assert.Single(read.MqttBrokers);
         Assert.Equal(("0.0.0.0:1885", "p"), (broker.Listen.ToString(), broker.Users["u"]));
         Assert.Equal(

@@ -43,11 +43,11 @@ public sealed class RecordBatchReader : IDisposable
     public static RecordBatchReader Open(ReadOnlyMemory<byte> batch)
     {
         if (!RecordBatchHeader.TryRead(batch.Span, out RecordBatchHeader header, out string? problem))
-            throw new CorruptBatchException($"Not a record batch: {problem}.");
+            throw new CorruptBatchException($"not a record batch: {problem}");
         if (header.TotalLength != batch.Length)
-            throw new CorruptBatchException($"A batch of {header.TotalLength} bytes stands in {batch.Length}.");
+            throw new CorruptBatchException($"a batch of {header.TotalLength} bytes stands in {batch.Length}");
         if (!RecordBatchHeader.VerifyChecksum(batch.Span))
-            throw new CorruptBatchException($"The batch at offset {header.BaseOffset} has a wrong checksum.");
+            throw new CorruptBatchException($"the batch at offset {header.BaseOffset} has a wrong checksum");
 
         ReadOnlyMemory<byte> records = batch[RecordBatchHeader.Size..];
         if (header.Codec == CompressionCodec.None)
@@ -87,7 +87,7 @@ public sealed class RecordBatchReader : IDisposable
         record = RecordDecoder.Read(Header, index, _records, ref _position);
         _index = index + 1;
         if (_index == Header.RecordCount && _position != _records.Length)
-            throw new CorruptBatchException($"{_records.Length - _position} bytes follow the last record of a batch.");
+            throw new CorruptBatchException($"{_records.Length - _position} bytes follow the last record of a batch");
         return true;
     }
 

@@ -47,7 +47,7 @@ public sealed class RecordBatchWriter : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (record.Headers?.Count > RecordBatchReader.MaxHeadersPerRecord)
-            throw new EdgeStreamException($"A record can have {RecordBatchReader.MaxHeadersPerRecord} headers at most.");
+            throw new EdgeStreamException($"a record can have {RecordBatchReader.MaxHeadersPerRecord} headers at most");
 
         // Wraps where the two are further apart than a long can say; the reader's addition wraps back.
         long timestampDelta = unchecked(record.Timestamp - (RecordCount == 0 ? record.Timestamp : _baseTimestamp));
@@ -56,7 +56,7 @@ public sealed class RecordBatchWriter : IDisposable
         if (newSize > RecordBatchHeader.MaxBatchSize)
         {
             throw new EdgeStreamException(
-                $"A batch with this record would have {newSize} bytes; the most is {RecordBatchHeader.MaxBatchSize}.");
+                $"the record is too large: its batch would have {newSize} bytes, the most is {RecordBatchHeader.MaxBatchSize}");
         }
 
         // Room for the header is left in front, so that an uncompressed batch is finished where it lies.

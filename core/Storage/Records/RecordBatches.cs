@@ -15,9 +15,9 @@ public static class RecordBatches
         while (!batches.IsEmpty)
         {
             if (!RecordBatchHeader.TryRead(batches.Span, out RecordBatchHeader header, out string? problem))
-                throw new CorruptBatchException($"Not a record batch: {problem}.");
+                throw new CorruptBatchException($"not a record batch: {problem}");
             if (header.TotalLength > batches.Length)
-                throw new CorruptBatchException($"A batch of {header.TotalLength} bytes is cut short after {batches.Length}.");
+                throw new CorruptBatchException($"a batch of {header.TotalLength} bytes is cut short after {batches.Length}");
 
             yield return (header, batches[..header.TotalLength]);
             batches = batches[header.TotalLength..];

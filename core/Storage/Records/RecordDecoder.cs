@@ -45,12 +45,12 @@ internal static class RecordDecoder
         if (count == 0)
             return [];
         if (count < 0 || count > Math.Min(RecordBatchReader.MaxHeadersPerRecord, (body.Length - at) / SmallestHeaderSize))
-            throw new CorruptBatchException($"A record claims {count} headers in {body.Length - at} bytes.");
+            throw new CorruptBatchException($"a record claims {count} headers in {body.Length - at} bytes");
 
         var headers = new RecordHeader[count];
         for (int i = 0; i < count; i++)
         {
-            ReadOnlyMemory<byte> key = ReadBytes(body, ref at) ?? throw new CorruptBatchException("A record's header has no key.");
+            ReadOnlyMemory<byte> key = ReadBytes(body, ref at) ?? throw new CorruptBatchException("a record's header has no key");
             headers[i] = new RecordHeader(Encoding.UTF8.GetString(key.Span), ReadBytes(body, ref at));
         }
 
@@ -63,7 +63,7 @@ internal static class RecordDecoder
         if (length == -1)
             return null;
         if (length < 0 || length > body.Length - at)
-            throw new CorruptBatchException($"A record has a field of {length} bytes where {body.Length - at} are left.");
+            throw new CorruptBatchException($"a record has a field of {length} bytes where {body.Length - at} are left");
 
         at += length;
         return body.Slice(at - length, length);
@@ -72,7 +72,7 @@ internal static class RecordDecoder
     private static int ReadInt32(ReadOnlySpan<byte> source, ref int at) =>
         VarInt.TryRead32(source, ref at, out int value)
             ? value
-            : throw new CorruptBatchException("A record has a number that is cut short or too large.");
+            : throw new CorruptBatchException("a record has a number that is cut short or too large");
 
-    private static CorruptBatchException Malformed(string what, int index) => new($"Record {index} of a batch {what}.");
+    private static CorruptBatchException Malformed(string what, int index) => new($"record {index} of a batch {what}");
 }

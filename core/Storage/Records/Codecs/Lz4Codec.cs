@@ -44,7 +44,7 @@ internal static class Lz4Codec
             int length = (int)(word & ~StoredFlag);
             int trailer = frame.HasBlockChecksums ? sizeof(uint) : 0;
             if (length > rest.Length - trailer)
-                throw new CorruptBatchException("The lz4 frame is cut short.");
+                throw new CorruptBatchException("the lz4 frame is cut short");
 
             bool stored = (word & StoredFlag) != 0;
             ReadBlock(rest[..length], stored, frame, start, destination);
@@ -52,7 +52,7 @@ internal static class Lz4Codec
         }
 
         if (rest.Length != (frame.HasContentChecksum ? sizeof(uint) : 0))
-            throw new CorruptBatchException("The lz4 frame has bytes after its end, or too few.");
+            throw new CorruptBatchException("the lz4 frame has bytes after its end, or too few");
     }
 
     private static void WriteBlock(ReadOnlySpan<byte> block, PooledBuffer destination)
@@ -90,7 +90,7 @@ internal static class Lz4Codec
             ? LZ4Codec.Decode(block, target, earlier[^Math.Min(DictionarySize, earlier.Length)..])
             : LZ4Codec.Decode(block, target);
         if (length < 0)
-            throw new CorruptBatchException("An lz4 block is malformed.");
+            throw new CorruptBatchException("an lz4 block is malformed");
 
         destination.Advance(length);
         RecordsCodec.CheckUncompressedSize(destination.Length);
@@ -99,7 +99,7 @@ internal static class Lz4Codec
     private static uint ReadLength(ReadOnlySpan<byte> source) =>
         BinaryPrimitives.TryReadUInt32LittleEndian(source, out uint length)
             ? length
-            : throw new CorruptBatchException("The lz4 frame has no end mark.");
+            : throw new CorruptBatchException("the lz4 frame has no end mark");
 
     private static void WriteLength(Span<byte> destination, uint length) =>
         BinaryPrimitives.WriteUInt32LittleEndian(destination, length);

@@ -21,21 +21,21 @@ internal readonly record struct Lz4FrameHeader(
     public static Lz4FrameHeader Read(ReadOnlySpan<byte> frame)
     {
         if (frame.Length < SmallestSize || BinaryPrimitives.ReadUInt32LittleEndian(frame) != Magic)
-            throw new CorruptBatchException("The records do not start with an lz4 frame.");
+            throw new CorruptBatchException("the records do not start with an lz4 frame");
 
         int flags = frame[4];
         if (flags >> 6 != 1 || (flags & 0x03) != 0)
-            throw new CorruptBatchException($"The lz4 frame has unknown flags or a dictionary (0x{flags:x2}).");
+            throw new CorruptBatchException($"the lz4 frame has unknown flags or a dictionary (0x{flags:x2})");
 
         // Codes 4 to 7 of the second byte: 64 KiB, 256 KiB, 1 MiB, 4 MiB.
         int code = (frame[5] >> 4) & 0x07;
         if (code < 4)
-            throw new CorruptBatchException($"The lz4 frame has the unknown block size {code}.");
+            throw new CorruptBatchException($"the lz4 frame has the unknown block size {code}");
 
         bool hasContentSize = (flags & 0x08) != 0;
         int size = SmallestSize + (hasContentSize ? sizeof(ulong) : 0);
         if (frame.Length < size)
-            throw new CorruptBatchException("The lz4 frame is cut short.");
+            throw new CorruptBatchException("the lz4 frame is cut short");
 
         return new Lz4FrameHeader(
             size,

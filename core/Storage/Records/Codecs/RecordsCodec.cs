@@ -58,13 +58,13 @@ internal static class RecordsCodec
                     ZstdCodec.Decompress(compressed, destination);
                     break;
                 default:
-                    throw new CorruptBatchException($"The codec {(int)codec} is unknown.");
+                    throw new CorruptBatchException($"the codec {(int)codec} is unknown");
             }
         }
         catch (Exception e) when (e is not (CorruptBatchException or OutOfMemoryException))
         {
             // The decoders are other people's, and each reports bad input with exceptions of its own choice.
-            throw new CorruptBatchException($"The records cannot be decompressed as {codec}: {e.Message}", e);
+            throw new CorruptBatchException($"the records cannot be decompressed as {codec}: {e.Message}", e);
         }
     }
 
@@ -72,6 +72,6 @@ internal static class RecordsCodec
     public static void CheckUncompressedSize(long size)
     {
         if (size > RecordBatchReader.MaxUncompressedSize)
-            throw new CorruptBatchException($"The records decompress to more than {RecordBatchReader.MaxUncompressedSize} bytes.");
+            throw new CorruptBatchException($"the records decompress to more than {RecordBatchReader.MaxUncompressedSize} bytes");
     }
 }

@@ -26,14 +26,14 @@ internal static class SnappyCodec
         }
 
         if (compressed.Length < JavaHeaderSize)
-            throw new CorruptBatchException("The snappy framing is cut short.");
+            throw new CorruptBatchException("the snappy framing is cut short");
 
         // The header's two version numbers never changed and decide nothing.
         ReadOnlySpan<byte> rest = compressed[JavaHeaderSize..];
         while (!rest.IsEmpty)
         {
             if (!BinaryPrimitives.TryReadInt32BigEndian(rest, out int length) || (uint)length > (uint)(rest.Length - sizeof(int)))
-                throw new CorruptBatchException("The snappy framing is cut short.");
+                throw new CorruptBatchException("the snappy framing is cut short");
 
             DecompressBlock(rest.Slice(sizeof(int), length), destination);
             rest = rest[(sizeof(int) + length)..];
@@ -46,7 +46,7 @@ internal static class SnappyCodec
         // takes 3, so that a claim of over 22 times the block cannot be true and must not get its memory.
         int size = Snappy.GetUncompressedLength(block);
         if (size < 0 || size > 22L * block.Length)
-            throw new CorruptBatchException($"A snappy block of {block.Length} bytes claims to hold {(uint)size}.");
+            throw new CorruptBatchException($"a snappy block of {block.Length} bytes claims to hold {(uint)size}");
 
         RecordsCodec.CheckUncompressedSize((long)destination.Length + size);
         destination.Advance(Snappy.Decompress(block, destination.GetSpan(size)[..size]));

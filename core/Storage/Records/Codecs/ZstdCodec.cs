@@ -41,7 +41,7 @@ internal static class ZstdCodec
             if (status == OperationStatus.Done && rest.IsEmpty)
                 return;
             if (status == OperationStatus.InvalidData || (consumed == 0 && written == 0))
-                throw new CorruptBatchException("The zstd frame is malformed or cut short.");
+                throw new CorruptBatchException("the zstd frame is malformed or cut short");
         }
     }
 }

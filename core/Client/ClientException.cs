@@ -9,7 +9,7 @@ public sealed class ClientException : EdgeStreamException
 {
     private const string CodeTrailer = "edgestream-error";
 
-    private ClientException(ErrorCode code, string message, Exception inner)
+    internal ClientException(ErrorCode code, string message, Exception? inner = null)
         : base(message, inner) => Code = code;
 
     /// <summary><see cref="ErrorCode.Unavailable"/> where the cluster could not be reached.</summary>

@@ -68,9 +68,9 @@ public sealed class EdgeStreamClient : IDisposable
     {
         Topology topology = await CallAsync(client => client.ControlPlane.GetTopologyAsync(new GetTopologyRequest())).ConfigureAwait(false);
         Topic topic = topology.Topics.FirstOrDefault(topic => topic.Name == topicName)
-            ?? throw new EdgeStreamException($"there is no topic '{topicName}'; 'edgestream topic create {topicName}' makes it");
+            ?? throw new ClientException(ErrorCode.TopicNotFound, $"there is no topic '{topicName}'; 'edgestream topic create {topicName}' makes it");
         Partition partition = topic.Partitions.FirstOrDefault(partition => partition.Partition_ == number)
-            ?? throw new EdgeStreamException($"topic '{topicName}' has no partition {number}, it has {topic.Partitions.Count}");
+            ?? throw new ClientException(ErrorCode.PartitionNotFound, $"topic '{topicName}' has no partition {number}, it has {topic.Partitions.Count}");
         Spu? leader = topology.Spus.FirstOrDefault(spu => spu.Id == partition.LeaderSpu);
         return (topic, new DataPlane.DataPlaneClient(ChannelTo(EndpointOf(leader))));
     }

@@ -111,6 +111,11 @@ public sealed class Producer : IAsyncDisposable
         {
             failure = ClientException.From(error, _endpoint);
         }
+        catch (Exception error)
+        {
+            // Whatever it is: somebody waits.
+            failure = error;
+        }
 
         _unacknowledged.Writer.TryComplete(failure);
         while (_unacknowledged.Reader.TryRead(out TaskCompletionSource<long>? waiting))

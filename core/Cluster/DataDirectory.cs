@@ -11,6 +11,9 @@ public sealed class DataDirectory : IDisposable
 {
     private const string LockFileName = "lock";
 
+    // Apart from the lock: .NET locks whatever it opens, and so could not read it.
+    private const string OwnerFileName = "lock.pid";
+
     private readonly FileStream _lock;
 
     private DataDirectory(string path, FileStream lockFile)
@@ -32,9 +35,7 @@ public sealed class DataDirectory : IDisposable
             Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute
                 | UnixFileMode.GroupRead | UnixFileMode.GroupExecute);
             var lockFile = new FileStream(lockPath, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            lockFile.SetLength(0);
-            lockFile.Write(System.Text.Encoding.ASCII.GetBytes(Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n"));
-            lockFile.Flush();
+            TryWriteOwner(path);
             return new DataDirectory(path, lockFile);
         }
         catch (UnauthorizedAccessException denied)
@@ -43,11 +44,25 @@ public sealed class DataDirectory : IDisposable
         }
         catch (IOException error)
         {
-            throw IsLocked(lockPath) ? InUse(path, lockPath) : CannotWrite(path, error);
+            throw IsLocked(lockPath) ? InUse(path) : CannotWrite(path, error);
         }
     }
 
     public void Dispose() => _lock.Dispose();
+
+    private static void TryWriteOwner(string path)
+    {
+        string ownerPath = System.IO.Path.Combine(path, OwnerFileName);
+        try
+        {
+            File.Delete(ownerPath);
+            File.WriteAllText(ownerPath, Environment.ProcessId.ToString(CultureInfo.InvariantCulture) + "\n");
+        }
+        catch (IOException)
+        {
+            // Only a hint for people: a full disk does not keep the node from starting.
+        }
+    }
 
     private static bool IsLocked(string lockPath)
     {
@@ -66,18 +81,17 @@ public sealed class DataDirectory : IDisposable
         }
     }
 
-    private static EdgeStreamException InUse(string path, string lockPath) => new(
-        $"the data directory '{path}' is in use by another process{OwnerOf(lockPath)}; stop that one or choose another directory with --data");
+    private static EdgeStreamException InUse(string path) => new(
+        $"the data directory '{path}' is in use by another process{OwnerOf(path)}; stop that one or choose another directory with --data");
 
-    private static string OwnerOf(string lockPath)
+    private static string OwnerOf(string path)
     {
         try
         {
-            using var file = new FileStream(lockPath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-            using var reader = new StreamReader(file);
-            return reader.ReadLine() is { Length: > 0 } pid ? $" (process {pid})" : "";
+            string pid = File.ReadAllText(System.IO.Path.Combine(path, OwnerFileName)).Trim();
+            return pid.Length > 0 ? $" (process {pid})" : "";
         }
-        catch (IOException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return "";
         }

@@ -99,7 +99,9 @@ public sealed class StreamController : IDisposable
             PartitionInfo? partition = topic.PartitionOf(geoLocation);
             if (partition is null)
             {
-                partition = new PartitionInfo(topic.Partitions.Length, _spu.Id, geoLocation);
+                // Not their count: after the metadata was rebuilt, a number may be missing in between.
+                int number = topic.Partitions.Select(other => other.Number + 1).DefaultIfEmpty().Max();
+                partition = new PartitionInfo(number, _spu.Id, geoLocation);
                 topic = topic with { Partitions = topic.Partitions.Add(partition) };
             }
 

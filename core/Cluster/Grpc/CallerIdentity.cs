@@ -1,4 +1,5 @@
-using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
 
 namespace EdgeStream.Cluster.Grpc;
@@ -41,8 +42,8 @@ public sealed record CallerIdentity(CallerRole Role, string Name, string? Proble
     /// <summary>The identity behind a call. A connection that is neither local nor TLS has none.</summary>
     public static CallerIdentity Of(HttpContext context, ICallerAuthenticator authenticator)
     {
-        // Kestrel gives connections on a Unix socket no IP address.
-        if (context.Connection.LocalIpAddress is null && context.Connection.RemoteIpAddress is null)
+        // By what the socket is, not by what it lacks: a connection of which nothing is known is not local.
+        if (context.Features.Get<IConnectionSocketFeature>()?.Socket.AddressFamily == AddressFamily.Unix)
             return Local;
 
         return context.Connection.ClientCertificate is { } certificate ? authenticator.Authenticate(certificate) : Anonymous;

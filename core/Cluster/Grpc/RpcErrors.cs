@@ -1,5 +1,6 @@
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using Grpc.Core;
@@ -15,7 +16,7 @@ public static class RpcErrors
     public static RpcException ToRpcException(Exception error)
     {
         ErrorCode code = CodeOf(error);
-        string message = error is EdgeStreamException
+        string message = error is EdgeStreamException or IOException
             ? error.Message
             : $"unexpected {error.GetType().Name}: {error.Message}";
         var trailers = new global::Grpc.Core.Metadata { { CodeTrailer, NameOf(code) } };
@@ -32,6 +33,7 @@ public static class RpcErrors
         StorageFullException => ErrorCode.StorageFull,
         LogClosedException => ErrorCode.Unavailable,
         LogFailedException or PartitionDamagedException => ErrorCode.StorageFailed,
+        IOException disk => DiskErrors.IsFull(disk) ? ErrorCode.StorageFull : ErrorCode.StorageFailed,
         _ => ErrorCode.Internal,
     };
 

@@ -31,4 +31,7 @@ public interface IMetadataStore : IDisposable
     void SaveInvite(Invite invite);
 
     Invite? FindInvite(string secretHash);
+
+    /// <summary>Forgets all tokens for a geo-location.</summary>
+    void DeleteInvites(string geoLocation);
 }

@@ -22,7 +22,14 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     /// <exception cref="LiteException">The file is not a LiteDB file, or is damaged.</exception>
     public LiteDbMetadataStore(string path)
     {
-        _database = new LiteDatabase(new ConnectionString { Filename = path, Connection = ConnectionType.Direct });
+        _database = new LiteDatabase(new ConnectionString
+        {
+            Filename = path,
+            Connection = ConnectionType.Direct,
+
+            // LiteDB's default compares keys without regard to case: "Readings" would replace "readings".
+            Collation = Collation.Binary,
+        });
         try
         {
             _topics = _database.GetCollection("topics");
@@ -50,6 +57,12 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     public void SaveGeoLocation(GeoLocationInfo geoLocation) => _geoLocations.Upsert(ToDocument(geoLocation));
 
     public void SaveInvite(Invite invite) => _invites.Upsert(ToDocument(invite));
+
+    public void DeleteInvites(string geoLocation)
+    {
+        foreach (Invite invite in _invites.FindAll().Select(ToInvite).Where(invite => invite.GeoLocation == geoLocation).ToArray())
+            _invites.Delete(invite.SecretHash);
+    }
 
     public Invite? FindInvite(string secretHash) =>
         _invites.FindById(secretHash) is { } document ? ToInvite(document) : null;

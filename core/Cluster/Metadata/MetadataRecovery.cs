@@ -1,5 +1,5 @@
 using EdgeStream.Cluster.Topology;
-using LiteDB;
+using EdgeStream.Storage.Files;
 using Microsoft.Extensions.Logging;
 
 namespace EdgeStream.Cluster.Metadata;
@@ -7,6 +7,8 @@ namespace EdgeStream.Cluster.Metadata;
 /// <summary>Opens the metadata so that the node always starts: a broken file is set aside and rebuilt, never deleted.</summary>
 public static class MetadataRecovery
 {
+    private const int MinFileSize = 8192;
+
     /// <param name="dataDirectory">The data directory.</param>
     /// <param name="leaderSpu">The SPU that leads what is found.</param>
     /// <param name="problem">What a person should know, or null.</param>
@@ -14,19 +16,26 @@ public static class MetadataRecovery
     public static IMetadataStore Open(string dataDirectory, int leaderSpu, ILogger logger, out string? problem)
     {
         string path = Path.Combine(dataDirectory, LiteDbMetadataStore.FileName);
-        bool existed = File.Exists(path);
         problem = null;
+        if (new FileInfo(path) is not { Exists: true, Length: > 0 })
+        {
+            // The file is made in one step or not at all: half of the topics would make orphans of the others.
+            Rebuild(path, dataDirectory, leaderSpu);
+            return new LiteDbMetadataStore(path);
+        }
+
         try
         {
+            // LiteDB takes what is shorter than a page of it for a new file.
+            if (new FileInfo(path).Length < MinFileSize)
+                throw new InvalidDataException("the file is too short");
+
             var store = new LiteDbMetadataStore(path);
             try
             {
                 // Reads everything, so that damage shows now and not in the middle of the night.
                 store.LoadGeoLocations();
-                if (store.LoadTopics().Count > 0 || existed)
-                    return store;
-
-                Rebuild(store, dataDirectory, leaderSpu);
+                store.LoadTopics();
                 return store;
             }
             catch
@@ -35,25 +44,37 @@ public static class MetadataRecovery
                 throw;
             }
         }
-        catch (Exception damage) when (existed && damage is not UnauthorizedAccessException)
+        catch (Exception damage) when (IsDamage(damage))
         {
             string aside = SetAside(path);
             problem = $"the metadata file was damaged; it was kept as '{aside}' and the topics were rebuilt from their directories";
             logger.LogWarning(damage, "{Problem}", problem);
-            var store = new LiteDbMetadataStore(path);
-            Rebuild(store, dataDirectory, leaderSpu);
-            return store;
+            Rebuild(path, dataDirectory, leaderSpu);
+            return new LiteDbMetadataStore(path);
         }
     }
 
-    private static void Rebuild(LiteDbMetadataStore store, string dataDirectory, int leaderSpu)
+    private static void Rebuild(string path, string dataDirectory, int leaderSpu)
     {
-        foreach (TopicInfo topic in new PartitionDirectories(dataDirectory).ReadTopics(leaderSpu))
+        string made = Path.ChangeExtension(path, ".new.db");
+        File.Delete(made);
+        File.Delete(JournalOf(made));
+        if (File.Exists(JournalOf(path)))
+            File.Move(JournalOf(path), JournalOf(path) + ".broken", overwrite: true);
+
+        using (var store = new LiteDbMetadataStore(made))
         {
-            store.SaveTopic(topic);
-            foreach (string geoLocation in topic.Partitions.Select(partition => partition.GeoLocation).OfType<string>())
-                store.SaveGeoLocation(new GeoLocationInfo(geoLocation, DateTimeOffset.UnixEpoch, Revoked: false));
+            foreach (TopicInfo topic in new PartitionDirectories(dataDirectory).ReadTopics(leaderSpu))
+            {
+                store.SaveTopic(topic);
+                foreach (string geoLocation in topic.Partitions.Select(partition => partition.GeoLocation).OfType<string>())
+                    store.SaveGeoLocation(new GeoLocationInfo(geoLocation, DateTimeOffset.UnixEpoch, Revoked: false));
+            }
         }
+
+        // Closing has moved all from LiteDB's journal into the file.
+        DiskFiles.Instance.Rename(made, path);
+        DiskFiles.Instance.SyncDirectory(dataDirectory);
     }
 
     private static string SetAside(string path)
@@ -66,10 +87,15 @@ public static class MetadataRecovery
         File.Move(path, aside);
 
         // LiteDB's own journal belongs to the broken file.
-        string journal = Path.ChangeExtension(path, null) + "-log.db";
-        if (File.Exists(journal))
-            File.Move(journal, aside + "-log");
+        if (File.Exists(JournalOf(path)))
+            File.Move(JournalOf(path), aside + "-log");
 
         return aside;
     }
+
+    /// <summary>A file that cannot be opened for want of rights or room may well be whole.</summary>
+    private static bool IsDamage(Exception error) =>
+        error is not UnauthorizedAccessException && !(error is IOException disk && DiskErrors.IsFull(disk));
+
+    private static string JournalOf(string path) => Path.ChangeExtension(path, null) + "-log.db";
 }

@@ -38,7 +38,10 @@ public sealed class PartitionDirectories(string dataDirectory)
         return PartitionManifest.CreateNew(topic.Name, partition.Number, settings);
     }
 
-    /// <summary>The topics that the directories tell of. A directory without a readable manifest is left as it is.</summary>
+    /// <summary>
+    /// The topics that the directories tell of. A directory without a readable manifest, or with that of another (a copy that
+    /// somebody made), is left as it is.
+    /// </summary>
     public IReadOnlyList<TopicInfo> ReadTopics(int leaderSpu)
     {
         if (!Directory.Exists(Root))
@@ -62,15 +65,16 @@ public sealed class PartitionDirectories(string dataDirectory)
         return new TopicInfo(name, new TopicSettings(settings.GetValueOrDefault(MirrorSetting) == "true", compression), partitions);
     }
 
-    private static PartitionManifest? TryReadManifest(string directory)
+    private PartitionManifest? TryReadManifest(string directory)
     {
         try
         {
-            return PartitionManifest.TryRead(DiskFiles.Instance, directory);
+            PartitionManifest? manifest = PartitionManifest.TryRead(DiskFiles.Instance, directory);
+            return manifest is not null && directory == PathOf(new PartitionId(manifest.Topic, manifest.Partition)) ? manifest : null;
         }
         catch (EdgeStreamException)
         {
-            // Of a newer version: the partition itself says so when it is opened.
+            // Of a newer version, which the partition itself says when it is opened, or without a name that could be.
             return null;
         }
     }

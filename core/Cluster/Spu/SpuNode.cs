@@ -12,8 +12,12 @@ namespace EdgeStream.Cluster.Spu;
 /// The streaming processing unit: owns the logs of the partitions that the topology gives to it. Lookups are safe from any
 /// thread; the topology is applied by one caller at a time.
 /// </summary>
-public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger) : IAsyncDisposable
+public sealed class SpuNode(
+    int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger, IStorageFiles? files = null)
+    : IAsyncDisposable
 {
+    private const string DeletedPrefix = ".deleted-";
+
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
     private readonly SemaphoreSlim _applying = new(1);
 
@@ -61,6 +65,34 @@ public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions
         _applying.Dispose();
     }
 
+    /// <summary>
+    /// Out of the way first, in one step: a topic of the same name must not find what could not be removed. What is left over
+    /// then goes at the next start.
+    /// </summary>
+    private void DeleteDirectory(string topic)
+    {
+        string path = directories.PathOf(topic);
+        if (!Directory.Exists(path))
+            return;
+
+        string condemned = Path.Combine(directories.Root, $"{DeletedPrefix}{topic}-{Guid.NewGuid():N}");
+        Directory.Move(path, condemned);
+        DiskFiles.Instance.SyncDirectory(directories.Root);
+        TryDelete(condemned);
+    }
+
+    private void TryDelete(string condemned)
+    {
+        try
+        {
+            DiskFiles.Instance.DeleteDirectory(condemned);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            logger.LogWarning("'{Path}' of a deleted topic cannot be removed: {Problem}", condemned, error.Message);
+        }
+    }
+
     private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info)
     {
         string path = directories.PathOf(key);
@@ -68,7 +100,7 @@ public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions
         {
             Directory.CreateDirectory(directories.PathOf(topic.Name));
             DiskFiles.Instance.SyncDirectory(directories.Root);
-            PartitionLog log = PartitionLog.Open(path, () => PartitionDirectories.NewManifest(topic, info), logOptions);
+            PartitionLog log = PartitionLog.Open(path, () => PartitionDirectories.NewManifest(topic, info), logOptions, files);
             if (log.Recovery.TornBytes > 0)
             {
                 logger.LogWarning(
@@ -94,6 +126,9 @@ public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions
         foreach (string path in Directory.GetDirectories(directories.Root))
         {
             string name = Path.GetFileName(path);
+            if (name.StartsWith(DeletedPrefix, StringComparison.Ordinal))
+                TryDelete(path);
+
             if (name.StartsWith('.') || topology.Topics.ContainsKey(name))
                 continue;
 
@@ -111,7 +146,6 @@ public sealed class SpuNode(int id, PartitionDirectories directories, LogOptions
                 await partition.DisposeAsync().ConfigureAwait(false);
         }
 
-        DiskFiles.Instance.DeleteDirectory(directories.PathOf(topic));
-        DiskFiles.Instance.SyncDirectory(directories.Root);
+        DeleteDirectory(topic);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using EdgeStream.Storage;
 
 namespace EdgeStream.Cluster.Topology;
@@ -39,9 +40,14 @@ public static class Names
 
     private static bool IsAllowed(char c) => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.';
 
-    // A name that is refused ends up in messages and logs: it must not bring line breaks or terminal codes there.
+    // A name that is refused ends up in messages and logs: it must not bring line breaks, terminal codes or marks that turn
+    // the direction of the text there.
     private static string Printable(string name) =>
-        string.Concat(name.Select(c => char.IsControl(c) ? $"\\u{(int)c:x4}" : c.ToString()));
+        string.Concat(name.Select(c => IsInvisible(char.GetUnicodeCategory(c)) ? $"\\u{(int)c:x4}" : c.ToString()));
+
+    private static bool IsInvisible(UnicodeCategory category) => category
+        is UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.Surrogate
+        or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator;
 }
 
 public sealed class InvalidNameException(string message) : EdgeStreamException(message);

@@ -4,7 +4,7 @@ namespace EdgeStream.Testing;
 
 /// <summary>
 /// The real file system with a hand in it: each step can be watched, held up or made to fail, and the power can be cut. Hooks
-/// are called with the file's name and may block or throw.
+/// are called with the file's name and may block or throw. Syncs are noted and not made: the power is cut here only.
 /// </summary>
 public sealed class FaultyFiles : IStorageFiles
 {
@@ -123,7 +123,6 @@ public sealed class FaultyFiles : IStorageFiles
         BeforeSyncDirectory?.Invoke(Path.GetFileName(path));
         lock (_step)
         {
-            _disk.SyncDirectory(path);
             _unsyncedNames.RemoveWhere(name => Path.GetDirectoryName(name) == path);
         }
     }
@@ -158,10 +157,7 @@ public sealed class FaultyFiles : IStorageFiles
             Interlocked.Increment(ref owner._syncs);
             owner.BeforeSync?.Invoke(_name);
             lock (owner._step)
-            {
-                file.SyncData();
                 owner._syncedLengths[path] = file.Length;
-            }
         }
 
         public void Truncate(long length)

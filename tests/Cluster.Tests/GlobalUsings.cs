@@ -1,0 +1,1 @@
+global using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;

@@ -1,0 +1,56 @@
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Records;
+using EdgeStream.Testing;
+
+namespace EdgeStream.Cluster.Tests.Metadata;
+
+public sealed class LiteDbMetadataStoreTests : IDisposable
+{
+    private static readonly DateTimeOffset Noon = new(2031, 2, 3, 12, 0, 0, TimeSpan.FromHours(5));
+
+    private readonly TempDirectory _temp = new();
+
+    public void Dispose() => _temp.Dispose();
+
+    [Fact]
+    public void All_that_was_saved_is_there_after_reopening()
+    {
+        var topic = new TopicInfo("t", new TopicSettings(true, CompressionCodec.Lz4), [new PartitionInfo(0, 3), new PartitionInfo(1, 4, "north")]);
+        GeoLocationInfo[] geos = [new("invited", null, false), new("north", Noon, true, "0A1B")];
+        var invite = new Invite("00ff", "north", Noon, Noon.AddTicks(1));
+        string id;
+        using (LiteDbMetadataStore store = Open())
+        {
+            id = store.ClusterId;
+            store.SaveTopic(topic with { Settings = new TopicSettings() });
+            store.SaveTopic(topic);
+            store.SaveTopic(topic with { Name = "gone" });
+            store.DeleteTopic("gone");
+            Array.ForEach(geos, store.SaveGeoLocation);
+            store.SaveInvite(invite);
+            store.SaveInvite(invite with { SecretHash = "11", GeoLocation = "south" });
+            store.DeleteInvites("south");
+        }
+
+        using LiteDbMetadataStore again = Open();
+        Assert.Equal(id, again.ClusterId);
+        TopicInfo read = Assert.Single(again.LoadTopics());
+        Assert.Equal(topic with { Partitions = [] }, read with { Partitions = [] });
+        Assert.Equal(topic.Partitions, read.Partitions);
+        Assert.Equal(geos, again.LoadGeoLocations());
+        Assert.Equal(invite, again.FindInvite("00ff"));
+        Assert.Null(again.FindInvite("11"));
+    }
+
+    [Fact]
+    public void Names_that_differ_in_case_are_two_names()
+    {
+        using LiteDbMetadataStore store = Open();
+        store.SaveTopic(new TopicInfo("readings", new TopicSettings(), []));
+        store.SaveTopic(new TopicInfo("Readings", new TopicSettings(), []));
+        Assert.Equal(["Readings", "readings"], store.LoadTopics().Select(topic => topic.Name));
+    }
+
+    private LiteDbMetadataStore Open() => new(_temp.Sub("metadata.db"));
+}

@@ -1,0 +1,49 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Log;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace EdgeStream.ClusterTesting;
+
+/// <summary>What every node consists of: metadata, SPU and SC on one data directory.</summary>
+public sealed class NodeParts : IAsyncDisposable
+{
+    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files)
+    {
+        DataDirectory = dataDirectory;
+        Directory.CreateDirectory(dataDirectory);
+        Store = MetadataRecovery.Open(dataDirectory, leaderSpu: 0, NullLogger.Instance, out string? problem);
+        MetadataProblem = problem;
+        Spu = new SpuNode(0, new PartitionDirectories(dataDirectory), options, NullLogger<SpuNode>.Instance, files);
+        Controller = new StreamController(Store, Spu, isHub);
+    }
+
+    public string DataDirectory { get; }
+
+    public string? MetadataProblem { get; }
+
+    public IMetadataStore Store { get; }
+
+    public SpuNode Spu { get; }
+
+    public StreamController Controller { get; }
+
+    public static async Task<NodeParts> StartAsync(
+        string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null)
+    {
+        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files);
+        await parts.Controller.StartAsync();
+        return parts;
+    }
+
+    public PartitionLog Log(string topic, int partition = 0) => Controller.GetPartition(topic, partition).Log;
+
+    public async ValueTask DisposeAsync()
+    {
+        await Spu.DisposeAsync();
+        Controller.Dispose();
+        Store.Dispose();
+    }
+}

@@ -1,0 +1,65 @@
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Records;
+using Grpc.AspNetCore.Server;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.ClusterTesting;
+
+/// <summary>Serves a node's gRPC services by Kestrel in this process.</summary>
+public sealed class NodeServer : IAsyncDisposable
+{
+    private readonly WebApplication _application;
+
+    private NodeServer(WebApplication application) => _application = application;
+
+    /// <summary>The port of the one TCP endpoint.</summary>
+    public int Port => new Uri(_application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!
+        .Addresses.Single(address => address.Contains("127.0.0.1", StringComparison.Ordinal))).Port;
+
+    /// <param name="parts">The node.</param>
+    /// <param name="listen">Where it listens.</param>
+    /// <param name="services">What is needed besides the parts, <see cref="ICallerAuthenticator"/> at least.</param>
+    /// <param name="map">Services beyond control and data plane.</param>
+    public static async Task<NodeServer> StartAsync(
+        NodeParts parts, Action<KestrelServerOptions> listen, Action<IServiceCollection> services, Action<WebApplication>? map = null)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(listen);
+        builder.Services.AddSingleton(parts.Controller).AddSingleton(parts.Spu).AddSingleton(parts.Store);
+        builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
+        builder.Services.AddGrpc(grpc =>
+        {
+            // The largest batch and what stands around it.
+            grpc.MaxReceiveMessageSize = RecordBatchHeader.MaxBatchSize + 1024;
+            grpc.Interceptors.Add<GuardInterceptor>();
+        });
+        services(builder.Services);
+        WebApplication application = builder.Build();
+        application.MapGrpcService<ControlPlaneService>();
+        application.MapGrpcService<DataPlaneService>();
+        map?.Invoke(application);
+        await application.StartAsync();
+        return new NodeServer(application);
+    }
+
+    public T Get<T>()
+        where T : notnull => _application.Services.GetRequiredService<T>();
+
+    /// <summary>Stops as a service does when it is told to.</summary>
+    public Task StopAsync() => _application.StopAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _application.StopAsync();
+        await _application.DisposeAsync();
+    }
+}

@@ -13,6 +13,9 @@ public sealed class StreamController : IDisposable
 {
     private const int MaxPartitions = 1000;
 
+    // Edges bring their topics: one that has gone wrong must not fill the hub with them.
+    private const int MaxMirrorTopics = 1000;
+
     private readonly IMetadataStore _store;
     private readonly SpuNode _spu;
     private readonly bool _isHub;
@@ -99,6 +102,12 @@ public sealed class StreamController : IDisposable
             PartitionInfo? partition = topic.PartitionOf(geoLocation);
             if (partition is null)
             {
+                if (map.Topics.Values.Count(other => other.PartitionOf(geoLocation) is not null) >= MaxMirrorTopics)
+                {
+                    throw new ClusterException(
+                        ErrorCode.InvalidArgument, $"geo-location '{geoLocation}' mirrors {MaxMirrorTopics} topics already, which is the most");
+                }
+
                 // Not their count: after the metadata was rebuilt, a number may be missing in between.
                 int number = topic.Partitions.Select(other => other.Number + 1).DefaultIfEmpty().Max();
                 partition = new PartitionInfo(number, _spu.Id, geoLocation);

@@ -93,6 +93,23 @@ public sealed class SpuNode(
         }
     }
 
+    private void Report(PartitionId key, PartitionLog log)
+    {
+        if (log.Recovery.TornBytes > 0)
+        {
+            logger.LogWarning(
+                "{Partition}: cut {Bytes} bytes of an interrupted write behind the last whole batch; it goes on at offset {End}",
+                key, log.Recovery.TornBytes, log.Offsets.End);
+        }
+
+        if (log.Recovery.NewIncarnation)
+        {
+            logger.LogWarning(
+                "{Partition}: its {Manifest} could not be read and was set aside; the records are there, but a hub takes it for another log",
+                key, PartitionManifest.FileName);
+        }
+    }
+
     private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info)
     {
         string path = directories.PathOf(key);
@@ -101,12 +118,7 @@ public sealed class SpuNode(
             Directory.CreateDirectory(directories.PathOf(topic.Name));
             DiskFiles.Instance.SyncDirectory(directories.Root);
             PartitionLog log = PartitionLog.Open(path, () => PartitionDirectories.NewManifest(topic, info), logOptions, files);
-            if (log.Recovery.TornBytes > 0)
-            {
-                logger.LogWarning(
-                    "{Partition}: cut {Bytes} bytes behind offset {End} that were never acknowledged as durable",
-                    key, log.Recovery.TornBytes, log.Offsets.End);
-            }
+            Report(key, log);
 
             return new Partition(key, info, log);
         }

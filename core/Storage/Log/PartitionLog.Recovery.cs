@@ -31,15 +31,17 @@ public sealed partial class PartitionLog
             files.SyncDirectory(Path.GetDirectoryName(directory)!);
         }
 
+        Recovered recovered = Recover(directory, files, options, created);
         PartitionManifest? manifest = PartitionManifest.TryRead(files, directory);
         if (manifest is null)
         {
             SetBrokenManifestAside(files, directory);
             manifest = newManifest();
             manifest.Write(files, directory);
+            recovered = recovered with { Report = recovered.Report with { NewIncarnation = recovered.End > 0 } };
         }
 
-        var log = new PartitionLog(directory, files, options, manifest, Recover(directory, files, options, created));
+        var log = new PartitionLog(directory, files, options, manifest, recovered);
         log._writer = Task.Run(log.WriteLoopAsync);
         log._syncer = Task.Run(log.SyncLoopAsync);
         return log;

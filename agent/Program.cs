@@ -1,6 +1,7 @@
 using System.CommandLine;
 using EdgeStream.Agent;
 using EdgeStream.Agent.Cli;
+using EdgeStream.Devices;
 using EdgeStream.Storage;
 using Grpc.Core;
 
@@ -38,7 +39,7 @@ try
         ProcessTerminationTimeout = TimeSpan.FromSeconds(60),
     });
 }
-catch (EdgeStreamException error)
+catch (Exception error) when (error is EdgeStreamException or SourceConfigurationException)
 {
     Console.Error.WriteLine($"edgestream: {error.Message}");
     return 1;

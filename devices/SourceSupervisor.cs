@@ -54,7 +54,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
 
     private async Task SuperviseAsync(Supervised supervised)
     {
-        TimeSpan pause = MinPause;
+        TimeSpan pause = TimeSpan.Zero;
         while (!_stop.IsCancellationRequested)
         {
             bool worked = false;
@@ -70,7 +70,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
             }
             catch (Exception error)
             {
-                pause = worked ? MinPause : TimeSpan.FromTicks(Math.Min(MaxPause.Ticks, pause.Ticks * 2));
+                pause = worked ? MinPause : TimeSpan.FromTicks(Math.Clamp(pause.Ticks * 2, MinPause.Ticks, MaxPause.Ticks));
                 Failed(supervised, error);
                 await PauseAsync(pause).ConfigureAwait(false);
             }

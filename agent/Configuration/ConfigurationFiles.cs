@@ -24,6 +24,8 @@ internal static class ConfigurationFiles
         foreach (string part in Directory.EnumerateFiles(directory, "*.toml").Order(StringComparer.Ordinal))
             configuration = Merge(configuration, Read(part), part);
 
+        ConfigurationReader.CheckClientIds(directory, configuration.MqttSources);
+
         return configuration;
     }
 

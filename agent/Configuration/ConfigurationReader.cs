@@ -46,7 +46,21 @@ internal static class ConfigurationReader
         };
         sources?.Done();
         root.Done();
+        CheckClientIds(file, configuration.MqttSources);
         return configuration;
+    }
+
+    /// <summary>A broker lets one connection in under a client id: two sources would throw each other out for ever.</summary>
+    internal static void CheckClientIds(string file, IEnumerable<MqttSourceOptions> sources)
+    {
+        foreach (IGrouping<(string Broker, string ClientId), MqttSourceOptions> same in sources.GroupBy(source => (source.Broker.Authority, source.ClientId)))
+        {
+            if (same.Count() > 1)
+            {
+                throw new ConfigurationException(
+                    $"{file}: source.mqtt.client-id: {same.Count()} sources connect to {same.Key.Broker} as '{same.Key.ClientId}'; give each its own");
+            }
+        }
     }
 
     private static TopicConfiguration ReadTopic(TomlSection section)

@@ -33,8 +33,7 @@ internal static class EdgeNode
         Task StartAsync()
         {
             sources.Start();
-            uplinks.Start();
-            return Task.CompletedTask;
+            return uplinks.StartAsync();
         }
 
         async Task StopAsync()

@@ -7,6 +7,7 @@ using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using Microsoft.Extensions.Logging;
+using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Agent.Hosting;
@@ -37,7 +38,7 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
             Task<long> stored = await accumulator.AddAsync(ToRecord(record), cancellationToken).ConfigureAwait(false);
             await stored.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
-        catch (EdgeStreamException refusal) when (refusal is not (LogFailedException or LogClosedException or StorageFullException))
+        catch (EdgeStreamException refusal) when (IsPermanent(refusal))
         {
             throw new RecordRejectedException(refusal.Message);
         }
@@ -54,6 +55,13 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
 
         _stop.Dispose();
     }
+
+    /// <summary>
+    /// Whether the record would be refused each time it is offered. Whatever else goes wrong may pass, so the device keeps the
+    /// record: to reject it would have it acknowledged and lost.
+    /// </summary>
+    private static bool IsPermanent(EdgeStreamException refusal) => refusal is RecordTooLargeException
+        or ClusterException { Code: ErrorCode.TopicNotFound or ErrorCode.PartitionNotFound };
 
     private RecordAccumulator AccumulatorOf(SourceRecord record)
     {

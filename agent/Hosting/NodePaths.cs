@@ -7,9 +7,9 @@ internal static class NodePaths
     public const string DefaultData = "/var/lib/edgestream";
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
 
-    /// <summary>Command line before environment before default.</summary>
+    /// <summary>Command line before environment before default; absolute, for the server takes no other.</summary>
     public static string Socket(string? given) =>
-        given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? DefaultSocket;
+        Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? DefaultSocket);
 
     public static string Data(string? given) =>
         given ?? Environment.GetEnvironmentVariable("EDGESTREAM_DATA") ?? DefaultData;

@@ -16,6 +16,7 @@ internal sealed class UplinkHost(
     private readonly ILogger<HubUplink> _logger = loggers.CreateLogger<HubUplink>();
     private CancellationTokenSource? _stop;
     private Task _running = Task.CompletedTask;
+    private bool _stopped;
 
     /// <summary>The uplink, or null where this edge has joined no hub.</summary>
     public HubUplink? Current { get; private set; }
@@ -24,8 +25,9 @@ internal sealed class UplinkHost(
     public string? Problem { get; private set; }
 
     /// <summary>Connects where this edge has joined a hub before. An identity that cannot be read does not keep the node from starting.</summary>
-    public void Start()
+    public async Task StartAsync()
     {
+        await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
             if (EdgeIdentity.Load(data.Path) is { } identity)
@@ -36,6 +38,10 @@ internal sealed class UplinkHost(
             Problem = problem.Message;
             _logger.LogError("no uplink: {Problem}", problem.Message);
         }
+        finally
+        {
+            _changing.Release();
+        }
     }
 
     /// <exception cref="EdgeStreamException">It has joined one already, or the hub refuses.</exception>
@@ -44,6 +50,9 @@ internal sealed class UplinkHost(
         await _changing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
+            if (_stopped)
+                throw new ClusterException(ErrorCode.Unavailable, "the node is stopping; try again");
+
             if (Current is { } joined)
             {
                 throw new ClusterException(
@@ -80,8 +89,16 @@ internal sealed class UplinkHost(
 
     public async ValueTask DisposeAsync()
     {
-        await StopAsync().ConfigureAwait(false);
-        _changing.Dispose();
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            _stopped = true;
+            await StopAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            _changing.Release();
+        }
     }
 
     private void Run(EdgeIdentity identity)

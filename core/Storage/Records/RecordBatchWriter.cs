@@ -38,7 +38,7 @@ public sealed class RecordBatchWriter : IDisposable
     /// Adds a record; its offset is ignored, its bytes are copied. Where the result is an exception, the batch is as it
     /// was before.
     /// </summary>
-    /// <exception cref="EdgeStreamException">
+    /// <exception cref="RecordTooLargeException">
     /// The batch would be larger than <see cref="RecordBatchHeader.MaxBatchSize"/> before compression, or the record has
     /// more than <see cref="RecordBatchReader.MaxHeadersPerRecord"/> headers. A record that fails in an empty batch is
     /// too large for any.
@@ -47,7 +47,7 @@ public sealed class RecordBatchWriter : IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (record.Headers?.Count > RecordBatchReader.MaxHeadersPerRecord)
-            throw new EdgeStreamException($"a record can have {RecordBatchReader.MaxHeadersPerRecord} headers at most");
+            throw new RecordTooLargeException($"a record can have {RecordBatchReader.MaxHeadersPerRecord} headers at most");
 
         // Wraps where the two are further apart than a long can say; the reader's addition wraps back.
         long timestampDelta = unchecked(record.Timestamp - (RecordCount == 0 ? record.Timestamp : _baseTimestamp));
@@ -55,7 +55,7 @@ public sealed class RecordBatchWriter : IDisposable
         long newSize = EstimatedSize + VarInt.SizeOf(bodySize) + bodySize;
         if (newSize > RecordBatchHeader.MaxBatchSize)
         {
-            throw new EdgeStreamException(
+            throw new RecordTooLargeException(
                 $"the record is too large: its batch would have {newSize} bytes, the most is {RecordBatchHeader.MaxBatchSize}");
         }
 

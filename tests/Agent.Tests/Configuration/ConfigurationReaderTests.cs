@@ -114,6 +114,8 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.gpio]]\nchip = \"imaginary\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is a number, or \"simulated\"")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a/b\"", "f:3: source.gpio.topic: 'a/b' cannot be a topic name")]
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x")]
     [InlineData("data = 1979-05-27", "f:1: data: a DateTime has no place here")]
     public void Mistake_names_file_line_and_key(string text, string expected)
     {

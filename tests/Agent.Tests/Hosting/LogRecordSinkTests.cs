@@ -99,6 +99,25 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Record_for_a_partition_that_cannot_be_opened_is_not_rejected_for_it_would_be_lost()
+    {
+        await _controller.CreateTopicAsync("t", 1, new TopicSettings());
+        await _sink.AppendAsync(Record("t", null, "stored"), default);
+        await _spu.DisposeAsync();
+        foreach (string segment in Directory.GetFiles(_directory.At("topics/t/0"), "*.log"))
+            File.Delete(segment);
+
+        _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
+        using var controller = new StreamController(_store, _spu, isHub: false);
+        await controller.StartAsync();
+        await using var sink = new LogRecordSink(controller, TimeProvider.System, NullLogger<LogRecordSink>.Instance);
+
+        Exception failure = await Assert.ThrowsAnyAsync<Exception>(async () => await sink.AppendAsync(Record("t", null, "next"), default));
+
+        Assert.IsNotType<RecordRejectedException>(failure);
+    }
+
+    [Fact]
     public async Task Topic_deleted_and_made_again_takes_records()
     {
         await _controller.CreateTopicAsync("t", 1, new TopicSettings());

@@ -55,7 +55,7 @@ public sealed class Producer : IAsyncDisposable
         {
             await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException)
+        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
         {
             // The stream has ended already; who sent something was told.
         }
@@ -88,7 +88,7 @@ public sealed class Producer : IAsyncDisposable
             var request = new ProduceRequest { Batches = UnsafeByteOperations.UnsafeWrap(batch) };
             await _call.RequestStream.WriteAsync(request, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException)
+        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
         {
             // The response stream says why, in its own words.
         }

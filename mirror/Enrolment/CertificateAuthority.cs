@@ -36,33 +36,20 @@ public sealed class CertificateAuthority : IDisposable
     public string CertificatePem => _certificate.ExportCertificatePem();
 
     /// <summary>Opens the CA of a data directory, or makes it.</summary>
-    /// <exception cref="EdgeStreamException">Only one of its two files is there, or they do not belong together.</exception>
+    /// <exception cref="EdgeStreamException">It was made once, and its key is lost or damaged.</exception>
     public static CertificateAuthority Open(string dataDirectory, TimeProvider time)
     {
         string directory = Path.Combine(dataDirectory, "ca");
         Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         string keyPath = Path.Combine(directory, KeyFile), certificatePath = Path.Combine(directory, CertificateFile);
 
-        // The certificate is written last: where it is, the key is.
-        if (File.Exists(certificatePath))
-        {
-            try
-            {
-                return new CertificateAuthority(X509Certificate2.CreateFromPemFile(certificatePath, keyPath), time);
-            }
-            catch (Exception error) when (error is CryptographicException or IOException)
-            {
-                throw new EdgeStreamException(
-                    $"the hub's CA in '{directory}' cannot be read ({error.Message}); restore it from a backup: without it no edge can connect",
-                    error);
-            }
-        }
+        X509Certificate2 authority = File.Exists(keyPath) || File.Exists(certificatePath) ? Load(directory, keyPath) : Make(keyPath);
 
-        X509Certificate2 made = Create();
-        SmallFile.Replace(DiskFiles.Instance, keyPath, PemBytes(made.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
-        File.SetUnixFileMode(keyPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
-        SmallFile.Replace(DiskFiles.Instance, certificatePath, PemBytes(made.ExportCertificatePem()));
-        return new CertificateAuthority(made, time);
+        // A copy for people, and for a look at a CA whose key is lost.
+        if (!File.Exists(certificatePath))
+            SmallFile.Replace(DiskFiles.Instance, certificatePath, PemBytes(authority.ExportCertificatePem()));
+
+        return new CertificateAuthority(authority, time);
     }
 
     /// <summary>Signs a public key for a client or a geo-location.</summary>
@@ -80,9 +67,34 @@ public sealed class CertificateAuthority : IDisposable
 
     /// <summary>Why a client certificate does not count, or null where it does.</summary>
     public string? FindProblem(X509Certificate2 certificate) =>
-        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, ignoreTime: false);
+        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, _time.GetUtcNow());
 
     public void Dispose() => _certificate.Dispose();
+
+    private static X509Certificate2 Load(string directory, string keyPath)
+    {
+        try
+        {
+            return X509Certificate2.CreateFromPemFile(keyPath);
+        }
+        catch (Exception error) when (error is CryptographicException or ArgumentException or IOException or UnauthorizedAccessException)
+        {
+            throw new EdgeStreamException(
+                $"the hub's CA in '{directory}' cannot be read ({error.Message}); restore it from a backup: without it no edge can connect",
+                error);
+        }
+    }
+
+    /// <summary>Key and certificate go into one file, so that a power cut leaves both or none.</summary>
+    private static X509Certificate2 Make(string keyPath)
+    {
+        X509Certificate2 made = Create();
+        using ECDsa key = made.GetECDsaPrivateKey()!;
+        SmallFile.Replace(
+            DiskFiles.Instance, keyPath, PemBytes($"{key.ExportPkcs8PrivateKeyPem()}\n{made.ExportCertificatePem()}"));
+        File.SetUnixFileMode(keyPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        return made;
+    }
 
     private static X509Certificate2 Create()
     {

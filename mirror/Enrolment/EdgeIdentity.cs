@@ -54,7 +54,7 @@ public sealed class EdgeIdentity : IDisposable
                 X509Certificate2.CreateFromPemFile(Path.Combine(directory, CertificateFile), Path.Combine(directory, KeyFile)),
                 X509CertificateLoader.LoadCertificateFromFile(Path.Combine(directory, AuthorityFile)));
         }
-        catch (Exception error) when (error is CryptographicException or IOException)
+        catch (Exception error) when (error is CryptographicException or ArgumentException or IOException or UnauthorizedAccessException)
         {
             throw new EdgeStreamException(
                 $"the identity in '{directory}' cannot be read ({error.Message}); join the hub again with a new token", error);

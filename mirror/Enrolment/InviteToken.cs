@@ -3,6 +3,7 @@ using System.Buffers.Text;
 using System.Security.Cryptography;
 using System.Text;
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Records;
 
 namespace EdgeStream.Mirror.Enrolment;
@@ -34,6 +35,7 @@ public sealed record InviteToken(byte[] AuthorityFingerprint, byte[] Secret, str
     }
 
     /// <exception cref="ClusterException">The text is not a whole token.</exception>
+    /// <exception cref="InvalidNameException">It is one, for a name that no hub gives.</exception>
     public static InviteToken Parse(string text)
     {
         text = text.Trim();
@@ -57,8 +59,9 @@ public sealed record InviteToken(byte[] AuthorityFingerprint, byte[] Secret, str
             throw NotAToken("it is not complete");
         }
 
-        return new InviteToken(
-            body[..FingerprintSize], body[FingerprintSize..NameStart], Encoding.UTF8.GetString(body[NameStart..^CrcSize]));
+        // A checksum is no signature: whoever made the token chose the name.
+        string geoLocation = Names.CheckGeoLocation(Encoding.UTF8.GetString(body[NameStart..^CrcSize]));
+        return new InviteToken(body[..FingerprintSize], body[FingerprintSize..NameStart], geoLocation);
     }
 
     private static ClusterException NotAToken(string problem) =>

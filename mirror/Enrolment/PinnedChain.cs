@@ -9,8 +9,8 @@ public static class PinnedChain
     /// <param name="certificate">What the other side presented.</param>
     /// <param name="authority">The only CA that is trusted.</param>
     /// <param name="purpose">OID of the extended key usage that the certificate must have.</param>
-    /// <param name="ignoreTime">Whether an expired certificate counts: for a side whose own clock cannot be trusted.</param>
-    public static string? FindProblem(X509Certificate2 certificate, X509Certificate2 authority, string purpose, bool ignoreTime)
+    /// <param name="at">When it must be valid; null for a side whose own clock cannot be trusted: an expired one counts there.</param>
+    public static string? FindProblem(X509Certificate2 certificate, X509Certificate2 authority, string purpose, DateTimeOffset? at)
     {
         using var chain = new X509Chain();
         chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
@@ -18,7 +18,9 @@ public static class PinnedChain
         chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
         chain.ChainPolicy.DisableCertificateDownloads = true;
         chain.ChainPolicy.ApplicationPolicy.Add(new System.Security.Cryptography.Oid(purpose));
-        if (ignoreTime)
+        if (at is { } time)
+            chain.ChainPolicy.VerificationTime = time.UtcDateTime;
+        else
             chain.ChainPolicy.VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid;
 
         if (chain.Build(certificate))

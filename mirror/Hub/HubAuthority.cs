@@ -17,20 +17,28 @@ public sealed class HubAuthority(
     private static readonly TimeSpan GeoLocationValidity = TimeSpan.FromDays(2 * 365);
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
 
-    // A token is looked up and marked as used in one step.
-    private readonly SemaphoreSlim _redeeming = new(1);
+    // Each change looks at what is known and writes something else in one step.
+    private readonly SemaphoreSlim _changing = new(1);
 
     /// <inheritdoc/>
     public async Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity)
     {
         Names.CheckGeoLocation(geoLocation);
-        if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
-            await controller.SaveGeoLocationAsync(new GeoLocationInfo(geoLocation, JoinedAt: null, Revoked: false)).ConfigureAwait(false);
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
+                await controller.SaveGeoLocationAsync(new GeoLocationInfo(geoLocation, JoinedAt: null, Revoked: false)).ConfigureAwait(false);
 
-        var token = new InviteToken(authority.Fingerprint, RandomNumberGenerator.GetBytes(InviteToken.SecretSize), geoLocation);
-        DateTimeOffset expiresAt = time.GetUtcNow() + validity;
-        store.SaveInvite(new Invite(InviteToken.HashOf(token.Secret), geoLocation, expiresAt, UsedAt: null));
-        return new V1.Invite { Token = token.Format(), ExpiresAt = expiresAt.ToUnixTimeMilliseconds() };
+            var token = new InviteToken(authority.Fingerprint, RandomNumberGenerator.GetBytes(InviteToken.SecretSize), geoLocation);
+            DateTimeOffset expiresAt = time.GetUtcNow() + validity;
+            store.SaveInvite(new Invite(InviteToken.HashOf(token.Secret), geoLocation, expiresAt, UsedAt: null));
+            return new V1.Invite { Token = token.Format(), ExpiresAt = expiresAt.ToUnixTimeMilliseconds() };
+        }
+        finally
+        {
+            _changing.Release();
+        }
     }
 
     /// <summary>
@@ -40,7 +48,7 @@ public sealed class HubAuthority(
     /// <exception cref="ClusterException">The token is unknown, used or expired.</exception>
     public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key)
     {
-        await _redeeming.WaitAsync().ConfigureAwait(false);
+        await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
             Invite invite = store.FindInvite(InviteToken.HashOf(secret.Span))
@@ -64,16 +72,25 @@ public sealed class HubAuthority(
         }
         finally
         {
-            _redeeming.Release();
+            _changing.Release();
         }
     }
 
     /// <inheritdoc/>
-    public Task RevokeAsync(string geoLocation)
+    public async Task RevokeAsync(string geoLocation)
     {
-        GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
-            ?? throw ClusterException.GeoLocationNotFound(geoLocation);
-        return controller.SaveGeoLocationAsync(known with { Revoked = true });
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
+                ?? throw ClusterException.GeoLocationNotFound(geoLocation);
+            store.DeleteInvites(geoLocation);
+            await controller.SaveGeoLocationAsync(known with { Revoked = true }).ConfigureAwait(false);
+        }
+        finally
+        {
+            _changing.Release();
+        }
     }
 
     /// <inheritdoc/>
@@ -106,7 +123,7 @@ public sealed class HubAuthority(
         };
     }
 
-    public void Dispose() => _redeeming.Dispose();
+    public void Dispose() => _changing.Dispose();
 
     private string? FindGeoLocationProblem(string name, X509Certificate2 certificate) =>
         controller.Current.GeoLocations.GetValueOrDefault(name) switch

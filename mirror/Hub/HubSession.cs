@@ -34,25 +34,51 @@ internal sealed class HubSession(
     private readonly record struct PendingReply(
         V1.HubMessage? Message, string Topic = "", PartitionLog? Log = null, Task<AppendedRange>? Append = null, int Credit = 0);
 
-    /// <summary>Serves the stream until either side ends it. <paramref name="stop"/> is cancelled when the replies fail.</summary>
+    /// <summary>
+    /// Serves the stream until either side ends it, or the geo-location is revoked. <paramref name="stop"/> is cancelled when
+    /// one of the three tasks fails: nothing that the edge does or leaves undone can then hold up the others.
+    /// </summary>
     public async Task RunAsync(
         IAsyncStreamReader<V1.EdgeMessage> requests, IServerStreamWriter<V1.HubMessage> responses, CancellationTokenSource stop)
     {
-        Task replies = ReplyAsync(responses, stop);
+        Task replying = ReplyAsync(responses, stop.Token);
+        Task reading = ReadAsync(requests, stop.Token);
+        Task first = await Task.WhenAny(reading, replying, WatchRightAsync(stop.Token)).ConfigureAwait(false);
+        if (!first.IsCompletedSuccessfully)
+            await stop.CancelAsync().ConfigureAwait(false);
+
+        await Task.WhenAll(reading, replying).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await stop.CancelAsync().ConfigureAwait(false);
+        await first.ConfigureAwait(false);
+        await Task.WhenAll(reading, replying).ConfigureAwait(false);
+    }
+
+    private async Task ReadAsync(IAsyncStreamReader<V1.EdgeMessage> requests, CancellationToken cancellationToken)
+    {
         try
         {
-            await SendAsync(Welcome(), stop.Token).ConfigureAwait(false);
-            while (await requests.MoveNext(stop.Token).ConfigureAwait(false))
+            await SendAsync(Welcome(), cancellationToken).ConfigureAwait(false);
+            while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
             {
                 presence.Seen(geoLocation);
                 CheckNotRevoked();
-                await HandleAsync(requests.Current, stop.Token).ConfigureAwait(false);
+                await HandleAsync(requests.Current, cancellationToken).ConfigureAwait(false);
             }
         }
         finally
         {
             _replies.Writer.TryComplete();
-            await replies.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Ends a stream on which nothing moves, too.</summary>
+    private async Task WatchRightAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            TopologyMap known = controller.Current;
+            CheckNotRevoked();
+            await controller.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -109,7 +135,7 @@ internal sealed class HubSession(
                 Opened = new V1.TopicOpened { Topic = open.Topic, Partition = id.Partition, ResumeOffset = resume },
             };
         }
-        catch (EdgeStreamException refusal)
+        catch (Exception refusal) when (refusal is EdgeStreamException or IOException)
         {
             answer = Refused(open.Topic, refusal, hubEnd: -1);
         }
@@ -184,20 +210,15 @@ internal sealed class HubSession(
     private async ValueTask SendAsync(V1.HubMessage message, CancellationToken cancellationToken) =>
         await _replies.Writer.WriteAsync(new PendingReply(message), cancellationToken).ConfigureAwait(false);
 
-    private async Task ReplyAsync(IServerStreamWriter<V1.HubMessage> responses, CancellationTokenSource stop)
+    private async Task ReplyAsync(IServerStreamWriter<V1.HubMessage> responses, CancellationToken cancellationToken)
     {
         try
         {
-            await foreach (PendingReply reply in _replies.Reader.ReadAllAsync().ConfigureAwait(false))
+            await foreach (PendingReply reply in _replies.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
-                V1.HubMessage message = reply.Message ?? await AcknowledgeAsync(reply, responses).ConfigureAwait(false);
-                await responses.WriteAsync(message, stop.Token).ConfigureAwait(false);
+                V1.HubMessage message = reply.Message ?? await AcknowledgeAsync(reply, responses, cancellationToken).ConfigureAwait(false);
+                await responses.WriteAsync(message, cancellationToken).ConfigureAwait(false);
             }
-        }
-        catch
-        {
-            await stop.CancelAsync().ConfigureAwait(false);
-            throw;
         }
         finally
         {
@@ -208,17 +229,19 @@ internal sealed class HubSession(
     }
 
     /// <summary>The acknowledgement of a chunk; a refusal goes out before it where the append failed.</summary>
-    private async ValueTask<V1.HubMessage> AcknowledgeAsync(PendingReply reply, IServerStreamWriter<V1.HubMessage> responses)
+    private async ValueTask<V1.HubMessage> AcknowledgeAsync(
+        PendingReply reply, IServerStreamWriter<V1.HubMessage> responses, CancellationToken cancellationToken)
     {
         try
         {
+            // A disk that hangs does not keep the stream from ending; what was queued is appended all the same.
             if (reply.Append is not null)
-                await reply.Append.ConfigureAwait(false);
+                await reply.Append.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException refusal)
         {
             logger.LogWarning("{GeoLocation}: {Topic} was refused: {Problem}", geoLocation, reply.Topic, refusal.Message);
-            await responses.WriteAsync(Refused(reply.Topic, refusal, reply.Log!.Offsets.End)).ConfigureAwait(false);
+            await responses.WriteAsync(Refused(reply.Topic, refusal, reply.Log!.Offsets.End), cancellationToken).ConfigureAwait(false);
         }
 
         Interlocked.Add(ref _usedCredit, -reply.Credit);
@@ -228,7 +251,7 @@ internal sealed class HubSession(
         };
     }
 
-    private static V1.HubMessage Refused(string topic, EdgeStreamException refusal, long hubEnd) => new()
+    private static V1.HubMessage Refused(string topic, Exception refusal, long hubEnd) => new()
     {
         Refused = new V1.TopicRefused
         {

@@ -31,7 +31,7 @@ internal static class HubChannel
     private static GrpcChannel Open(Uri hub, X509Certificate2 authority, X509Certificate2? client, TimeSpan? keepAlive) => Open(
         hub,
         (_, certificate, _, _) => certificate is X509Certificate2 presented
-            && PinnedChain.FindProblem(presented, authority, CertificateRoles.ServerAuthentication, ignoreTime: true) is null,
+            && PinnedChain.FindProblem(presented, authority, CertificateRoles.ServerAuthentication, at: null) is null,
         client,
         keepAlive);
 

@@ -47,6 +47,9 @@ public sealed class HubUplink(
             }
             catch (Exception) when (cancellationToken.IsCancellationRequested)
             {
+                lock (_lock)
+                    _state = _state with { Connected = false };
+
                 return;
             }
             catch (Exception error)

@@ -58,7 +58,7 @@ internal sealed class TopicUplink(
                     if (resume >= 0)
                         await MirrorFromAsync(resume, cancellationToken).ConfigureAwait(false);
                 }
-                catch (EdgeStreamException problem) when (problem is not LogClosedException)
+                catch (Exception problem) when (problem is IOException or EdgeStreamException and not LogClosedException)
                 {
                     // This log cannot be read; the other topics go on.
                     observer.Refused($"{topic}: {problem.Message}");
@@ -126,19 +126,36 @@ internal sealed class TopicUplink(
             try
             {
                 await credit.AcquireAsync(slice.Batches.Length, cancellationToken).ConfigureAwait(false);
-                var chunk = new V1.Chunk
-                {
-                    Topic = topic,
-                    Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
-                    Durable = log.Offsets.Durable,
-                };
-                await outgoing.WriteAsync((new V1.EdgeMessage { Chunk = chunk }, slice), cancellationToken).ConfigureAwait(false);
             }
             catch
             {
                 slice.Dispose();
                 throw;
             }
+
+            await SendAsync(slice, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Hands a chunk on that has its credit; takes both back where it cannot.</summary>
+    private async ValueTask SendAsync(LogSlice slice, CancellationToken cancellationToken)
+    {
+        int size = slice.Batches.Length;
+        try
+        {
+            var chunk = new V1.Chunk
+            {
+                Topic = topic,
+                Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
+                Durable = log.Offsets.Durable,
+            };
+            await outgoing.WriteAsync((new V1.EdgeMessage { Chunk = chunk }, slice), cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            slice.Dispose();
+            credit.Release(size);
+            throw;
         }
     }
 

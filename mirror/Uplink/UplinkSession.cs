@@ -1,8 +1,10 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
+using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -57,17 +59,16 @@ internal sealed class UplinkSession(
         observer.Welcomed();
         logger.LogInformation("connected to the hub as {GeoLocation}", welcome.GeoLocation);
 
-        Task[] tasks =
-        [
-            SendAsync(call.RequestStream, stop.Token),
-            ReceiveAsync(call.ResponseStream, stop.Token),
-            MirrorTopicsAsync(welcome, stop.Token),
-            WatchAsync(stop.Token),
-        ];
+        Task sending = SendAsync(call.RequestStream, stop.Token);
+        Task receiving = ReceiveAsync(call.ResponseStream, stop.Token);
+        Task[] tasks = [sending, receiving, MirrorTopicsAsync(welcome, stop.Token), WatchAsync(stop.Token)];
         Task first = await Task.WhenAny(tasks).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         DisposeUnsent();
+
+        // Why the hub has ended the stream is in its answer; a write that failed knows only that it did.
+        await (first == sending ? receiving : first).ConfigureAwait(false);
         await first.ConfigureAwait(false);
     }
 
@@ -126,15 +127,14 @@ internal sealed class UplinkSession(
         try
         {
             foreach (string name in welcome.Topics.Where(name => !controller.Current.Topics.ContainsKey(name)))
-                await controller.CreateTopicAsync(name, 1, new TopicSettings(Mirror: true)).ConfigureAwait(false);
+                await TryCreateTopicAsync(name).ConfigureAwait(false);
 
             while (true)
             {
                 TopologyMap map = controller.Current;
                 foreach (TopicInfo topic in map.Topics.Values.Where(topic => topic.Settings.Mirror))
                 {
-                    Partition partition = controller.GetPartition(topic.Name, 0);
-                    if (!partition.IsOpen)
+                    if (FindPartition(topic.Name) is not { IsOpen: true } partition)
                         continue;
 
                     var uplink = new TopicUplink(topic.Name, partition.Log, options, time, _outgoing.Writer, _credit!, observer, logger);
@@ -151,6 +151,32 @@ internal sealed class UplinkSession(
         finally
         {
             await Task.WhenAll(running).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private async Task TryCreateTopicAsync(string name)
+    {
+        try
+        {
+            await controller.CreateTopicAsync(name, 1, new TopicSettings(Mirror: true)).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is EdgeStreamException or IOException)
+        {
+            observer.Refused($"{name}: {problem.Message}");
+            logger.LogWarning("the topic {Topic} that the hub wants cannot be made: {Problem}", name, problem.Message);
+        }
+    }
+
+    /// <summary>Null where the topic was deleted just now.</summary>
+    private Partition? FindPartition(string topic)
+    {
+        try
+        {
+            return controller.GetPartition(topic, 0);
+        }
+        catch (ClusterException)
+        {
+            return null;
         }
     }
 

@@ -3,11 +3,16 @@ namespace EdgeStream.Cluster.Grpc;
 /// <summary>What only a hub can do: let edges and clients in. An edge has none.</summary>
 public interface IHubAuthority
 {
-    /// <summary>Makes a one-time token with which an edge joins as <paramref name="geoLocation"/>.</summary>
-    /// <exception cref="ClusterException">A geo-location of that name has joined already.</exception>
+    /// <summary>
+    /// Makes a one-time token with which an edge joins as <paramref name="geoLocation"/>; one that has joined before is
+    /// replaced when the token is redeemed.
+    /// </summary>
     Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity);
 
-    /// <summary>Ends a geo-location's right to mirror, at once. What it has mirrored stays.</summary>
+    /// <summary>
+    /// Ends a geo-location's right to mirror, at once; tokens for it that were not redeemed yet are void. What it has mirrored
+    /// stays.
+    /// </summary>
     Task RevokeAsync(string geoLocation);
 
     /// <summary>Issues a client certificate, and makes the key for it.</summary>

@@ -1,0 +1,188 @@
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing;
+using Google.Protobuf;
+using Grpc.Core;
+
+namespace EdgeStream.Mirror.Tests;
+
+/// <summary>What the hub refuses, and that nothing is changed by it.</summary>
+public sealed class HostileEdgeTests : IAsyncLifetime
+{
+    private static readonly Guid Incarnation = Guid.NewGuid();
+
+    private InProcessHub _hub = null!;
+    private InProcessEdge _edge = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _hub = await InProcessHub.StartAsync();
+        _edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _edge.DisposeAsync();
+        await _hub.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Log_of_another_incarnation_is_refused_and_nothing_is_changed()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        await uplink.SendChunkAsync("t", Batches.At(0, "a"));
+        Assert.Equal(1, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+
+        V1.TopicRefused refused = (await uplink.OpenAsync("t", Guid.NewGuid())).Refused;
+        Assert.Equal("INCARNATION_MISMATCH", refused.ErrorCode);
+        Assert.Equal(["a"], Values);
+        using RawUplink again = await OpenedAsync(resume: 1);
+    }
+
+    [Fact]
+    public async Task Edge_that_has_less_than_the_hub_is_refused()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        await uplink.SendChunkAsync("t", Batches.At(0, "a", "b"));
+        await uplink.ReceiveAsync();
+        V1.TopicRefused refused = (await uplink.OpenAsync("t", Incarnation, durable: 1)).Refused;
+        Assert.Equal("OFFSET_CONFLICT", refused.ErrorCode);
+        Assert.Contains("the edge has lost records", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(["a", "b"], Values);
+    }
+
+    [Fact]
+    public async Task Corrupt_chunk_gap_and_overlap_are_refused_and_the_stream_goes_on()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        await uplink.SendChunkAsync("t", Batches.At(0, "a", "b"));
+        await uplink.ReceiveAsync();
+        byte[] corrupt = Batches.At(2, "c");
+        corrupt[^1] ^= 1;
+        Assert.Equal("CORRUPT_BATCH", await uplink.SendRefusedChunkAsync("t", corrupt));
+        Assert.Equal("CORRUPT_BATCH", await uplink.SendRefusedChunkAsync("t", []));
+        Assert.Equal("OFFSET_CONFLICT", await uplink.SendRefusedChunkAsync("t", Batches.At(3, "d")));
+        Assert.Equal("OFFSET_CONFLICT", await uplink.SendRefusedChunkAsync("t", Batches.At(1, "x", "x")));
+        Assert.Equal(["a", "b"], Values);
+
+        await uplink.SendChunkAsync("t", Batches.At(0, "a", "b"));
+        Assert.Equal(2, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+        await uplink.SendChunkAsync("t", Batches.At(2, "c"));
+        Assert.Equal(3, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+        Assert.Equal(["a", "b", "c"], Values);
+    }
+
+    [Theory]
+    [InlineData("../../etc")]
+    [InlineData("")]
+    [InlineData("plain")]
+    public async Task Topic_that_is_not_the_edges_to_have_is_refused(string topic)
+    {
+        await _hub.Parts.Controller.CreateTopicAsync("plain", 1, new TopicSettings());
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        Assert.NotNull((await uplink.OpenAsync(topic, Incarnation)).Refused);
+        Assert.Equal(["plain"], _hub.Parts.Controller.Current.Topics.Keys);
+    }
+
+    [Fact]
+    public async Task Incarnation_that_is_none_is_refused()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        await uplink.SendAsync(new V1.EdgeMessage { Open = new V1.OpenTopic { Topic = "t", Incarnation = "{not-one}" } });
+        Assert.Equal("INVALID_ARGUMENT", (await uplink.ReceiveAsync()).Refused.ErrorCode);
+    }
+
+    [Fact]
+    public async Task Partition_of_another_geo_location_is_out_of_reach()
+    {
+        await using InProcessEdge south = await InProcessEdge.JoinAsync(_hub, "south", "t");
+        await south.FillAsync("t", 10);
+        await south.IsMirroredAsync(_hub, "t");
+
+        // The same topic, even the same incarnation: it is a partition of its own that the name in the certificate leads to.
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        Assert.Equal("north", uplink.Welcome.GeoLocation);
+        V1.TopicOpened opened = (await uplink.OpenAsync("t", south.Log("t").Manifest.Incarnation)).Opened;
+        Assert.Equal((1, 0L), (opened.Partition, opened.ResumeOffset));
+        await uplink.SendChunkAsync("t", Batches.At(0, "mine"));
+        await uplink.ReceiveAsync();
+        Assert.Equal(["mine"], Values);
+        await south.IsMirroredAsync(_hub, "t");
+    }
+
+    [Fact]
+    public async Task Edge_that_sends_more_than_its_credit_is_cut_off()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        using var syncMayRun = new ManualResetEventSlim(false);
+        _hub.Files.BeforeSync = _ => Assert.True(syncMayRun.Wait(Eventually.Deadline));
+        byte[] batch = Batches.Of(new string('x', 1_000_000));
+        long sent = 0;
+        try
+        {
+            for (long offset = 0; offset < 20; offset++)
+            {
+                Storage.Records.RecordBatchHeader.SetBaseOffset(batch, offset);
+                await uplink.SendChunkAsync("t", batch);
+                sent += batch.Length;
+            }
+        }
+        catch (Exception ended) when (ended is RpcException or InvalidOperationException or IOException)
+        {
+        }
+
+        syncMayRun.Set();
+        RpcException error = await uplink.EndsAsync();
+        Assert.Equal("INVALID_ARGUMENT", error.Trailers.GetValue(RpcErrors.CodeTrailer));
+        Assert.True(sent > uplink.Welcome.CreditBytes);
+        _hub.Files.BeforeSync = null;
+    }
+
+    [Fact]
+    public async Task Edge_that_does_not_read_makes_way_for_its_next_connection()
+    {
+        RawUplink deaf = await OpenedAsync();
+        Task flooding = Task.Run(async () =>
+        {
+            // Each is answered by a refusal; in the end the hub cannot get rid of them.
+            var nonsense = new V1.EdgeMessage { Open = new V1.OpenTopic { Topic = "../" + new string('x', 10_000), Incarnation = "" } };
+            for (int i = 0; i < 100_000; i++)
+                await deaf.SendAsync(nonsense);
+        });
+        using RawUplink next = await OpenedAsync();
+        await next.SendChunkAsync("t", Batches.At(0, "a"));
+        Assert.Equal(1, (await next.ReceiveAsync()).Ack.DurableEnd);
+        await flooding.ContinueWith(_ => { }, TaskScheduler.Default).InTimeAsync();
+        deaf.Dispose();
+    }
+
+    [Fact]
+    public async Task Stream_that_does_not_begin_with_hello_is_refused()
+    {
+        using var channel = _hub.ChannelAs(_edge.Identity.Certificate);
+        using var call = new V1.Mirror.MirrorClient(channel).Uplink();
+        await call.RequestStream.WriteAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = "t", Batches = ByteString.CopyFrom(Batches.Of("a")) } });
+        var error = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+        Assert.Equal("INVALID_ARGUMENT", error.Trailers.GetValue(RpcErrors.CodeTrailer));
+    }
+
+    [Fact]
+    public async Task Chunk_of_a_topic_that_was_not_opened_is_passed_over()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        byte[] batch = Batches.At(0, "a");
+        await uplink.SendChunkAsync("t", batch);
+        Assert.Equal(batch.Length, (await uplink.ReceiveAsync()).Ack.CreditBytes);
+        Assert.Empty(_hub.Parts.Controller.Current.Topics);
+    }
+
+    private List<string> Values => Batches.ReadValues(_hub.LogOf("north", "t")!);
+
+    private async Task<RawUplink> OpenedAsync(long resume = 0)
+    {
+        RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        Assert.Equal(resume, (await uplink.OpenAsync("t", Incarnation)).Opened.ResumeOffset);
+        return uplink;
+    }
+}

@@ -1,0 +1,165 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Hub;
+using EdgeStream.Testing;
+
+namespace EdgeStream.Mirror.Tests.Hub;
+
+public sealed class HubAuthorityTests : IAsyncLifetime
+{
+    private readonly TempDirectory _temp = new();
+    private readonly FakeTime _time = new();
+    private readonly PublicKey _key = NewKey();
+    private NodeParts _parts = null!;
+    private CertificateAuthority _authority = null!;
+    private HubAuthority _hub = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _parts = await NodeParts.StartAsync(_temp.Path, isHub: true);
+        _authority = CertificateAuthority.Open(_temp.Path, _time);
+        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, _time);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _hub.Dispose();
+        _authority.Dispose();
+        await _parts.DisposeAsync();
+        _temp.Dispose();
+    }
+
+    [Fact]
+    public async Task Token_gives_a_certificate_for_its_name()
+    {
+        InviteToken token = await InviteAsync("north");
+        Assert.Equal(_authority.Fingerprint, token.AuthorityFingerprint);
+        Assert.Null(_parts.Controller.Current.GeoLocations["north"].JoinedAt);
+
+        X509Certificate2 certificate = await _hub.RedeemAsync(token.Secret, _key);
+        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Authenticate(certificate));
+        Assert.Equal(_time.Now, _parts.Controller.Current.GeoLocations["north"].JoinedAt);
+    }
+
+    [Fact]
+    public async Task Token_works_once()
+    {
+        InviteToken token = await InviteAsync("north");
+        await _hub.RedeemAsync(token.Secret, _key);
+        await AssertRefusedAsync(ErrorCode.TokenUsed, token.Secret);
+    }
+
+    [Fact]
+    public async Task Of_many_that_redeem_a_token_at_once_one_succeeds()
+    {
+        InviteToken token = await InviteAsync("north");
+        Task<X509Certificate2>[] redeems = [.. Enumerable.Range(0, 20).Select(_ => Task.Run(() => _hub.RedeemAsync(token.Secret, NewKey())))];
+        await Task.WhenAll(redeems).ContinueWith(_ => { }, TaskScheduler.Default);
+        Task<X509Certificate2> winner = Assert.Single(redeems, redeem => redeem.IsCompletedSuccessfully);
+        Assert.Equal(CallerRole.GeoLocation, _hub.Authenticate(await winner).Role);
+    }
+
+    [Fact]
+    public async Task Token_expires()
+    {
+        InviteToken token = await InviteAsync("north");
+        _time.Now += TimeSpan.FromHours(1) + TimeSpan.FromSeconds(1);
+        await AssertRefusedAsync(ErrorCode.TokenExpired, token.Secret);
+    }
+
+    [Fact]
+    public Task Unknown_token_is_refused() => AssertRefusedAsync(ErrorCode.TokenUnknown, new byte[InviteToken.SecretSize]);
+
+    [Fact]
+    public async Task Joining_again_replaces_the_certificate()
+    {
+        X509Certificate2 old = await JoinAsync("north");
+        X509Certificate2 current = await JoinAsync("north");
+        Assert.Contains("joined again", _hub.Authenticate(old).Problem, StringComparison.Ordinal);
+        Assert.Equal("north", _hub.Authenticate(current).Name);
+    }
+
+    [Fact]
+    public async Task Invitation_of_a_geo_location_that_has_joined_leaves_its_certificate_good()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        await InviteAsync("north");
+        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+    }
+
+    [Fact]
+    public async Task Revoked_geo_location_is_out_until_it_is_invited_anew()
+    {
+        X509Certificate2 old = await JoinAsync("north");
+        InviteToken outstanding = await InviteAsync("north");
+        await _hub.RevokeAsync("north");
+        Assert.Contains("revoked", _hub.Authenticate(old).Problem, StringComparison.Ordinal);
+        await AssertRefusedAsync(ErrorCode.TokenUnknown, outstanding.Secret);
+
+        X509Certificate2 current = await JoinAsync("north");
+        Assert.Equal("north", _hub.Authenticate(current).Name);
+        Assert.NotNull(_hub.Authenticate(old).Problem);
+        Assert.Equal(ErrorCode.GeoLocationNotFound, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RevokeAsync("south"))).Code);
+    }
+
+    [Fact]
+    public async Task Certificate_expires_by_the_hubs_clock()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        _time.Now += TimeSpan.FromDays((2 * 365) - 1);
+        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+        _time.Now += TimeSpan.FromDays(2);
+        Assert.Contains("valid until", _hub.Authenticate(certificate).Problem, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(CallerRole.Admin)]
+    [InlineData(CallerRole.Producer)]
+    [InlineData(CallerRole.Consumer)]
+    public void Issued_certificate_has_its_role_and_key(CallerRole role)
+    {
+        V1.IssuedCertificate issued = _hub.IssueCertificate("someone", role);
+        using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
+        Assert.Equal(new CallerIdentity(role, "someone"), _hub.Authenticate(certificate));
+        Assert.Equal(_authority.CertificatePem, issued.AuthorityPem);
+    }
+
+    [Fact]
+    public void Servers_own_certificate_is_nobodys()
+    {
+        using X509Certificate2 certificate = _authority.IssueServer(["localhost"], TimeSpan.FromDays(1));
+        Assert.Equal(CallerRole.Anonymous, _hub.Authenticate(certificate).Role);
+        Assert.NotNull(_hub.Authenticate(certificate).Problem);
+    }
+
+    [Fact]
+    public void Certificate_of_another_authority_is_nobodys()
+    {
+        using var foreign = new TempDirectory();
+        using CertificateAuthority other = CertificateAuthority.Open(foreign.Path, _time);
+        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, _time);
+        V1.IssuedCertificate issued = hub.IssueCertificate("admin", CallerRole.Admin);
+        using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
+        Assert.Equal("it was not issued by this cluster's CA", _hub.Authenticate(certificate).Problem);
+    }
+
+    private async Task<InviteToken> InviteAsync(string name) =>
+        InviteToken.Parse((await _hub.InviteAsync(name, TimeSpan.FromHours(1))).Token);
+
+    private async Task<X509Certificate2> JoinAsync(string name) =>
+        await _hub.RedeemAsync((await InviteAsync(name)).Secret, NewKey());
+
+    private async Task AssertRefusedAsync(ErrorCode code, byte[] secret) =>
+        Assert.Equal(code, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RedeemAsync(secret, _key))).Code);
+
+    private static PublicKey NewKey()
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        return new PublicKey(key);
+    }
+}

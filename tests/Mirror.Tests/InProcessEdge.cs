@@ -1,0 +1,139 @@
+using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace EdgeStream.Mirror.Tests;
+
+/// <summary>An edge that has joined a hub; its uplink runs between <see cref="StartAsync"/> and <see cref="StopAsync"/>.</summary>
+internal sealed class InProcessEdge : IAsyncDisposable
+{
+    private static readonly UplinkOptions Impatient = new()
+    {
+        ChunkBytes = 4096,
+        MinBackoff = TimeSpan.FromMilliseconds(10),
+        MaxBackoff = TimeSpan.FromMilliseconds(100),
+        RefusedRetry = TimeSpan.FromMilliseconds(100),
+        PositionInterval = TimeSpan.FromMilliseconds(50),
+    };
+
+    private readonly TempDirectory _temp = new();
+    private CancellationTokenSource _stop = new();
+    private Task _running = Task.CompletedTask;
+
+    private InProcessEdge(string name) => Name = name;
+
+    public string Name { get; }
+
+    public string DataDirectory => _temp.Sub("data");
+
+    public EdgeIdentity Identity { get; private set; } = null!;
+
+    public NodeParts Parts { get; private set; } = null!;
+
+    public HubUplink Uplink { get; private set; } = null!;
+
+    /// <summary>Joins with a fresh token, and starts to mirror.</summary>
+    public static async Task<InProcessEdge> JoinAsync(InProcessHub hub, string name, params string[] topics)
+    {
+        InProcessEdge edge = await JoinWithoutUplinkAsync(hub, name, topics);
+        edge.StartUplink();
+        return edge;
+    }
+
+    public static async Task<InProcessEdge> JoinWithoutUplinkAsync(InProcessHub hub, string name, params string[] topics)
+    {
+        var edge = new InProcessEdge(name);
+        edge.Parts = await NodeParts.StartAsync(edge.DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+        edge.Identity = await HubEnroller.JoinAsync(edge.DataDirectory, hub.Address, await hub.InviteAsync(name), CancellationToken.None);
+        foreach (string topic in topics)
+            await edge.CreateTopicAsync(topic);
+
+        return edge;
+    }
+
+    public void StartUplink(UplinkOptions? options = null)
+    {
+        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", TimeProvider.System, NullLogger<HubUplink>.Instance);
+        _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
+    }
+
+    public async Task StopUplinkAsync()
+    {
+        await _stop.CancelAsync();
+        await _running.InTimeAsync();
+        _stop = new CancellationTokenSource();
+    }
+
+    /// <summary>As a restart of the program: everything is closed and opened again.</summary>
+    /// <param name="hub">The hub's address where it is another one now.</param>
+    public async Task RestartAsync(string? hub = null)
+    {
+        await StopUplinkAsync();
+        await Parts.DisposeAsync();
+        Identity.Dispose();
+        if (hub is not null)
+            await File.WriteAllTextAsync(Path.Combine(DataDirectory, "identity", "hub"), hub);
+
+        Parts = await NodeParts.StartAsync(DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+        Identity = EdgeIdentity.Load(DataDirectory)!;
+        StartUplink();
+    }
+
+    public Task CreateTopicAsync(string topic) => Parts.Controller.CreateTopicAsync(topic, 1, new TopicSettings(Mirror: true));
+
+    public PartitionLog Log(string topic) => Parts.Log(topic);
+
+    /// <summary>Appends batches of up to three records of some size.</summary>
+    public async Task FillAsync(string topic, int batches, int size = 50)
+    {
+        for (int i = 0; i < batches; i++)
+        {
+            string[] values = [.. Enumerable.Range(0, 1 + (i % 3)).Select(n => $"{Name} {topic} {i}.{n} " + new string('x', size))];
+            await Log(topic).AppendAsync(Batches.Of(values), AckLevel.Durable);
+        }
+    }
+
+    public Task IsConnectedAsync() => Eventually.HoldsAsync(() => Uplink.State.Connected, $"{Name} is connected");
+
+    public Task FailsWithAsync(string problem) => Eventually.HoldsAsync(
+        () => Uplink.State.LastError?.Contains(problem, StringComparison.Ordinal) == true,
+        $"{Name} reports '{problem}' (it reports '{Uplink.State.LastError}')");
+
+    /// <summary>Waits until the hub has all of a topic, and compares every byte.</summary>
+    public async Task IsMirroredAsync(InProcessHub hub, string topic)
+    {
+        PartitionLog log = Log(topic);
+        long end = log.Offsets.Durable;
+        await log.WaitForMirroredAsync(end, CancellationToken.None).InTimeAsync();
+        PartitionLog copy = hub.LogOf(Name, topic)!;
+        Assert.Equal(end, copy.Offsets.Durable);
+        Assert.Equal(BytesOf(log), BytesOf(copy));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopUplinkAsync();
+        await Parts.DisposeAsync();
+        Identity.Dispose();
+        _stop.Dispose();
+        _temp.Dispose();
+    }
+
+    private static byte[] BytesOf(PartitionLog log)
+    {
+        using LogReader reader = log.OpenReader(log.StartOffset);
+        var bytes = new MemoryStream();
+        while (true)
+        {
+            using LogSlice slice = reader.Read(100_000);
+            if (slice.IsEmpty)
+                return bytes.ToArray();
+
+            bytes.Write(slice.Batches.Span);
+        }
+    }
+}

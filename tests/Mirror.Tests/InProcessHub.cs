@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Security;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Client;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.ClusterTesting;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Hub;
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing;
+using Grpc.Net.Client;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace EdgeStream.Mirror.Tests;
+
+/// <summary>A hub that serves TLS 1.3 on loopback, on the same port after a restart.</summary>
+internal sealed class InProcessHub : IAsyncDisposable
+{
+    private const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
+
+    private readonly TempDirectory _temp = new();
+    private NodeServer? _server;
+    private CertificateAuthority? _tlsAuthority;
+
+    private InProcessHub()
+    {
+    }
+
+    public NodeParts Parts { get; private set; } = null!;
+
+    public CertificateAuthority Authority { get; private set; } = null!;
+
+    public HubAuthority Rights => _server!.Get<HubAuthority>();
+
+    /// <summary>What its disk is made to do; applies from the start of the hub on.</summary>
+    public FaultyFiles Files { get; } = new();
+
+    public int Port { get; private set; }
+
+    public string Address => $"127.0.0.1:{Port}";
+
+    /// <param name="tlsAuthority">Who has signed its TLS certificate, where that is not its own CA: an impostor.</param>
+    public static async Task<InProcessHub> StartAsync(CertificateAuthority? tlsAuthority = null)
+    {
+        var hub = new InProcessHub { _tlsAuthority = tlsAuthority };
+        await hub.StartServingAsync();
+        return hub;
+    }
+
+    public async Task StartServingAsync()
+    {
+        Parts = await NodeParts.StartAsync(_temp.Sub("data"), isHub: true, new LogOptions { SegmentBytes = 20_000 }, Files);
+        Authority = CertificateAuthority.Open(_temp.Sub("data"), TimeProvider.System);
+        X509Certificate2 certificate = (_tlsAuthority ?? Authority).IssueServer(["localhost"], TimeSpan.FromDays(1));
+        _server = await NodeServer.StartAsync(
+            Parts,
+            kestrel => kestrel.Listen(IPAddress.Loopback, Port, endpoint =>
+            {
+                endpoint.Protocols = HttpProtocols.Http2;
+                endpoint.UseHttps(certificate, https =>
+                {
+                    // Trust is decided at each call, by HubAuthority.
+                    https.SslProtocols = SslProtocols.Tls13;
+                    https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
+                    https.AllowAnyClientCertificate();
+                });
+            }),
+            services => services
+                .AddSingleton(Authority)
+                .AddSingleton<HubAuthority>()
+                .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
+                .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
+                .AddSingleton<HubLinks>(),
+            application =>
+            {
+                application.MapGrpcService<EnrolmentService>();
+                application.MapGrpcService<MirrorService>();
+            });
+        Port = _server.Port;
+    }
+
+    public async Task StopServingAsync()
+    {
+        if (_server is null)
+            return;
+
+        await _server.DisposeAsync();
+        _server = null;
+        Authority.Dispose();
+        await Parts.DisposeAsync();
+    }
+
+    public async Task<string> InviteAsync(string geoLocation) =>
+        (await Rights.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
+
+    /// <summary>The log that a geo-location's topic is copied to; null while there is none.</summary>
+    public PartitionLog? LogOf(string geoLocation, string topic) =>
+        Parts.Controller.Current.Topics.GetValueOrDefault(topic)?.PartitionOf(geoLocation) is { } partition
+            ? Parts.Log(topic, partition.Number)
+            : null;
+
+    public EdgeStreamClient ClientAs(X509Certificate2? certificate) => new(new ClientOptions
+    {
+        Endpoint = $"https://{Address}",
+        Authority = Authority.Certificate,
+        Certificate = certificate,
+    });
+
+    /// <summary>A bare channel, for what the program's own client would never send.</summary>
+    public GrpcChannel ChannelAs(X509Certificate2? certificate) => GrpcChannel.ForAddress($"https://{Address}", new GrpcChannelOptions
+    {
+        HttpHandler = new SocketsHttpHandler
+        {
+            SslOptions = new SslClientAuthenticationOptions
+            {
+                RemoteCertificateValidationCallback = (_, server, _, _) => server is X509Certificate2 presented
+                    && PinnedChain.FindProblem(presented, Authority.Certificate, ServerAuthentication, at: null) is null,
+                LocalCertificateSelectionCallback = certificate is null ? null : (_, _, _, _, _) => certificate,
+            },
+        },
+        DisposeHttpClient = true,
+    });
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopServingAsync();
+        _temp.Dispose();
+    }
+}

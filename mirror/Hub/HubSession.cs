@@ -89,7 +89,7 @@ internal sealed class HubSession(
             ClusterId = controller.Current.ClusterId,
             GeoLocation = geoLocation,
             CreditBytes = CreditBytes,
-            Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror).Select(topic => topic.Name) },
+            Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
         },
     };
 
@@ -164,7 +164,7 @@ internal sealed class HubSession(
             throw new ClusterException(
                 ErrorCode.IncarnationMismatch,
                 $"{partition.Id} was filled from another log of '{partition.Info.GeoLocation}' (a replaced or new card?); "
-                + "nothing was changed. Join under a new geo-location name");
+                + "nothing was changed; join under a new geo-location name");
         }
 
         if (end > open.Durable)

@@ -63,6 +63,7 @@ public sealed class StreamController : IDisposable
     {
         Names.CheckTopic(name);
         int count = CheckPartitionCount(partitions, settings);
+        settings = settings with { AtEveryEdge = _isHub && settings.Mirror };
         return ChangeAsync(map =>
         {
             if (map.Topics.ContainsKey(name))

@@ -85,6 +85,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
         ["_id"] = topic.Name,
         ["mirror"] = topic.Settings.Mirror,
         ["compression"] = topic.Settings.Compression.ToString(),
+        ["everyEdge"] = topic.Settings.AtEveryEdge,
         ["partitions"] = new BsonArray(topic.Partitions.Select(partition => new BsonDocument
         {
             ["number"] = partition.Number,
@@ -95,7 +96,10 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     private static TopicInfo ToTopic(BsonDocument document) => new(
         document["_id"].AsString,
-        new TopicSettings(document["mirror"].AsBoolean, Enum.Parse<CompressionCodec>(document["compression"].AsString)),
+        new TopicSettings(
+            document["mirror"].AsBoolean,
+            Enum.Parse<CompressionCodec>(document["compression"].AsString),
+            document["everyEdge"].IsBoolean && document["everyEdge"].AsBoolean),
         [.. document["partitions"].AsArray.Select(partition => new PartitionInfo(
             partition["number"].AsInt32, partition["leader"].AsInt32, partition["geo"].IsNull ? null : partition["geo"].AsString))]);
 

@@ -12,7 +12,11 @@ public readonly record struct PartitionId(string Topic, int Partition)
 /// <summary>What can be chosen for a topic.</summary>
 /// <param name="Mirror">At an edge: copied to the hub. At a hub: each partition is the copy of one geo-location's.</param>
 /// <param name="Compression">How sources and clients compress what they produce.</param>
-public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compression = CompressionCodec.None);
+/// <param name="AtEveryEdge">
+/// At a hub: the mirror topic was made here, so each edge is told to have it. False for one that an edge has brought: that is
+/// the business of those who have it.
+/// </param>
+public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compression = CompressionCodec.None, bool AtEveryEdge = false);
 
 /// <summary>Where a partition lives.</summary>
 /// <param name="Number">From 0, dense.</param>

@@ -71,7 +71,7 @@ public sealed class ProduceTests : IAsyncLifetime
         var largest = new Record(0, null, new byte[RecordBatchHeader.MaxBatchSize - RecordBatchHeader.Size - 13]);
         Assert.Equal(0, await (await producer.SendAsync(largest)).InTimeAsync());
         var larger = new Record(0, null, new byte[RecordBatchHeader.MaxBatchSize]);
-        await Assert.ThrowsAsync<EdgeStreamException>(async () => await producer.SendAsync(larger));
+        await Assert.ThrowsAsync<RecordTooLargeException>(async () => await producer.SendAsync(larger));
         Assert.Equal(1, await (await producer.SendAsync(new Record(0, null, null))).InTimeAsync());
     }
 

@@ -99,6 +99,11 @@ public sealed class EmbeddedBroker : ISource
         if (_options.Users.Count > 0 && !IsUser(connection.UserName, connection.RawPassword))
             connection.ReasonCode = MqttConnectReasonCode.BadUserNameOrPassword;
 
+        // [MQTT-3.1.3-6]: an MQTT 5 client may leave its identifier to the server. The library refuses a 3.1.1 client that does,
+        // which the standard allows.
+        if (string.IsNullOrEmpty(connection.ClientId))
+            connection.AssignedClientIdentifier = $"auto-{Guid.NewGuid():N}";
+
         return Task.CompletedTask;
     }
 

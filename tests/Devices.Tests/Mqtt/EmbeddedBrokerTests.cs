@@ -115,6 +115,17 @@ public sealed class EmbeddedBrokerTests
     }
 
     [Fact]
+    public async Task Device_without_an_identifier_gets_one()
+    {
+        await using RunningSource run = await RunningSource.StartAsync(Broker());
+        using IMqttClient device = await ConnectAsync(""), other = await ConnectAsync("");
+        await device.PublishAsync(Message("s/kitchen/t", "1"));
+        await other.PublishAsync(Message("s/kitchen/t", "2"));
+
+        Assert.Equal(["1", "2"], _sink.StoredValues);
+    }
+
+    [Fact]
     public async Task Password_is_asked_for_where_one_is_set()
     {
         await using RunningSource run = await RunningSource.StartAsync(Broker(users: new Dictionary<string, string> { ["pi"] = "secret" }));

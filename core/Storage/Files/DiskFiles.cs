@@ -5,7 +5,7 @@ namespace EdgeStream.Storage.Files;
 /// <summary>The real file system.</summary>
 public sealed class DiskFiles : IStorageFiles
 {
-    // No sharing restriction: .NET would otherwise flock each file, and readers open what the writer has open.
+    // Readers open what the writer has open. .NET takes a shared flock for it, which hinders nobody here.
     private const FileShare Shared = FileShare.ReadWrite | FileShare.Delete;
 
     public static DiskFiles Instance { get; } = new();

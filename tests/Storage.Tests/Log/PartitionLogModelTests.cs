@@ -6,11 +6,11 @@ namespace EdgeStream.Storage.Tests.Log;
 /// <summary>
 /// Random appends, disk faults, crashes and power cuts against a model. What was acknowledged as durable, or was read, is
 /// there for good at its offset; what was acknowledged as written survives a crash of the process. Each case prints its seed;
-/// set EDGESTREAM_MODEL_SEED to repeat one.
+/// set EDGESTREAM_MODEL_SEED to repeat one, EDGESTREAM_MODEL_CASES for a longer run.
 /// </summary>
 public class PartitionLogModelTests(ITestOutputHelper output)
 {
-    private const int Cases = 60;
+    private static readonly int Cases = int.Parse(Environment.GetEnvironmentVariable("EDGESTREAM_MODEL_CASES") ?? "20");
 
     [Fact]
     public async Task Nothing_that_was_acknowledged_is_lost_or_changed()
@@ -40,7 +40,7 @@ public class PartitionLogModelTests(ITestOutputHelper output)
         private readonly SortedDictionary<long, string> _written = [];
         private readonly LogOptions _options = new()
         {
-            SegmentBytes = random.Next(200, 3000),
+            SegmentBytes = random.Next(400, 4000),
             IndexIntervalBytes = random.Next(1, 300),
             MaxPendingBytes = random.Next(100, 5000),
         };

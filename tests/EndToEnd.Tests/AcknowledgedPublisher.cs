@@ -38,9 +38,16 @@ internal sealed class AcknowledgedPublisher(string host, int port, int total, in
         int taken = 0;
         while (_acknowledged.Count < total)
         {
-            // Slow enough that there is traffic for as long as bad things happen.
-            while (!_hurry && taken > _elapsed.Elapsed.TotalSeconds * ratePerSecond)
+            // Slow enough that there is traffic for as long as bad things happen, slower towards the end, and never done before
+            // it is told that they are over.
+            if (taken == total * 9 / 10 && _elapsed.IsRunning)
+                _elapsed.Stop();
+
+            while (!_hurry && (taken >= total - 100 || (_elapsed.IsRunning && taken > _elapsed.Elapsed.TotalSeconds * ratePerSecond)))
                 await Task.Delay(5, _stop.Token);
+
+            if (!_hurry && !_elapsed.IsRunning)
+                await Task.Delay(20, _stop.Token);
 
             taken++;
             await _window.WaitAsync(_stop.Token);

@@ -39,7 +39,16 @@ public sealed class FaultyFiles : IStorageFiles
         {
             Directory.CreateDirectory(copy);
             foreach (string path in Directory.EnumerateFiles(directory))
-                File.Copy(path, Path.Combine(copy, Path.GetFileName(path)));
+            {
+                try
+                {
+                    File.Copy(path, Path.Combine(copy, Path.GetFileName(path)));
+                }
+                catch (FileNotFoundException)
+                {
+                    // Removed since it was listed: at this instant it is not there.
+                }
+            }
         }
 
         return copy;

@@ -111,13 +111,13 @@ public class RecordAccumulatorTests
     {
         await using var accumulator = new RecordAccumulator(CompressionCodec.None, _log.SendAsync);
         var tooLarge = new Record(0, null, new byte[RecordBatchHeader.MaxBatchSize]);
-        await Assert.ThrowsAsync<EdgeStreamException>(() => accumulator.AddAsync(tooLarge).InTimeAsync());
+        await Assert.ThrowsAsync<RecordTooLargeException>(() => accumulator.AddAsync(tooLarge).InTimeAsync());
 
         await FillUpAsync(accumulator);
         Task<Task<long>> waiting = accumulator.AddAsync(tooLarge).AsTask();
         Task<Task<long>> next = accumulator.AddAsync(Value("next")).AsTask();
         _log.AcknowledgeAll();
-        await Assert.ThrowsAsync<EdgeStreamException>(() => waiting.InTimeAsync());
+        await Assert.ThrowsAsync<RecordTooLargeException>(() => waiting.InTimeAsync());
         await (await next.InTimeAsync()).InTimeAsync();
     }
 

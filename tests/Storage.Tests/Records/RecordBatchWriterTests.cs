@@ -55,7 +55,7 @@ public class RecordBatchWriterTests
         writer.Append(new Record(1, null, Bytes("first")));
         byte[] before = writer.Build().ToArray();
 
-        Assert.Throws<EdgeStreamException>(() => writer.Append(new Record(2, null, new byte[RecordBatchHeader.MaxBatchSize])));
+        Assert.Throws<RecordTooLargeException>(() => writer.Append(new Record(2, null, new byte[RecordBatchHeader.MaxBatchSize])));
 
         Assert.Equal(1, writer.RecordCount);
         Assert.Equal(before.Length, writer.EstimatedSize);
@@ -68,7 +68,7 @@ public class RecordBatchWriterTests
         using var writer = new RecordBatchWriter();
         // 4 bytes for each of the two lengths, 5 for the single-byte fields around them.
         int most = RecordBatchHeader.MaxBatchSize - RecordBatchHeader.Size - 13;
-        Assert.Throws<EdgeStreamException>(() => writer.Append(new Record(1, null, new byte[most + 1])));
+        Assert.Throws<RecordTooLargeException>(() => writer.Append(new Record(1, null, new byte[most + 1])));
         writer.Append(new Record(1, null, new byte[most]));
         Assert.Equal(RecordBatchHeader.MaxBatchSize, writer.Build().Length);
         Assert.Single(Decode(writer.Build()));
@@ -80,7 +80,7 @@ public class RecordBatchWriterTests
         using var writer = new RecordBatchWriter();
         var headers = new RecordHeader[RecordBatchReader.MaxHeadersPerRecord + 1];
         Array.Fill(headers, new RecordHeader("", null));
-        Assert.Throws<EdgeStreamException>(() => writer.Append(new Record(0, 1, null, null, headers)));
+        Assert.Throws<RecordTooLargeException>(() => writer.Append(new Record(0, 1, null, null, headers)));
         writer.Append(new Record(0, 1, null, null, headers[1..]));
         Assert.Equal(headers.Length - 1, Decode(writer.Build())[0].Headers.Count);
     }

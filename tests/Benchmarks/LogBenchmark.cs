@@ -32,7 +32,7 @@ internal static class LogBenchmark
             Runs,
             async () =>
             {
-                var files = new CountingFiles();
+                var files = new MeteredFiles(DiskFiles.Instance);
                 await using PartitionLog log = Open(directory.At($"append-{run}"), files);
                 TimeSpan time = await Report.TimeAsync(() => AppendAsync(log, value, records));
                 bytes = log.SizeInBytes();

@@ -85,7 +85,7 @@ public sealed class FaultyFiles : IStorageFiles
 
     public bool FileExists(string path) => _disk.FileExists(path);
 
-    public IReadOnlyList<string> ListFiles(string directory) => _disk.ListFiles(directory);
+    public IReadOnlyList<StoredFile> ListFiles(string directory) => _disk.ListFiles(directory);
 
     public ILogFile Create(string path)
     {
@@ -176,6 +176,12 @@ public sealed class FaultyFiles : IStorageFiles
                 file.Truncate(length);
                 owner._syncedLengths[path] = Math.Min(owner._syncedLengths[path], length);
             }
+        }
+
+        public void Allocate(long length)
+        {
+            lock (owner._step)
+                file.Allocate(length);
         }
 
         public void Dispose() => file.Dispose();

@@ -16,8 +16,8 @@ public sealed class DiskFiles : IStorageFiles
 
     public bool FileExists(string path) => File.Exists(path);
 
-    public IReadOnlyList<string> ListFiles(string directory) =>
-        [.. Directory.EnumerateFiles(directory).Select(path => Path.GetFileName(path))];
+    public IReadOnlyList<StoredFile> ListFiles(string directory) =>
+        [.. new DirectoryInfo(directory).EnumerateFiles().Select(file => new StoredFile(file.Name, file.Length))];
 
     public ILogFile Create(string path) => Open(path, FileMode.CreateNew, FileAccess.ReadWrite);
 
@@ -52,6 +52,8 @@ public sealed class DiskFiles : IStorageFiles
         public void SyncData() => LibC.SyncData(handle, path);
 
         public void Truncate(long length) => RandomAccess.SetLength(handle, length);
+
+        public void Allocate(long length) => LibC.Allocate(handle, path, length);
 
         public void Dispose() => handle.Dispose();
     }

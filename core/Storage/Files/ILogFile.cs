@@ -24,4 +24,11 @@ public interface ILogFile : IDisposable
     void SyncData();
 
     void Truncate(long length);
+
+    /// <summary>
+    /// Takes the disk space up to <paramref name="length"/>, so that writing there cannot fail for want of room; the file gets at
+    /// least that length, new bytes read as zeros and old ones stay. Where the file system cannot do it, the length alone is set.
+    /// </summary>
+    /// <exception cref="IOException">There is no room; the file may have grown, but by zeros only.</exception>
+    void Allocate(long length);
 }

@@ -1,5 +1,10 @@
 namespace EdgeStream.Storage.Files;
 
+/// <summary>A file as its directory lists it.</summary>
+/// <param name="Name">Its name, without the path.</param>
+/// <param name="Length">Its length in bytes.</param>
+public readonly record struct StoredFile(string Name, long Length);
+
 /// <summary>
 /// The one door between the storage engine and a file system. Every write, sync, rename, truncate and unlink of the engine
 /// goes through it, so that a test can record, reorder, drop and fail each of them.
@@ -13,8 +18,8 @@ public interface IStorageFiles
 
     bool FileExists(string path);
 
-    /// <summary>The names (not paths) of the plain files in a directory, in no order.</summary>
-    IReadOnlyList<string> ListFiles(string directory);
+    /// <summary>The plain files in a directory, in no order.</summary>
+    IReadOnlyList<StoredFile> ListFiles(string directory);
 
     /// <exception cref="IOException">The file exists already, or cannot be made.</exception>
     ILogFile Create(string path);

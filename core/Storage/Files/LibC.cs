@@ -10,7 +10,8 @@ namespace EdgeStream.Storage.Files;
 internal static partial class LibC
 {
     private const int ReadOnlyCloseOnExec = 0x80000;
-    private const int Interrupted = 4;
+    private const int Interrupted = 4; // EINTR
+    private const int NotSupported = 95; // EOPNOTSUPP
 
     /// <exception cref="IOException">fdatasync(2) failed.</exception>
     public static void SyncData(SafeFileHandle file, string path)
@@ -34,6 +35,23 @@ internal static partial class LibC
         }
     }
 
+    /// <exception cref="IOException">fallocate(2) failed; the file system has no room, or is broken.</exception>
+    public static void Allocate(SafeFileHandle file, string path, long length)
+    {
+        while (FAllocate(file, 0, 0, length) != 0)
+        {
+            if (Marshal.GetLastPInvokeError() == NotSupported)
+            {
+                if (RandomAccess.GetLength(file) < length)
+                    RandomAccess.SetLength(file, length);
+
+                return;
+            }
+
+            ThrowUnlessInterrupted("fallocate", path);
+        }
+    }
+
     private static void ThrowUnlessInterrupted(string call, string path)
     {
         if (Marshal.GetLastPInvokeError() != Interrupted)
@@ -48,6 +66,9 @@ internal static partial class LibC
 
     [LibraryImport("libc", EntryPoint = "fsync", SetLastError = true)]
     private static partial int FSync(SafeFileHandle file);
+
+    [LibraryImport("libc", EntryPoint = "fallocate", SetLastError = true)]
+    private static partial int FAllocate(SafeFileHandle file, int mode, long offset, long length);
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags);

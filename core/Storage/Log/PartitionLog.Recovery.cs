@@ -57,7 +57,7 @@ public sealed partial class PartitionLog
     private static Recovered Recover(string directory, IStorageFiles files, LogOptions options, bool created)
     {
         List<long> baseOffsets = [];
-        foreach (string name in files.ListFiles(directory))
+        foreach ((string name, _) in files.ListFiles(directory))
         {
             if (SegmentFileName.TryParseLog(name, out long baseOffset))
                 baseOffsets.Add(baseOffset);

@@ -273,6 +273,8 @@ public class RecoveryTests(ITestOutputHelper output) : LogTestBase
 
         public void Truncate(long length) => throw new NotSupportedException();
 
+        public void Allocate(long length) => throw new NotSupportedException();
+
         public void Dispose()
         {
         }

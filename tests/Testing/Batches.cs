@@ -42,6 +42,26 @@ public static class Batches
         }
     }
 
+    /// <summary>The values of all durable records by their offsets, gaps passed over.</summary>
+    public static SortedDictionary<long, string> ReadRecords(PartitionLog log)
+    {
+        using LogReader reader = log.OpenReader(log.Offsets.Start);
+        var records = new SortedDictionary<long, string>();
+        while (true)
+        {
+            using LogSlice slice = reader.Read(64 * 1024);
+            if (slice.IsEmpty)
+                return records;
+
+            foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(slice.Batches))
+            {
+                using RecordBatchReader batchReader = RecordBatchReader.Open(batch);
+                while (batchReader.TryRead(out Record record))
+                    records.Add(record.Offset, Encoding.UTF8.GetString(record.Value.GetValueOrDefault().Span));
+            }
+        }
+    }
+
     /// <summary>The values of a slice's records from an offset on; fails where the first is not that one or one is missing.</summary>
     public static IEnumerable<string> ValuesOf(LogSlice slice, long from)
     {

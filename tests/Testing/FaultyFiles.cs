@@ -3,14 +3,12 @@ using EdgeStream.Storage.Files;
 namespace EdgeStream.Testing;
 
 /// <summary>
-/// The real file system with a hand in it: each step can be watched, held up or made to fail, and the power can be cut. Hooks
-/// are called with the file's name and may block or throw. Syncs are noted and not made: the power is cut here only.
+/// The real file system with a hand in it: each step can be watched, held up or made to fail. Hooks
+/// are called with the file's name and may block or throw. Syncs are counted and not made: no power is cut here.
 /// </summary>
 public sealed class FaultyFiles : IStorageFiles
 {
     private readonly DiskFiles _disk = DiskFiles.Instance;
-    private readonly Dictionary<string, long> _syncedLengths = new();
-    private readonly HashSet<string> _unsyncedNames = new();
 
     // Held for each step, so that a copy is what a crash between two steps leaves. Hooks run outside of it.
     private readonly Lock _step = new();
@@ -54,31 +52,6 @@ public sealed class FaultyFiles : IStorageFiles
         return copy;
     }
 
-    /// <summary>
-    /// Copies a directory as a power cut may leave it: of each file what was synced and any part of the rest, the last of it
-    /// perhaps garbage; names that were not synced may be missing. Files that were not opened through this are left whole.
-    /// </summary>
-    public void CopyAfterPowerCut(string directory, string copy, Random random)
-    {
-        lock (_step)
-        {
-            Directory.CreateDirectory(copy);
-            foreach (string path in Directory.EnumerateFiles(directory))
-            {
-                if (_unsyncedNames.Contains(path) && random.Next(2) == 0)
-                    continue;
-
-                byte[] contents = File.ReadAllBytes(path);
-                int synced = (int)Math.Min(contents.Length, _syncedLengths.GetValueOrDefault(path, contents.Length));
-                byte[] left = contents[..(synced + random.Next(contents.Length - synced + 1))];
-                if (random.Next(3) == 0)
-                    random.NextBytes(left.AsSpan(synced + ((left.Length - synced) / 2)));
-
-                File.WriteAllBytes(Path.Combine(copy, Path.GetFileName(path)), left);
-            }
-        }
-    }
-
     public void CreateDirectory(string path) => _disk.CreateDirectory(path);
 
     public bool DirectoryExists(string path) => _disk.DirectoryExists(path);
@@ -91,32 +64,17 @@ public sealed class FaultyFiles : IStorageFiles
     {
         BeforeCreate?.Invoke(Path.GetFileName(path));
         lock (_step)
-        {
-            _unsyncedNames.Add(path);
-            _syncedLengths[path] = 0;
             return new FaultyFile(this, _disk.Create(path), path);
-        }
     }
 
-    public ILogFile OpenForWriting(string path)
-    {
-        // Who has written what is in it, and whether it was synced, is not known here.
-        lock (_step)
-            _syncedLengths[path] = 0;
-
-        return new FaultyFile(this, _disk.OpenForWriting(path), path);
-    }
+    public ILogFile OpenForWriting(string path) => new FaultyFile(this, _disk.OpenForWriting(path), path);
 
     public ILogFile OpenForReading(string path) => _disk.OpenForReading(path);
 
     public void Rename(string from, string to)
     {
         lock (_step)
-        {
             _disk.Rename(from, to);
-            _syncedLengths[to] = _syncedLengths.GetValueOrDefault(from);
-            _unsyncedNames.Remove(from);
-        }
     }
 
     public void Delete(string path)
@@ -127,14 +85,7 @@ public sealed class FaultyFiles : IStorageFiles
 
     public void DeleteDirectory(string path) => _disk.DeleteDirectory(path);
 
-    public void SyncDirectory(string path)
-    {
-        BeforeSyncDirectory?.Invoke(Path.GetFileName(path));
-        lock (_step)
-        {
-            _unsyncedNames.RemoveWhere(name => Path.GetDirectoryName(name) == path);
-        }
-    }
+    public void SyncDirectory(string path) => BeforeSyncDirectory?.Invoke(Path.GetFileName(path));
 
     private sealed class FaultyFile(FaultyFiles owner, ILogFile file, string path) : ILogFile
     {
@@ -165,17 +116,12 @@ public sealed class FaultyFiles : IStorageFiles
         {
             Interlocked.Increment(ref owner._syncs);
             owner.BeforeSync?.Invoke(_name);
-            lock (owner._step)
-                owner._syncedLengths[path] = file.Length;
         }
 
         public void Truncate(long length)
         {
             lock (owner._step)
-            {
                 file.Truncate(length);
-                owner._syncedLengths[path] = Math.Min(owner._syncedLengths[path], length);
-            }
         }
 
         public void Allocate(long length)

@@ -1,7 +1,7 @@
 namespace EdgeStream.Storage.Log;
 
 /// <summary>One call to append, on its way through the writer and the syncer.</summary>
-/// <param name="batches">Whole batches, one behind the other, already checked; unchanged until completion.</param>
+/// <param name="batches">Whole batches, one behind the other, already checked; unchanged until completion. None: seal the segment.</param>
 /// <param name="offsetsGiven">The batches bring their offsets (a mirror) instead of getting the next ones.</param>
 /// <param name="ack">Written or durable; the wait for the hub is the caller's.</param>
 internal sealed class AppendRequest(ReadOnlyMemory<byte> batches, bool offsetsGiven, AckLevel ack)
@@ -12,6 +12,9 @@ internal sealed class AppendRequest(ReadOnlyMemory<byte> batches, bool offsetsGi
     public ReadOnlyMemory<byte> Batches => batches;
 
     public bool OffsetsGiven => offsetsGiven;
+
+    /// <summary>Whether this only asks for the active segment to be sealed.</summary>
+    public bool IsRoll => batches.IsEmpty;
 
     public bool AwaitsSync => ack != AckLevel.Written;
 

@@ -11,6 +11,12 @@ public sealed record LogOptions
     /// </summary>
     public int SegmentBytes { get; init => field = Positive(value, nameof(SegmentBytes)); } = 8 * 1024 * 1024;
 
+    /// <summary>
+    /// How much disk a new segment takes at first; it grows in doubling steps up to <see cref="SegmentBytes"/>. As much as a
+    /// segment where a full disk must not stop the log; little where thousands of partitions share a large disk.
+    /// </summary>
+    public int PreallocateBytes { get; init => field = Positive(value, nameof(PreallocateBytes)); } = 8 * 1024 * 1024;
+
     /// <summary>How much log one entry of the sparse indexes stands for.</summary>
     public int IndexIntervalBytes { get; init => field = Positive(value, nameof(IndexIntervalBytes)); } = 4096;
 

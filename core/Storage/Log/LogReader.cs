@@ -15,6 +15,9 @@ public sealed class LogReader : IDisposable
     private long _segment;
     private long _position;
 
+    // Each repair leaves a gap that reading goes on behind. More than a few at one offset repair nothing.
+    private const int MaxRepairs = 16;
+
     internal LogReader(PartitionLog log, long offset)
     {
         _log = log;
@@ -31,26 +34,47 @@ public sealed class LogReader : IDisposable
     /// <param name="maxBytes">How much to read at most, in bytes; one batch is read even if it is larger.</param>
     /// <param name="endOffset">Where to stop: no batch at or after it is read.</param>
     /// <exception cref="OffsetOutOfRangeException">Retention has dropped the offset meanwhile.</exception>
-    /// <exception cref="PartitionDamagedException">The bytes on the disk are not what was written.</exception>
+    /// <remarks>What was lost is passed over: <see cref="NextOffset"/> then moves on to the end of the gap.</remarks>
+    /// <exception cref="PartitionDamagedException">The disk cannot be read, and what is lost could not be noted.</exception>
     public LogSlice Read(int maxBytes, long endOffset = long.MaxValue)
     {
-        long end = Math.Min(_log.DurableOffset, endOffset);
-        if (NextOffset >= end)
-            return new LogSlice(null, 0, 0, NextOffset, NextOffset);
+        for (int repairs = 0; ; repairs++)
+        {
+            long end = Math.Min(_log.DurableOffset, endOffset);
+            while (_log.FindGap(NextOffset) is { } gap)
+                NextOffset = gap.Last + 1;
 
-        // Looked up each time, and after the durable mark: the segment that was open may have been sealed just here.
-        (long baseOffset, long nextBaseOffset) = _log.FindSegment(NextOffset);
-        if (_file is null || baseOffset != _segment)
-            OpenSegment(baseOffset);
+            if (NextOffset >= end)
+                return new LogSlice(null, 0, 0, NextOffset, NextOffset);
 
-        return ReadBatches(Math.Min(end, nextBaseOffset), Math.Max(maxBytes, RecordBatchHeader.Size));
+            // Looked up each time, and after the durable mark: the segment that was open may have been sealed just here.
+            (long baseOffset, long nextBaseOffset) = _log.FindSegment(NextOffset);
+            try
+            {
+                if (_file is null || baseOffset != _segment)
+                    OpenSegment(baseOffset);
+
+                return ReadBatches(Math.Min(end, nextBaseOffset), Math.Max(maxBytes, RecordBatchHeader.Size));
+            }
+            catch (DamageFoundException) when (repairs < MaxRepairs)
+            {
+                // Also where retention took the file for a new segment while it was read; then there is nothing to repair.
+                Close();
+                _log.ThrowIfClosed();
+                _log.Repair(baseOffset);
+            }
+            catch (DamageFoundException damage)
+            {
+                throw new PartitionDamagedException($"'{_log.Directory}' is damaged near offset {NextOffset}: {damage.Message}");
+            }
+        }
     }
 
     /// <summary>Completes once there is something to read.</summary>
     public ValueTask WaitAsync(CancellationToken cancellationToken) =>
         _log.WaitForDurableAsync(NextOffset + 1, cancellationToken);
 
-    public void Dispose() => _file?.Dispose();
+    public void Dispose() => Close();
 
     /// <summary>Reads on to the first record at or after a time; its offset, or the durable end.</summary>
     internal long SkipToTime(long timestamp)
@@ -90,10 +114,15 @@ public sealed class LogReader : IDisposable
         }
     }
 
-    private void OpenSegment(long baseOffset)
+    private void Close()
     {
         _file?.Dispose();
         _file = null;
+    }
+
+    private void OpenSegment(long baseOffset)
+    {
+        Close();
         try
         {
             _file = _log.OpenSegment(baseOffset);
@@ -101,11 +130,7 @@ public sealed class LogReader : IDisposable
         catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
         {
             // Dropped between the lookup and now, deleted with its topic, or taken away by somebody else.
-            _log.ThrowIfClosed();
-            LogOffsets offsets = _log.Offsets;
-            throw NextOffset < offsets.Start
-                ? new OffsetOutOfRangeException(NextOffset, offsets.Start, offsets.End)
-                : new PartitionDamagedException($"the segment at offset {baseOffset} of '{_log.Directory}' is missing");
+            throw new DamageFoundException("its file is missing");
         }
 
         _segment = baseOffset;
@@ -193,12 +218,21 @@ public sealed class LogReader : IDisposable
     {
         int filled = 0;
         int read;
-        while (filled < size && (read = _file!.Read(buffer.AsSpan(filled, size - filled), _position + filled)) > 0)
-            filled += read;
+        try
+        {
+            while (filled < size && (read = _file!.Read(buffer.AsSpan(filled, size - filled), _position + filled)) > 0)
+                filled += read;
 
-        return filled;
+            return filled;
+        }
+        catch (IOException error)
+        {
+            throw new DamageFoundException(error.Message);
+        }
     }
 
-    private PartitionDamagedException Damaged(string problem) =>
-        new($"'{_log.Directory}' is damaged near offset {NextOffset}: {problem}");
+    private static DamageFoundException Damaged(string problem) => new(problem);
+
+    /// <summary>Never leaves the reader.</summary>
+    private sealed class DamageFoundException(string message) : Exception(message);
 }

@@ -50,6 +50,7 @@ public sealed partial class PartitionLog
     /// There is no room. Of several batches the first may have been stored, but were not acknowledged.
     /// </exception>
     /// <exception cref="LogFailedException">The log has stopped; whether the records were stored is unknown.</exception>
+    /// <exception cref="RecordsLostException">Retention dropped the records before the hub had them.</exception>
     public ValueTask<Task<AppendedRange>> EnqueueAsync(
         ReadOnlyMemory<byte> batches, AckLevel ack, CancellationToken cancellationToken = default) =>
         QueueAsync(batches, offsetsGiven: false, ack, cancellationToken);
@@ -92,9 +93,20 @@ public sealed partial class PartitionLog
         }
 
         if (ack == AckLevel.Mirrored)
+        {
             await _mirrored.WaitForAsync(range.LastOffset + 1, cancellationToken).ConfigureAwait(false);
+            if (_ledger.Uncovered(range.BaseOffset, range.LastOffset) is not [(var first, var last)] || (first, last) != (range.BaseOffset, range.LastOffset))
+                throw new RecordsLostException(range);
+        }
 
         return range;
+    }
+
+    /// <summary>Asks for the active segment to be sealed; completes once it is synced. Null where the log has stopped.</summary>
+    private Task<AppendedRange>? TryQueueRoll()
+    {
+        var request = new AppendRequest(default, offsetsGiven: false, AckLevel.Durable);
+        return _appends.Writer.TryWrite(request) ? request.Completion : null;
     }
 
     private static void VerifyBatches(ReadOnlySpan<byte> batches)
@@ -163,6 +175,12 @@ public sealed partial class PartitionLog
             return;
         }
 
+        if (request.IsRoll)
+        {
+            await PlaceRollAsync(request).ConfigureAwait(false);
+            return;
+        }
+
         long first = -1, last = -1;
         for (ReadOnlyMemory<byte> rest = request.Batches; !rest.IsEmpty;)
         {
@@ -170,7 +188,7 @@ public sealed partial class PartitionLog
             ReadOnlyMemory<byte> batch = rest[..header.TotalLength];
             rest = rest[header.TotalLength..];
 
-            (long end, long position) = NextPlace();
+            long end = PlacedEnd;
             if (request.OffsetsGiven && header.BaseOffset != end)
             {
                 if (header.NextOffset <= end)
@@ -184,17 +202,14 @@ public sealed partial class PartitionLog
                 break;
             }
 
-            if (position > 0 && position + header.TotalLength > _options.SegmentBytes)
+            if (!HasRoomFor(header.TotalLength)
+                && (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync(header.TotalLength).ConfigureAwait(false)) is not null))
             {
-                if (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync().ConfigureAwait(false)) is not null)
-                {
-                    request.Fail(full);
-                    return;
-                }
-
-                position = 0;
+                request.Fail(full);
+                return;
             }
 
+            long position = PlacedPosition;
             first = first < 0 ? end : first;
             last = end + header.LastOffsetDelta;
             AddBuffers(batch, header, end);
@@ -207,12 +222,38 @@ public sealed partial class PartitionLog
         _placedRequests.Add(request);
     }
 
+    /// <summary>Seals the active segment, and completes once it is synced: a repair may want to touch it.</summary>
+    private async ValueTask PlaceRollAsync(AppendRequest request)
+    {
+        StorageFullException? full = null;
+        if (TryWritePlaced(out full) && _active.Position > 0)
+            full = await TryRollAsync(RecordBatchHeader.Size).ConfigureAwait(false);
+
+        if (full is not null)
+        {
+            request.Fail(full);
+            return;
+        }
+
+        request.Range = new AppendedRange(_end.Value - 1, _end.Value - 1);
+        AwaitSync(request);
+        _syncSignal.Writer.TryWrite(true);
+        SyncSoon();
+    }
+
+    private bool HasRoomFor(int bytes)
+    {
+        long needed = PlacedPosition + bytes;
+        return (PlacedPosition == 0 || needed <= SegmentBytes) && (needed <= _active.Capacity || TryGrow(needed));
+    }
+
     // Where the commit being put together ends; -1 while it is empty.
     private long _placedEnd = -1;
     private long _placedPosition = -1;
 
-    private (long End, long Position) NextPlace() =>
-        _placedEnd < 0 ? (_end.Value, _active.Position) : (_placedEnd, _placedPosition);
+    private long PlacedEnd => _placedEnd < 0 ? _end.Value : _placedEnd;
+
+    private long PlacedPosition => _placedPosition < 0 ? _active.Position : _placedPosition;
 
     private void AddBuffers(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long offset)
     {
@@ -243,14 +284,13 @@ public sealed partial class PartitionLog
         }
         catch (IOException error) when (DiskErrors.IsFull(error))
         {
-            full = new StorageFullException(LogPath(_active.BaseOffset), error);
+            full = StorageFullException.OfDisk(LogPath(_active.BaseOffset), error);
             foreach (AppendRequest request in _placedRequests)
                 request.Fail(full);
 
             ClearPlaced();
 
-            // What did get written lies beyond the end; recovery must not take it for records.
-            _active.File.Truncate(_active.Position);
+            WipeBehindEnd();
             return false;
         }
 
@@ -259,8 +299,11 @@ public sealed partial class PartitionLog
             foreach ((long baseOffset, long position, long maxTimestamp) in _placed)
                 _active.Index.Add(baseOffset - _active.BaseOffset, position, maxTimestamp);
 
-            _active.Position = _placedPosition;
-            _end.Advance(_placedEnd);
+            lock (_segmentsLock)
+            {
+                _active.Position = _placedPosition;
+                _end.Advance(_placedEnd);
+            }
         }
 
         foreach (AppendRequest request in _placedRequests)
@@ -285,50 +328,36 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>Starts a new segment at the end of the log. The result is the error where there is no room for one.</summary>
-    private async ValueTask<StorageFullException?> TryRollAsync()
+    private async ValueTask<StorageFullException?> TryRollAsync(int needed)
     {
+        if (_active.Position == 0)
+            return GrowEmpty(needed);
+
         await _unsyncedSegments.WaitAsync().ConfigureAwait(false);
         if (_failure is { } failure)
             throw failure;
 
-        long baseOffset = _end.Value;
-        ActiveSegment next;
+        WritableSegment next;
         try
         {
-            next = CreateSegment(_files, Directory, baseOffset, _options);
+            next = StartSegment(_end.Value, needed);
         }
-        catch (IOException full) when (DiskErrors.IsFull(full))
+        catch (Exception error) when (error is StorageFullException || (error is IOException disk && DiskErrors.IsFull(disk)))
         {
             _unsyncedSegments.Release();
-            return new StorageFullException(LogPath(baseOffset), full);
+            return error as StorageFullException ?? StorageFullException.OfDisk(LogPath(_end.Value), error);
         }
 
         lock (_segmentsLock)
         {
             _sealed.Add(_active);
             _active = next;
-            Volatile.Write(ref _baseOffsets, [.. _baseOffsets, baseOffset]);
+            Volatile.Write(ref _segments, [.. _segments, new SegmentInfo(next.BaseOffset, next.Capacity)]);
         }
 
+        Volatile.Write(ref _activeSince, _resources.AgeClock());
+
+        SyncSoon();
         return null;
-    }
-
-    private static ActiveSegment CreateSegment(IStorageFiles files, string directory, long baseOffset, LogOptions options)
-    {
-        string path = Path.Combine(directory, SegmentFileName.Log(baseOffset));
-        files.Delete(path);
-        ILogFile file = files.Create(path);
-        try
-        {
-            files.SyncDirectory(directory);
-            return new ActiveSegment(baseOffset, file, options.IndexIntervalBytes);
-        }
-        catch
-        {
-            // Where the segment before goes on, a later recovery would take this one for the log's end.
-            file.Dispose();
-            files.Delete(path);
-            throw;
-        }
     }
 }

@@ -1,4 +1,6 @@
 using System.Threading.Channels;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Segments;
 
 namespace EdgeStream.Storage.Log;
 
@@ -11,7 +13,22 @@ public sealed partial class PartitionLog
     private readonly SemaphoreSlim _unsyncedSegments = new(MaxUnsyncedSegments);
 
     // Sealed, not synced yet. Under _segmentsLock.
-    private readonly List<ActiveSegment> _sealed = [];
+    private readonly List<WritableSegment> _sealed = [];
+
+    // Ends a sync interval early; released by SyncSoon. Left over, it only lets one interval be short.
+    private readonly SemaphoreSlim _syncSoon = new(0, 1);
+
+    /// <summary>The least time between two checkpoints of an active segment, in milliseconds.</summary>
+    private const int CheckpointInterval = 1000;
+
+    private readonly Lock _checkpointLock = new();
+
+    // Where the durable end lies on the disk. Under _segmentsLock.
+    private DurableEnd _durableEnd;
+
+    // Milliseconds of the system's uptime, as Environment.TickCount64.
+    private long _lastSync = Environment.TickCount64 - (long)TimeSpan.FromHours(1).TotalMilliseconds;
+    private long _lastCheckpoint;
 
     // In the order of their offsets. Under its own lock: the writer adds, the syncer takes.
     private readonly Queue<AppendRequest> _awaitingSync = new();
@@ -19,6 +36,8 @@ public sealed partial class PartitionLog
     // A full channel means that a sync is due anyway, so a second signal can go.
     private readonly Channel<bool> _syncSignal = Channel.CreateBounded<bool>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
+
+    private readonly record struct DurableEnd(long Offset, long Segment, long Position, bool IsClean = false);
 
     private void AwaitSync(AppendRequest request)
     {
@@ -30,9 +49,10 @@ public sealed partial class PartitionLog
     {
         while (await _syncSignal.Reader.WaitToReadAsync().ConfigureAwait(false))
         {
-            _syncSignal.Reader.TryRead(out _);
             try
             {
+                await WaitForIntervalAsync().ConfigureAwait(false);
+                _syncSignal.Reader.TryRead(out _);
                 if (_failure is null)
                     SyncOnce();
             }
@@ -53,15 +73,17 @@ public sealed partial class PartitionLog
     /// <summary>Order: sealed segments → active segment → the durable mark → acknowledgements → checkpoint.</summary>
     private void SyncOnce()
     {
-        ActiveSegment[] sealedSegments;
-        ActiveSegment active;
-        long end;
+        WritableSegment[] sealedSegments;
+        WritableSegment active;
+        DurableEnd written;
         lock (_segmentsLock)
         {
             sealedSegments = [.. _sealed];
             active = _active;
-            end = _end.Value;
+            written = new DurableEnd(_end.Value, active.BaseOffset, active.Position);
         }
+
+        long end = written.Offset;
 
         if (end == _durable.Value && sealedSegments.Length == 0)
         {
@@ -69,19 +91,21 @@ public sealed partial class PartitionLog
             return;
         }
 
-        foreach (ActiveSegment segment in sealedSegments)
-        {
-            segment.File.SyncData();
-            segment.Index.WriteFiles(_files, Directory, segment.BaseOffset);
-        }
+        if (_durableEnd.IsClean)
+            EndCleanState();
+
+        foreach (WritableSegment segment in sealedSegments)
+            SyncSealed(segment);
 
         if (end > active.BaseOffset)
             active.File.SyncData();
 
-        _durable.Advance(end);
-        CompleteAwaitingSync(end);
+        _lastSync = Environment.TickCount64;
+        lock (_segmentsLock)
+            _durableEnd = written;
 
-        foreach (ActiveSegment segment in sealedSegments)
+        _durable.Advance(end);
+        foreach (WritableSegment segment in sealedSegments)
         {
             lock (_segmentsLock)
                 _sealed.Remove(segment);
@@ -90,8 +114,65 @@ public sealed partial class PartitionLog
             _unsyncedSegments.Release();
         }
 
-        if (sealedSegments.Length > 0)
-            WriteCheckpoint();
+        CompleteAwaitingSync(end);
+        if (sealedSegments.Length > 0 || Environment.TickCount64 - _lastCheckpoint >= CheckpointInterval)
+            TryWriteCheckpoint();
+    }
+
+    /// <summary>
+    /// The checkpoint of a clean end lets recovery skip what lies before it, and so must not outlive the first records that are
+    /// durable behind it.
+    /// </summary>
+    private void EndCleanState()
+    {
+        lock (_segmentsLock)
+            _durableEnd = _durableEnd with { IsClean = false };
+
+        try
+        {
+            WriteCheckpoint(sync: true);
+        }
+        catch (IOException full) when (DiskErrors.IsFull(full))
+        {
+            // None is as good: recovery then reads the segment through.
+            _files.Delete(Path.Combine(Directory, LogCheckpoint.FileName));
+            _files.SyncDirectory(Directory);
+        }
+    }
+
+    /// <summary>Cuts off what was allocated and not used, and writes the index: from here on the file does not change.</summary>
+    private void SyncSealed(WritableSegment segment)
+    {
+        if (segment.Position < segment.Capacity)
+            segment.File.Truncate(segment.Position);
+
+        segment.File.SyncData();
+        long indexBytes = segment.Index.WriteFiles(_files, Directory, segment.BaseOffset, _resources.AgeClock());
+        _resources.Budget.Return(segment.Capacity - segment.Position - indexBytes);
+        Interlocked.Add(ref _indexBytes, indexBytes);
+        ResizeSegment(segment.BaseOffset, segment.Position);
+    }
+
+    /// <summary>Keeps the card asleep until the next sync is due, or somebody cannot wait.</summary>
+    private async ValueTask WaitForIntervalAsync()
+    {
+        TimeSpan interval = _settings.Sync.Interval;
+        TimeSpan due = interval - TimeSpan.FromMilliseconds(Environment.TickCount64 - _lastSync);
+        if (due > TimeSpan.Zero && _failure is null && Volatile.Read(ref _disposed) == 0)
+            await _syncSoon.WaitAsync(due).ConfigureAwait(false);
+    }
+
+    private void SyncSoon()
+    {
+        try
+        {
+            if (_syncSoon.CurrentCount == 0)
+                _syncSoon.Release();
+        }
+        catch (SemaphoreFullException)
+        {
+            // Somebody else was faster.
+        }
     }
 
     private void CompleteAwaitingSync(long durable)
@@ -119,15 +200,32 @@ public sealed partial class PartitionLog
             _unsyncedSegments.Release();
     }
 
-    private void WriteCheckpoint()
+    private void TryWriteCheckpoint()
     {
         try
         {
-            new LogCheckpoint(_durable.Value, _mirrored.Value).Write(_files, Directory);
+            WriteCheckpoint(sync: false);
         }
         catch (IOException)
         {
             // The disk may be full. The one before it still holds; recovery reads a little more.
+        }
+    }
+
+    private void WriteCheckpoint(bool sync)
+    {
+        lock (_checkpointLock)
+        {
+            LogCheckpoint checkpoint;
+            lock (_segmentsLock)
+            {
+                checkpoint = new LogCheckpoint(
+                    _segments[0].BaseOffset, _mirrored.Value, _durableEnd.Offset, _durableEnd.Segment, _durableEnd.Position,
+                    _durableEnd.IsClean);
+            }
+
+            checkpoint.Write(_files, Directory, sync);
+            _lastCheckpoint = Environment.TickCount64;
         }
     }
 }

@@ -24,7 +24,7 @@ public sealed partial class PartitionLog
     public long FindOffsetByTime(long timestamp)
     {
         long durable = _durable.Value;
-        foreach (long baseOffset in Volatile.Read(ref _baseOffsets))
+        foreach ((long baseOffset, _) in Volatile.Read(ref _segments))
         {
             (long? maximum, long relative) = FindInSegment(baseOffset, timestamp);
             if (maximum < timestamp)
@@ -54,13 +54,21 @@ public sealed partial class PartitionLog
     /// <summary>The segment that holds an offset, and the offset at which the next segment starts.</summary>
     internal (long BaseOffset, long NextBaseOffset) FindSegment(long offset)
     {
-        long[] baseOffsets = Volatile.Read(ref _baseOffsets);
-        int index = Array.BinarySearch(baseOffsets, offset);
-        index = index >= 0 ? index : ~index - 1;
-        if (index < 0)
-            throw new OffsetOutOfRangeException(offset, baseOffsets[0], _end.Value);
+        SegmentInfo[] segments = Volatile.Read(ref _segments);
+        int low = 0, high = segments.Length;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            if (segments[middle].BaseOffset <= offset)
+                low = middle + 1;
+            else
+                high = middle;
+        }
 
-        return (baseOffsets[index], index + 1 < baseOffsets.Length ? baseOffsets[index + 1] : long.MaxValue);
+        if (low == 0)
+            throw new OffsetOutOfRangeException(offset, segments[0].BaseOffset, _end.Value);
+
+        return (segments[low - 1].BaseOffset, low < segments.Length ? segments[low].BaseOffset : long.MaxValue);
     }
 
     /// <summary>Where in its segment's file to start looking for an offset.</summary>
@@ -85,6 +93,6 @@ public sealed partial class PartitionLog
             throw new LogClosedException(Directory);
     }
 
-    private ActiveSegment? UnsyncedSegment(long baseOffset) =>
+    private WritableSegment? UnsyncedSegment(long baseOffset) =>
         _active.BaseOffset == baseOffset ? _active : _sealed.Find(segment => segment.BaseOffset == baseOffset);
 }

@@ -1,4 +1,5 @@
 using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Segments;
 
 namespace EdgeStream.Storage.Log;
@@ -16,55 +17,88 @@ namespace EdgeStream.Storage.Log;
 /// beyond it may name other data.
 /// </para>
 /// <para>
-/// Order on disk when a segment is full: new file created → directory synced → first write into it. At most
-/// <see cref="MaxUnsyncedSegments"/> sealed segments are not synced yet, so recovery has no more than that to read.
+/// Order on disk. A segment is full: next file made and allocated, or an old one taken → directory synced → first write into
+/// it. Old segments go: gap durable (or, where nothing is lost, checkpoint durable) → file removed or taken for the next
+/// segment. Damage: bytes kept aside → good batches behind it in a file of their own → gap durable → damaged file cut.
+/// Within a segment file offsets have no holes; what lies between two files is in the ledger of gaps.
 /// </para>
-/// <para>Partials: <c>.Recovery</c> opens, <c>.Append</c> is the writer, <c>.Flush</c> the syncer, <c>.Read</c> lookups.</para>
+/// <para>
+/// Partials: <c>.Append</c> is the writer, <c>.Flush</c> the syncer, <c>.Space</c> finds room for the next segment and drops old
+/// ones, <c>.Repair</c> deals with damage, <c>.Read</c> looks up. <see cref="LogRecovery"/> opens.
+/// </para>
 /// </remarks>
 public sealed partial class PartitionLog : IAsyncDisposable
 {
     private readonly IStorageFiles _files;
     private readonly LogOptions _options;
+    private readonly LogResources _resources;
+    private readonly GapLedger _ledger;
     private readonly OffsetWatermark _mirrored;
     private readonly OffsetWatermark _durable;
     private readonly OffsetWatermark _end;
 
-    // Guards the active segment, the unsynced ones and the list of base offsets as one.
+    // Guards the writable segment, the unsynced ones and the list of segments as one. Nothing blocks inside.
     private readonly Lock _segmentsLock = new();
-    private ActiveSegment _active;
+    private WritableSegment _active;
 
-    // Ascending; replaced as a whole, so that readers need no lock. 8 bytes a segment is all that is kept of them.
-    private long[] _baseOffsets;
+    // Ascending; replaced as a whole, so that readers need no lock. 16 bytes a segment is all that is kept of them. The last
+    // is the active one.
+    private SegmentInfo[] _segments;
 
     private Task _writer = Task.CompletedTask;
     private Task _syncer = Task.CompletedTask;
     private volatile Exception? _failure;
+    private volatile LogSettings _settings;
     private int _disposed;
 
-    private PartitionLog(string directory, IStorageFiles files, LogOptions options, PartitionManifest manifest, Recovered recovered)
+    private PartitionLog(
+        string directory, IStorageFiles files, LogOptions options, LogSettings settings, LogResources resources,
+        PartitionManifest manifest, RecoveredLog recovered)
     {
         Directory = directory;
         _files = files;
         _options = options;
+        _settings = settings;
+        _resources = resources;
+        _ledger = recovered.Ledger;
+        _quarantine = new Quarantine(files, directory, resources.Budget);
         Manifest = manifest;
         Recovery = recovered.Report;
         _active = recovered.Active;
-        _baseOffsets = recovered.BaseOffsets;
+        _segments = recovered.Segments;
         _end = new OffsetWatermark(recovered.End);
         _durable = new OffsetWatermark(recovered.End);
-        _mirrored = new OffsetWatermark(Math.Clamp(recovered.Mirrored, recovered.BaseOffsets[0], recovered.End));
+        _mirrored = new OffsetWatermark(Math.Clamp(recovered.Mirrored, recovered.Segments[0].BaseOffset, recovered.End));
         _pendingBytes = new ByteBudget(options.MaxPendingBytes);
+        _durableEnd = new DurableEnd(recovered.End, recovered.Active.BaseOffset, recovered.Active.Position, IsClean: true);
+        _activeSince = resources.AgeClock();
+        _indexBytes = recovered.IndexBytes;
+        resources.Budget.Add(SizeInBytes());
     }
 
     public string Directory { get; }
 
     public PartitionManifest Manifest { get; private set; }
 
+    /// <summary>What the topic says; a change counts from the next batch on.</summary>
+    public LogSettings Settings
+    {
+        get => _settings;
+        set
+        {
+            _settings = value;
+            SyncSoon();
+        }
+    }
+
     /// <summary>What opening the log found.</summary>
     public RecoveryReport Recovery { get; }
 
     /// <summary>The error that stopped the log, or null while it runs.</summary>
     public Exception? Failure => _failure;
+
+    /// <summary>What is known to be lost, ascending by offset; a snapshot.</summary>
+    public IReadOnlyList<Gap> Gaps => _ledger.Gaps;
 
     public LogOffsets Offsets
     {
@@ -77,33 +111,62 @@ public sealed partial class PartitionLog : IAsyncDisposable
     }
 
     /// <summary>Offset of the first record held.</summary>
-    public long StartOffset => Volatile.Read(ref _baseOffsets)[0];
+    public long StartOffset => Volatile.Read(ref _segments)[0].BaseOffset;
 
-    /// <summary>Bytes of all segments' log files, as the file system tells them.</summary>
-    public long SizeInBytes()
+    /// <summary>Opens a partition's directory, or makes it. Damage does not keep it from opening: it becomes a gap.</summary>
+    /// <param name="directory">The directory; only one log may have it open, which the caller sees to.</param>
+    /// <param name="newManifest">Asked for the manifest where the directory has none that can be read.</param>
+    /// <param name="options">Sizes.</param>
+    /// <param name="files">The file system.</param>
+    /// <param name="settings">What the topic says.</param>
+    /// <param name="resources">What it shares with the node's other logs.</param>
+    /// <exception cref="EdgeStreamException">The directory was written by a newer version of this program.</exception>
+    /// <exception cref="IOException">The disk cannot be read or written.</exception>
+    public static PartitionLog Open(
+        string directory, Func<PartitionManifest> newManifest, LogOptions? options = null, IStorageFiles? files = null,
+        LogSettings? settings = null, LogResources? resources = null)
     {
-        long size = 0;
-        foreach (long baseOffset in Volatile.Read(ref _baseOffsets))
+        options ??= LogOptions.Default;
+        files ??= DiskFiles.Instance;
+        settings ??= LogSettings.Default;
+        resources ??= new LogResources();
+
+        bool created = !files.DirectoryExists(directory);
+        if (created)
         {
-            try
-            {
-                using ILogFile file = _files.OpenForReading(LogPath(baseOffset));
-                size += file.Length;
-            }
-            catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
-            {
-                // Dropped meanwhile.
-            }
+            files.CreateDirectory(directory);
+            files.SyncDirectory(Path.GetDirectoryName(directory)!);
         }
 
-        return size;
+        // First, because a newer version's directory must not be touched.
+        PartitionManifest? manifest = PartitionManifest.TryRead(files, directory);
+        RecoveredLog recovered = new LogRecovery(directory, files, options, resources).Recover(created);
+        if (manifest is null)
+        {
+            SetBrokenManifestAside(files, directory);
+            manifest = newManifest();
+            manifest.Write(files, directory);
+            recovered = recovered with { Report = recovered.Report with { NewIncarnation = recovered.End > 0 } };
+        }
+
+        var log = new PartitionLog(directory, files, options, settings, resources, manifest, recovered);
+        log._writer = Task.Run(log.WriteLoopAsync);
+        log._syncer = Task.Run(log.SyncLoopAsync);
+        return log;
+    }
+
+    private static void SetBrokenManifestAside(IStorageFiles files, string directory)
+    {
+        string path = Path.Combine(directory, PartitionManifest.FileName);
+        if (files.FileExists(path))
+            files.Rename(path, path + ".broken");
     }
 
     /// <summary>Completes once every record below <paramref name="offset"/> is durable.</summary>
     public ValueTask WaitForDurableAsync(long offset, CancellationToken cancellationToken) =>
         _durable.WaitForAsync(offset, cancellationToken);
 
-    /// <summary>Completes once every record below <paramref name="offset"/> is durable at the hub.</summary>
+    /// <summary>Completes once every record below <paramref name="offset"/> is durable at the hub, or noted as lost.</summary>
     public ValueTask WaitForMirroredAsync(long offset, CancellationToken cancellationToken) =>
         _mirrored.WaitForAsync(offset, cancellationToken);
 
@@ -130,9 +193,10 @@ public sealed partial class PartitionLog : IAsyncDisposable
         _appends.Writer.TryComplete();
         await _writer.ConfigureAwait(false);
         _syncSignal.Writer.TryComplete();
+        SyncSoon();
         await _syncer.ConfigureAwait(false);
         if (_failure is null)
-            WriteCheckpoint();
+            WriteCleanEnd();
 
         _mirrored.Fail(closed);
         _durable.Fail(closed);
@@ -140,9 +204,23 @@ public sealed partial class PartitionLog : IAsyncDisposable
         lock (_segmentsLock)
         {
             _active.Dispose();
-            foreach (ActiveSegment segment in _sealed)
+            foreach (WritableSegment segment in _sealed)
                 segment.Dispose();
         }
+
+        _resources.Budget.Return(SizeInBytes());
+    }
+
+    /// <summary>Everything is synced: the next opening need not read the active segment.</summary>
+    private void WriteCleanEnd()
+    {
+        lock (_segmentsLock)
+        {
+            _indexBytes += _active.Index.WriteFiles(_files, Directory, _active.BaseOffset, _resources.AgeClock());
+            _durableEnd = _durableEnd with { IsClean = true };
+        }
+
+        TryWriteCheckpoint();
     }
 
     /// <summary>Stops the log for good: callers, those to come included, get the error.</summary>
@@ -156,6 +234,7 @@ public sealed partial class PartitionLog : IAsyncDisposable
         _durable.Fail(failure);
         _end.Fail(failure);
         _syncSignal.Writer.TryWrite(true); // so that the syncer tells those who wait for it
+        SyncSoon();
         return failure;
     }
 

@@ -17,8 +17,28 @@ public sealed class OffsetConflictException(long offered, long expected)
 }
 
 /// <summary>There is no room for the records. The log goes on when there is room again.</summary>
-public sealed class StorageFullException(string path, Exception inner)
-    : EdgeStreamException($"no room to write '{path}': free some disk space, or lower what is kept", inner);
+public sealed class StorageFullException : EdgeStreamException
+{
+    private StorageFullException(string message, Exception? inner = null)
+        : base(message, inner)
+    {
+    }
+
+    public static StorageFullException OfDisk(string path, Exception inner) => new(
+        $"no room to write '{path}': the disk is full; free some space, other programs' files included", inner);
+
+    public static StorageFullException OfBudget(string path, long limit) => new(
+        $"no room to write '{path}': the storage budget of {limit} bytes is used up and nothing may be dropped; raise storage.budget, "
+        + "or let the hub catch up");
+
+    public static StorageFullException OfTopic(string path, long limit) => new(
+        $"no room to write '{path}': the topic keeps {limit} bytes and rejects more until the hub has them; raise its retention, or let "
+        + "the hub catch up");
+}
+
+/// <summary>Records whose producer waited for the hub were dropped here before the hub had them; the ledger of gaps says why.</summary>
+public sealed class RecordsLostException(AppendedRange range) : EdgeStreamException(
+    $"records {range.BaseOffset} to {range.LastOffset} were dropped before the hub had them; 'edgestream gaps' says why");
 
 /// <summary>
 /// A write or a sync failed in a way that leaves it open what is on the disk. The log takes no more records until it is opened

@@ -29,5 +29,8 @@ public static class SegmentFileName
             && long.TryParse(fileName.AsSpan(0, Digits), NumberStyles.None, CultureInfo.InvariantCulture, out baseOffset);
     }
 
+    public static bool IsIndex(string fileName) =>
+        fileName.EndsWith(OffsetIndexExtension, StringComparison.Ordinal) || fileName.EndsWith(TimeIndexExtension, StringComparison.Ordinal);
+
     private static string Format(long baseOffset) => baseOffset.ToString("D20", CultureInfo.InvariantCulture);
 }

@@ -18,14 +18,15 @@ public readonly record struct TimeEntry(long MaxTimestamp, uint RelativeOffset);
 /// </summary>
 /// <remarks>
 /// They are hints: a lost or damaged index makes a lookup slower, never wrong. So they are not synced. A file is base offset
-/// i64, entries, CRC-32C u32 of all before it, big-endian. An entry in <c>.index</c> is relative offset u32, position u32; in
+/// i64, age stamp i64 (when the segment was sealed, by the node's age clock), entries, CRC-32C u32 of all before it, big-endian. An entry in <c>.index</c> is relative offset u32, position u32; in
 /// <c>.timeindex</c> timestamp i64, relative offset u32. Filled by the log's writer; lookups are safe from any thread.
 /// </remarks>
 internal sealed class SegmentIndex(int intervalBytes)
 {
     private const int OffsetEntrySize = 8;
     private const int TimeEntrySize = 12;
-    private const int HeaderSize = sizeof(long);
+    private const int AgePosition = sizeof(long);
+    private const int HeaderSize = 2 * sizeof(long);
     private const int CrcSize = sizeof(uint);
     private const int OverheadSize = HeaderSize + CrcSize;
 
@@ -76,7 +77,8 @@ internal sealed class SegmentIndex(int intervalBytes)
     }
 
     /// <summary>Writes both index files of a segment that gets no more records. Where that fails it has none.</summary>
-    public void WriteFiles(IStorageFiles files, string directory, long baseOffset)
+    /// <returns>Bytes of the two files.</returns>
+    public long WriteFiles(IStorageFiles files, string directory, long baseOffset, long age)
     {
         lock (_lock)
         {
@@ -89,19 +91,21 @@ internal sealed class SegmentIndex(int intervalBytes)
             }
 
             // The last entry is the segment's largest timestamp, so that a search by time can pass over the segment.
-            if (_times.Count > 0 && _times[^1].MaxTimestamp < MaxTimestamp)
-                _times.Add(new TimeEntry(MaxTimestamp, uint.MaxValue));
+            List<TimeEntry> timeEntries = [.. _times];
+            if (timeEntries.Count > 0 && timeEntries[^1].MaxTimestamp < MaxTimestamp)
+                timeEntries.Add(new TimeEntry(MaxTimestamp, uint.MaxValue));
 
-            byte[] times = new byte[OverheadSize + (_times.Count * TimeEntrySize)];
-            for (int i = 0; i < _times.Count; i++)
+            byte[] times = new byte[OverheadSize + (timeEntries.Count * TimeEntrySize)];
+            for (int i = 0; i < timeEntries.Count; i++)
             {
                 Span<byte> entry = times.AsSpan(HeaderSize + (i * TimeEntrySize));
-                BinaryPrimitives.WriteInt64BigEndian(entry, _times[i].MaxTimestamp);
-                BinaryPrimitives.WriteUInt32BigEndian(entry[8..], _times[i].RelativeOffset);
+                BinaryPrimitives.WriteInt64BigEndian(entry, timeEntries[i].MaxTimestamp);
+                BinaryPrimitives.WriteUInt32BigEndian(entry[8..], timeEntries[i].RelativeOffset);
             }
 
-            Write(files, Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset)), baseOffset, offsets);
-            Write(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), baseOffset, times);
+            Write(files, Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset)), baseOffset, age, offsets);
+            Write(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), baseOffset, age, times);
+            return offsets.Length + times.Length;
         }
     }
 
@@ -171,9 +175,43 @@ internal sealed class SegmentIndex(int intervalBytes)
         }
     }
 
-    private static void Write(IStorageFiles files, string path, long baseOffset, byte[] contents)
+    /// <summary>Takes over the entries of a segment's files, as far as they are good; false where one of them is not.</summary>
+    public bool TryLoad(IStorageFiles files, string directory, long baseOffset)
+    {
+        byte[]? offsets = TryReadFile(files, Path.Combine(directory, SegmentFileName.OffsetIndex(baseOffset)), baseOffset);
+        byte[]? times = TryReadFile(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), baseOffset);
+        if (offsets is null || times is null)
+            return false;
+
+        lock (_lock)
+        {
+            for (ReadOnlySpan<byte> entry = offsets.AsSpan(HeaderSize..^CrcSize); !entry.IsEmpty; entry = entry[OffsetEntrySize..])
+                _offsets.Add(new OffsetEntry(BinaryPrimitives.ReadUInt32BigEndian(entry), BinaryPrimitives.ReadUInt32BigEndian(entry[4..])));
+
+            for (ReadOnlySpan<byte> entry = times.AsSpan(HeaderSize..^CrcSize); !entry.IsEmpty; entry = entry[TimeEntrySize..])
+            {
+                MaxTimestamp = BinaryPrimitives.ReadInt64BigEndian(entry);
+                uint relativeOffset = BinaryPrimitives.ReadUInt32BigEndian(entry[8..]);
+                if (relativeOffset != uint.MaxValue)
+                    _times.Add(new TimeEntry(MaxTimestamp, relativeOffset));
+            }
+
+            _nextEntryAt = _offsets.Count > 0 ? _offsets[^1].Position + intervalBytes : 0;
+            return true;
+        }
+    }
+
+    /// <summary>When a sealed segment was sealed, by the node's age clock; null where it has no good index.</summary>
+    public static long? ReadAge(IStorageFiles files, string directory, long baseOffset)
+    {
+        byte[]? contents = TryReadFile(files, Path.Combine(directory, SegmentFileName.TimeIndex(baseOffset)), baseOffset);
+        return contents is null ? null : BinaryPrimitives.ReadInt64BigEndian(contents.AsSpan(AgePosition));
+    }
+
+    private static void Write(IStorageFiles files, string path, long baseOffset, long age, byte[] contents)
     {
         BinaryPrimitives.WriteInt64BigEndian(contents, baseOffset);
+        BinaryPrimitives.WriteInt64BigEndian(contents.AsSpan(AgePosition), age);
         BinaryPrimitives.WriteUInt32BigEndian(contents.AsSpan(^CrcSize..), Crc32C.Compute(contents.AsSpan(..^CrcSize)));
         try
         {
@@ -188,7 +226,10 @@ internal sealed class SegmentIndex(int intervalBytes)
     }
 
     /// <summary>The entries of an index file; none where it is missing, damaged, or that of another segment.</summary>
-    private static ReadOnlyMemory<byte> TryRead(IStorageFiles files, string path, long baseOffset)
+    private static ReadOnlyMemory<byte> TryRead(IStorageFiles files, string path, long baseOffset) =>
+        TryReadFile(files, path, baseOffset) is { } contents ? contents.AsMemory(HeaderSize..^CrcSize) : default;
+
+    private static byte[]? TryReadFile(IStorageFiles files, string path, long baseOffset)
     {
         byte[]? contents;
         try
@@ -197,12 +238,12 @@ internal sealed class SegmentIndex(int intervalBytes)
         }
         catch (IOException)
         {
-            return default;
+            return null;
         }
 
         bool good = contents?.Length >= OverheadSize
             && BinaryPrimitives.ReadInt64BigEndian(contents) == baseOffset
             && BinaryPrimitives.ReadUInt32BigEndian(contents.AsSpan(^CrcSize..)) == Crc32C.Compute(contents.AsSpan(..^CrcSize));
-        return good ? contents.AsMemory(HeaderSize..^CrcSize) : default;
+        return good ? contents : null;
     }
 }

@@ -88,27 +88,6 @@ public class LogReaderTests(ITestOutputHelper output) : LogTestBase
     }
 
     [Fact]
-    public async Task Damaged_batch_is_reported_and_not_served()
-    {
-        PartitionLog log = Open();
-        await FillAsync(log, 3);
-        string path = SegmentsIn(LogDirectory)[0];
-        byte[] bytes = await File.ReadAllBytesAsync(path);
-        bytes[^1] ^= 1;
-        await File.WriteAllBytesAsync(path, bytes);
-        Assert.Throws<PartitionDamagedException>(() => Batches.ReadValues(log));
-    }
-
-    [Fact]
-    public async Task Missing_segment_is_reported()
-    {
-        PartitionLog log = Open();
-        await FillAsync(log, 20);
-        File.Delete(SegmentsIn(LogDirectory)[1]);
-        Assert.Throws<PartitionDamagedException>(() => Batches.ReadValues(log));
-    }
-
-    [Fact]
     public async Task Reader_of_a_closed_and_deleted_log_is_told_so()
     {
         PartitionLog log = Open();

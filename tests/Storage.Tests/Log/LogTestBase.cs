@@ -1,5 +1,6 @@
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 using EdgeStream.Testing;
 
 namespace EdgeStream.Storage.Tests.Log;
@@ -7,7 +8,9 @@ namespace EdgeStream.Storage.Tests.Log;
 /// <summary>A log in a directory of its own, with segments so small that a few batches fill one.</summary>
 public abstract class LogTestBase : IAsyncDisposable
 {
-    protected static readonly LogOptions TinySegments = new() { SegmentBytes = 400, IndexIntervalBytes = 100 };
+    protected static readonly LogOptions TinySegments = new() { SegmentBytes = 400, PreallocateBytes = 400, IndexIntervalBytes = 100 };
+
+    protected static readonly LogSettings Rejecting = new() { Overflow = OverflowPolicy.Reject };
 
     private readonly List<PartitionLog> _opened = [];
 
@@ -25,11 +28,11 @@ public abstract class LogTestBase : IAsyncDisposable
         Temp.Dispose();
     }
 
-    protected PartitionLog Open(LogOptions? options = null, string? directory = null, IStorageFiles? files = null)
+    protected PartitionLog Open(LogOptions? options = null, string? directory = null, IStorageFiles? files = null, LogSettings? settings = null)
     {
         PartitionLog log = PartitionLog.Open(
             directory ?? LogDirectory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()),
-            options ?? TinySegments, files ?? Files);
+            options ?? TinySegments, files ?? Files, settings ?? Rejecting);
         _opened.Add(log);
         return log;
     }

@@ -1,0 +1,247 @@
+using System.Buffers.Binary;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Storage.Gaps;
+
+/// <summary>
+/// The durable ledger of one partition's gaps. A gap is durable before anything is done that makes it one. Reading is safe from
+/// any thread; the log lets one thread at a time add.
+/// </summary>
+/// <remarks>
+/// <para>
+/// File <c>gaps</c>: a header of 64 bytes (magic "ESGL" u32, version u32, zeros), then entries of 64 bytes: first i64, last
+/// i64, bytes i64, min and max timestamp i64, noted at i64, reason u32, zeros, CRC-32C u32 of all before it. Big-endian. An
+/// entry of zeros is free: the file is allocated in steps, so that a gap can be noted on a full disk.
+/// </para>
+/// <para>Gaps that touch and have one reason are one gap; the file is rewritten that way when it is full.</para>
+/// </remarks>
+public sealed class GapLedger
+{
+    public const string FileName = "gaps";
+
+    private const uint Magic = 0x4553474C;
+    private const uint Version = 1;
+    private const int EntrySize = 64;
+    private const int CrcPosition = EntrySize - sizeof(uint);
+    private const int StepBytes = 4096;
+
+    // 64 MiB of gaps are a million of them.
+    private const int MaxFileSize = 64 * 1024 * 1024;
+
+    private readonly IStorageFiles _files;
+    private readonly string _path;
+
+    // Ascending, without overlaps; replaced as a whole, so that readers need no lock.
+    private Gap[] _gaps;
+    private int _usedEntries;
+    private long _length;
+
+    private GapLedger(IStorageFiles files, string path, Gap[] gaps, int usedEntries, long length)
+    {
+        _files = files;
+        _path = path;
+        _gaps = gaps;
+        _usedEntries = usedEntries;
+        _length = length;
+    }
+
+    public IReadOnlyList<Gap> Gaps => Volatile.Read(ref _gaps);
+
+    /// <summary>Bytes of the ledger's file.</summary>
+    public long SizeInBytes => Volatile.Read(ref _length);
+
+    /// <summary>Reads a partition's ledger, or makes it. Entries that cannot be read are passed over.</summary>
+    /// <exception cref="EdgeStreamException">It was written by a newer version of this program.</exception>
+    public static GapLedger Open(IStorageFiles files, string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        byte[]? contents = SmallFile.TryRead(files, path, MaxFileSize);
+        if (contents is not null && contents.Length >= EntrySize && BinaryPrimitives.ReadUInt32BigEndian(contents) == Magic)
+        {
+            uint version = BinaryPrimitives.ReadUInt32BigEndian(contents.AsSpan(4));
+            if (version > Version)
+            {
+                throw new EdgeStreamException(
+                    $"'{path}' has format version {version}, this program knows up to {Version}: "
+                    + "start the version of edgestream that wrote it, or a newer one");
+            }
+
+            return Parse(files, path, contents);
+        }
+
+        var ledger = new GapLedger(files, path, [], 0, 0);
+        ledger.Rewrite([]);
+        return ledger;
+    }
+
+    /// <summary>The gap that an offset lies in.</summary>
+    public Gap? Find(long offset)
+    {
+        Gap[] gaps = Volatile.Read(ref _gaps);
+        int low = 0, high = gaps.Length;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            if (gaps[middle].Last < offset)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+
+        return low < gaps.Length && gaps[low].First <= offset ? gaps[low] : null;
+    }
+
+    /// <summary>Notes a gap, less what is noted already; durable on return.</summary>
+    /// <exception cref="IOException">It could not be noted; nothing may be dropped.</exception>
+    public void Add(Gap gap)
+    {
+        foreach ((long first, long last) in Uncovered(gap.First, gap.Last))
+            AddUncovered(gap with { First = first, Last = last });
+    }
+
+    /// <summary>The parts of a range of offsets that no gap covers.</summary>
+    public IReadOnlyList<(long First, long Last)> Uncovered(long first, long last)
+    {
+        var parts = new List<(long First, long Last)>();
+        foreach (Gap gap in Volatile.Read(ref _gaps))
+        {
+            if (gap.Last < first)
+                continue;
+
+            if (gap.First > last)
+                break;
+
+            if (gap.First > first)
+                parts.Add((first, gap.First - 1));
+
+            first = gap.Last + 1;
+        }
+
+        if (first <= last)
+            parts.Add((first, last));
+
+        return parts;
+    }
+
+    private void AddUncovered(Gap gap)
+    {
+        Gap[] merged = Merge([.. Volatile.Read(ref _gaps), gap]);
+        long position = EntrySize * (1L + _usedEntries);
+        if (position + EntrySize > _length)
+        {
+            if (2 * (merged.Length + 1) * EntrySize <= _length)
+            {
+                Rewrite(merged);
+                return;
+            }
+
+            Grow();
+        }
+
+        byte[] entry = new byte[EntrySize];
+        WriteEntry(entry, gap);
+        using (ILogFile file = _files.OpenForWriting(_path))
+        {
+            file.Write([entry], position);
+            file.SyncData();
+        }
+
+        _usedEntries++;
+        Volatile.Write(ref _gaps, merged);
+    }
+
+    private void Grow()
+    {
+        using ILogFile file = _files.OpenForWriting(_path);
+        file.Allocate(_length + StepBytes);
+        file.SyncData();
+        Volatile.Write(ref _length, _length + StepBytes);
+    }
+
+    private void Rewrite(Gap[] gaps)
+    {
+        long used = EntrySize * (1L + gaps.Length);
+        byte[] contents = new byte[(used + StepBytes - 1) / StepBytes * StepBytes];
+        BinaryPrimitives.WriteUInt32BigEndian(contents, Magic);
+        BinaryPrimitives.WriteUInt32BigEndian(contents.AsSpan(4), Version);
+        for (int i = 0; i < gaps.Length; i++)
+            WriteEntry(contents.AsSpan(EntrySize * (1 + i), EntrySize), gaps[i]);
+
+        SmallFile.Replace(_files, _path, contents);
+        _usedEntries = gaps.Length;
+        Volatile.Write(ref _length, contents.Length);
+        Volatile.Write(ref _gaps, gaps);
+    }
+
+    private static GapLedger Parse(IStorageFiles files, string path, byte[] contents)
+    {
+        var gaps = new List<Gap>();
+        int used = 0;
+        for (int i = 0; EntrySize * (i + 2) <= contents.Length; i++)
+        {
+            ReadOnlySpan<byte> entry = contents.AsSpan(EntrySize * (i + 1), EntrySize);
+            if (!entry.ContainsAnyExcept((byte)0))
+                continue;
+
+            // A damaged entry is not written over: its neighbours in the block would be at risk again.
+            used = i + 1;
+            if (TryReadEntry(entry) is { } gap)
+                gaps.Add(gap);
+        }
+
+        return new GapLedger(files, path, Merge(gaps), used, contents.Length);
+    }
+
+    /// <summary>Sorts gaps and joins those that touch, or overlap, and have one reason.</summary>
+    private static Gap[] Merge(IEnumerable<Gap> gaps)
+    {
+        var merged = new List<Gap>();
+        foreach (Gap gap in gaps.OrderBy(gap => gap.First))
+        {
+            if (merged.Count > 0 && merged[^1] is var before && before.Reason == gap.Reason && gap.First <= before.Last + 1)
+                merged[^1] = Join(before, gap);
+            else
+                merged.Add(gap);
+        }
+
+        return [.. merged];
+    }
+
+    private static Gap Join(Gap a, Gap b) => new(
+        a.First,
+        Math.Max(a.Last, b.Last),
+        a.Bytes + b.Bytes,
+        a.MinTimestamp < 0 ? b.MinTimestamp : b.MinTimestamp < 0 ? a.MinTimestamp : Math.Min(a.MinTimestamp, b.MinTimestamp),
+        Math.Max(a.MaxTimestamp, b.MaxTimestamp),
+        a.Reason,
+        Math.Max(a.NotedAt, b.NotedAt));
+
+    private static void WriteEntry(Span<byte> entry, Gap gap)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(entry, gap.First);
+        BinaryPrimitives.WriteInt64BigEndian(entry[8..], gap.Last);
+        BinaryPrimitives.WriteInt64BigEndian(entry[16..], gap.Bytes);
+        BinaryPrimitives.WriteInt64BigEndian(entry[24..], gap.MinTimestamp);
+        BinaryPrimitives.WriteInt64BigEndian(entry[32..], gap.MaxTimestamp);
+        BinaryPrimitives.WriteInt64BigEndian(entry[40..], gap.NotedAt);
+        BinaryPrimitives.WriteUInt32BigEndian(entry[48..], (uint)gap.Reason);
+        BinaryPrimitives.WriteUInt32BigEndian(entry[CrcPosition..], Crc32C.Compute(entry[..CrcPosition]));
+    }
+
+    private static Gap? TryReadEntry(ReadOnlySpan<byte> entry)
+    {
+        if (BinaryPrimitives.ReadUInt32BigEndian(entry[CrcPosition..]) != Crc32C.Compute(entry[..CrcPosition]))
+            return null;
+
+        var gap = new Gap(
+            BinaryPrimitives.ReadInt64BigEndian(entry),
+            BinaryPrimitives.ReadInt64BigEndian(entry[8..]),
+            BinaryPrimitives.ReadInt64BigEndian(entry[16..]),
+            BinaryPrimitives.ReadInt64BigEndian(entry[24..]),
+            BinaryPrimitives.ReadInt64BigEndian(entry[32..]),
+            (GapReason)BinaryPrimitives.ReadUInt32BigEndian(entry[48..]),
+            BinaryPrimitives.ReadInt64BigEndian(entry[40..]));
+        return gap.First >= 0 && gap.Last >= gap.First ? gap : null;
+    }
+}

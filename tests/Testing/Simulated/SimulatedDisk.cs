@@ -70,6 +70,19 @@ public sealed class SimulatedDisk : IStorageFiles
             return [.. _operations];
     }
 
+    /// <summary>Each file's path and length, for messages.</summary>
+    public IEnumerable<string> Describe()
+    {
+        lock (_step)
+        {
+            return
+            [
+                .. _names.Where(name => _contents.ContainsKey(name.Value)).OrderBy(name => name.Key, StringComparer.Ordinal)
+                    .Select(name => $"{Path.GetFileName(name.Key)}#{name.Value} ({_contents[name.Value].Length})"),
+            ];
+        }
+    }
+
     public void CreateDirectory(string path)
     {
         if (DirectoryExists(path))

@@ -1,0 +1,34 @@
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Tests.Log.Crashes;
+using EdgeStream.Testing.Simulated;
+
+namespace EdgeStream.Storage.Tests.Log;
+
+/// <summary>A crash at every operation that the log asks of its disk, and again during the recovery from it.</summary>
+public class CrashTests(ITestOutputHelper output)
+{
+    private const int Images = 10_000;
+
+    [Fact]
+    public async Task Nothing_acknowledged_or_seen_is_lost_wherever_the_log_is_cut()
+    {
+        int first = TestSeed.Choose(output), images = 0, runs = 0;
+        for (int seed = first; images < Images; seed++, runs++)
+        {
+            // The sizes come from the seed too, so that one number repeats all of it.
+            var sizes = new Random(seed);
+            var test = new LogUnderTest
+            {
+                Options = new LogOptions { SegmentBytes = sizes.Next(500, 4096), IndexIntervalBytes = sizes.Next(1, 600) },
+            };
+            var disk = new SimulatedDisk();
+            var workload = new AppendWorkload(disk, test, seed);
+            await workload.RunAsync(steps: 30);
+            var campaign = new CrashCampaign(test, seed);
+            await campaign.RunAsync(disk, workload.Evidence);
+            images += campaign.Images;
+        }
+
+        output.WriteLine($"{images} images of {runs} runs");
+    }
+}

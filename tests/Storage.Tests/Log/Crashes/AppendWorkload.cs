@@ -1,0 +1,179 @@
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing;
+using EdgeStream.Testing.Simulated;
+
+namespace EdgeStream.Storage.Tests.Log.Crashes;
+
+/// <summary>
+/// Appends to a log as a seed says, several batches at a time, with both levels of acknowledgement, and reads it, closes it and
+/// opens it in between. Errors that were injected are borne as a caller would; all others are violations.
+/// </summary>
+internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int seed, bool believesWritten = false)
+{
+    private readonly Random _random = new(seed);
+    private readonly LogObserver _observer = new(disk, believesWritten);
+    private int _next;
+    private int _refused;
+
+    public LogEvidence Evidence => _observer.Evidence;
+
+    /// <summary>Appends that were refused while the disk was full before it is healed.</summary>
+    private const int PatienceWithFullDisk = 3;
+
+    public async Task RunAsync(int steps)
+    {
+        try
+        {
+            await OpenAsync();
+            for (int step = 0; step < steps; step++)
+                await StepAsync();
+
+            disk.Faults?.Heal();
+            await ProveAliveAsync();
+        }
+        finally
+        {
+            await CloseAsync();
+            disk.BeforeOperation = null;
+        }
+    }
+
+    private async Task StepAsync()
+    {
+        switch (_random.Next(14))
+        {
+            case 0:
+                await CloseAsync();
+                await OpenAsync();
+                break;
+            case 1:
+                await SettleAsync();
+                Attempt(ReadAll);
+                break;
+            case 2 when _observer.Log is { } log:
+                log.SetMirrored(log.Offsets.Durable - _random.Next(5));
+                break;
+            case 3 when test.Maintain is { } maintain:
+                await maintain(_observer.Log!, _random);
+                break;
+            default:
+                await AppendSomeAsync();
+                break;
+        }
+
+        if (_observer.Log!.Failure is not null)
+        {
+            await CloseAsync();
+            disk.Faults?.Heal();
+            await OpenAsync();
+        }
+        else if (_refused >= PatienceWithFullDisk)
+        {
+            disk.Faults?.Heal();
+        }
+    }
+
+    private async Task AppendSomeAsync()
+    {
+        for (int i = _random.Next(1, 5); i > 0; i--)
+            await AppendAsync(_random.Next(2) == 0 ? AckLevel.Durable : AckLevel.Written);
+
+        // Else they stay on their way, so that the next ones catch up with them.
+        if (_random.Next(3) > 0)
+            await SettleAsync();
+    }
+
+    private async Task AppendAsync(AckLevel ack)
+    {
+        string[] values = [.. Enumerable.Range(0, _random.Next(1, 5)).Select(_ => TestValue.Of(_next++))];
+        try
+        {
+            Task<AppendedRange> acknowledged = await _observer.Log!.EnqueueAsync(Batches.Of(values), ack).InTimeAsync();
+            _observer.Expect(values, ack, acknowledged.InTimeAsync());
+        }
+        catch (Exception refused)
+        {
+            Bear(refused);
+        }
+    }
+
+    private void ReadAll()
+    {
+        LogContents contents = LogContents.Read(_observer.Log!, test);
+        foreach ((long offset, string value) in contents.Values)
+            Evidence.NoteValue(offset, value);
+    }
+
+    private Task SettleAsync() => _observer.SettleAsync(Bear);
+
+    /// <summary>Nothing fails any more. So the log takes records, unless it has failed: then it does when it is opened.</summary>
+    private async Task ProveAliveAsync()
+    {
+        await SettleAsync();
+        if (_observer.Log!.Failure is not null)
+        {
+            await CloseAsync();
+            await OpenAsync();
+        }
+
+        int refusedBefore = _refused;
+        await AppendAsync(AckLevel.Durable);
+        await SettleAsync();
+        if (_refused != refusedBefore)
+            throw new LogViolationException("the disk is sound again, but the log takes nothing", _observer.Log.Failure);
+
+        ReadAll();
+    }
+
+    private async Task OpenAsync()
+    {
+        while (true)
+        {
+            int hits = Hits;
+            try
+            {
+                _observer.Log = test.Open(disk);
+                return;
+            }
+            catch (Exception) when (Hits > hits)
+            {
+                // What has failed is opened again when it may have healed, as the node does it.
+                disk.Faults!.Heal();
+            }
+        }
+    }
+
+    private async Task CloseAsync()
+    {
+        if (_observer.Log is not { } log)
+            return;
+
+        if (log.Failure is null)
+            Attempt(ReadAll);
+
+        _observer.Log = null;
+        await log.DisposeAsync().InTimeAsync();
+        await SettleAsync();
+    }
+
+    private void Attempt(Action read)
+    {
+        try
+        {
+            read();
+        }
+        catch (Exception error)
+        {
+            Bear(error);
+        }
+    }
+
+    private int Hits => disk.Faults?.Hits ?? 0;
+
+    private void Bear(Exception error)
+    {
+        _refused++;
+        if (Hits == 0 || error is LogViolationException or TimeoutException)
+            throw new LogViolationException($"the log refused without a reason: {error.Message}", error);
+    }
+}

@@ -1,0 +1,28 @@
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing.Simulated;
+
+namespace EdgeStream.Storage.Tests.Log.Crashes;
+
+/// <summary>How the log is opened, and what the harness is told of it beyond appends and reads.</summary>
+public sealed record LogUnderTest
+{
+    public static readonly string Directory = SimulatedDisk.Root + "/log";
+
+    public LogOptions Options { get; init; } = new() { SegmentBytes = 1500, IndexIntervalBytes = 200 };
+
+    /// <summary>
+    /// The gaps that the log has noted for a reason that lets it forget durable records: retention, or a full disk by policy.
+    /// Whatever else is missing is a violation.
+    /// </summary>
+    public Func<PartitionLog, IReadOnlyList<OffsetGap>> Gaps { get; init; } = _ => [];
+
+    /// <summary>What the workload does besides, now and then: drop what retention would, for example.</summary>
+    public Func<PartitionLog, Random, Task>? Maintain { get; init; }
+
+    /// <summary>What stands between the log and the disk, to plant a mistake.</summary>
+    public Func<IStorageFiles, IStorageFiles> Between { get; init; } = files => files;
+
+    public PartitionLog Open(SimulatedDisk disk) => PartitionLog.Open(
+        Directory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()), Options, Between(disk));
+}

@@ -42,7 +42,7 @@ public sealed class SimulatedDisk : IStorageFiles
     public FaultPlan? Faults { get; set; }
 
     /// <summary>Which part of a failed write was written after all.</summary>
-    public Random FaultRandom { get; init; } = new(1);
+    public Random FaultRandom { get; set; } = new(1);
 
     /// <summary>How many operations are complete.</summary>
     public int OperationCount

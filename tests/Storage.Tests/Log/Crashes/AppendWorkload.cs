@@ -10,6 +10,9 @@ namespace EdgeStream.Storage.Tests.Log.Crashes;
 /// </summary>
 internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int seed, bool believesWritten = false)
 {
+    // How many appends are refused by a full disk before it has room again.
+    private const int PatienceWithFullDisk = 3;
+
     private readonly Random _random = new(seed);
     private readonly LogObserver _observer = new(disk, believesWritten);
     private int _next;
@@ -17,8 +20,8 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
 
     public LogEvidence Evidence => _observer.Evidence;
 
-    /// <summary>Appends that were refused while the disk was full before it is healed.</summary>
-    private const int PatienceWithFullDisk = 3;
+    /// <summary>The workload is over when the log has failed: the machine restarts, and with it goes the page cache.</summary>
+    public bool EndsAtFailure { get; init; }
 
     public async Task RunAsync(int steps)
     {
@@ -26,7 +29,13 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
         {
             await OpenAsync();
             for (int step = 0; step < steps; step++)
+            {
                 await StepAsync();
+                if (EndsAtFailure && _observer.Log!.Failure is not null)
+                    return;
+
+                await RecoverAsync();
+            }
 
             disk.Faults?.Heal();
             await ProveAliveAsync();
@@ -60,7 +69,10 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
                 await AppendSomeAsync();
                 break;
         }
+    }
 
+    private async Task RecoverAsync()
+    {
         if (_observer.Log!.Failure is not null)
         {
             await CloseAsync();
@@ -110,17 +122,12 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
     private async Task ProveAliveAsync()
     {
         await SettleAsync();
-        if (_observer.Log!.Failure is not null)
-        {
-            await CloseAsync();
-            await OpenAsync();
-        }
-
+        await RecoverAsync();
         int refusedBefore = _refused;
         await AppendAsync(AckLevel.Durable);
         await SettleAsync();
         if (_refused != refusedBefore)
-            throw new LogViolationException("the disk is sound again, but the log takes nothing", _observer.Log.Failure);
+            throw new LogViolationException("the disk is sound again, but the log takes nothing", _observer.Log!.Failure);
 
         ReadAll();
     }

@@ -21,17 +21,11 @@ internal sealed class LogContents
     public static LogContents Read(PartitionLog log, LogUnderTest test)
     {
         LogOffsets offsets = log.Offsets;
-        using LogReader reader = log.OpenReader(offsets.Start);
         var records = new List<(long Offset, string Value)>();
-        while (reader.NextOffset < offsets.Durable)
-        {
-            long before = reader.NextOffset;
-            using LogSlice slice = reader.Read(maxBytes: 2000, endOffset: offsets.Durable);
-            records.AddRange(RecordsOf(slice).Where(record => record.Offset >= before));
-            if (reader.NextOffset == before)
-                throw new LogViolationException($"a reader stands still at {before}, {offsets} is durable");
-        }
+        for (long from = offsets.Start; from < offsets.Durable;)
+            from = ReadOn(log, from, offsets.Durable, records);
 
+        // Asked for last: retention may have dropped what the reader was about to read.
         var contents = new LogContents(offsets, test.Gaps(log));
         contents.Take(records);
         return contents;
@@ -67,6 +61,29 @@ internal sealed class LogContents
         {
             if (!IsInGap(offset))
                 throw new LogViolationException($"offset {offset} of {Offsets} is missing, and no gap accounts for it");
+        }
+    }
+
+    /// <summary>Reads on as far as one reader gets; where the next one has to start.</summary>
+    private static long ReadOn(PartitionLog log, long from, long end, List<(long Offset, string Value)> records)
+    {
+        try
+        {
+            using LogReader reader = log.OpenReader(from);
+            while (reader.NextOffset < end)
+            {
+                from = reader.NextOffset;
+                using LogSlice slice = reader.Read(maxBytes: 2000, endOffset: end);
+                records.AddRange(RecordsOf(slice).Where(record => record.Offset >= from));
+                if (reader.NextOffset == from)
+                    throw new LogViolationException($"a reader stands still at {from}, but {end} is durable");
+            }
+
+            return end;
+        }
+        catch (OffsetOutOfRangeException dropped) when (dropped.Start > from)
+        {
+            return dropped.Start;
         }
     }
 

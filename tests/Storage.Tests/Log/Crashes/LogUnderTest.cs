@@ -23,6 +23,19 @@ public sealed record LogUnderTest
     /// <summary>What stands between the log and the disk, to plant a mistake.</summary>
     public Func<IStorageFiles, IStorageFiles> Between { get; init; } = files => files;
 
+    /// <summary>A disk with an empty log, all of it durable: where how a log is made is not what is looked at.</summary>
+    public async Task<SimulatedDisk> NewDiskWithLogAsync()
+    {
+        var disk = new SimulatedDisk();
+        await (this with { Between = files => files }).Open(disk).DisposeAsync();
+        var state = new CrashState(disk, CrashModel.Journaled, seed: 0);
+        while (state.Advance())
+        {
+        }
+
+        return state.Killed();
+    }
+
     public PartitionLog Open(SimulatedDisk disk) => PartitionLog.Open(
         Directory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()), Options, Between(disk));
 }

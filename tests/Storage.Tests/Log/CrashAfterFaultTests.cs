@@ -23,8 +23,12 @@ public class CrashAfterFaultTests(ITestOutputHelper output)
         FailEachCallAsync(FaultyFiles.DiskFull, FaultPlan.NeedsRoom, untilHealed: true);
 
     [Fact]
-    public Task A_sync_that_finds_the_disk_full_loses_nothing() =>
-        FailEachCallAsync(FaultyFiles.DiskFull, kind => kind is OperationKind.Sync or OperationKind.SyncDirectory);
+    public Task A_sync_that_finds_the_disk_full_loses_nothing_where_the_machine_restarts() =>
+        FailEachCallAsync(FaultyFiles.DiskFull, kind => kind == OperationKind.Sync, endsAtFailure: true);
+
+    [Fact]
+    public Task A_directory_that_cannot_be_synced_loses_nothing() =>
+        FailEachCallAsync(FaultyFiles.DiskFull, kind => kind == OperationKind.SyncDirectory);
 
     [Fact]
     public Task A_call_that_fails_loses_nothing() =>

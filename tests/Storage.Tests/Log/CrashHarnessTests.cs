@@ -8,7 +8,7 @@ namespace EdgeStream.Storage.Tests.Log;
 /// <summary>Who watches the watchman: mistakes are planted, and the crash tests have to find every one of them.</summary>
 public class CrashHarnessTests(ITestOutputHelper output)
 {
-    private const int Attempts = 5;
+    private const int Attempts = 25;
 
     [Fact]
     public async Task Without_a_mistake_nothing_is_found() => await RunAsync(new LogUnderTest(), TestSeed.Choose(output), await new LogUnderTest().NewDiskWithLogAsync());

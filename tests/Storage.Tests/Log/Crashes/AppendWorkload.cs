@@ -28,14 +28,15 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
         try
         {
             await OpenAsync();
-            for (int step = 0; step < steps; step++)
+            for (int step = 0; step < steps && !HasEnded; step++)
             {
                 await StepAsync();
-                if (EndsAtFailure && _observer.Log!.Failure is not null)
-                    return;
-
-                await RecoverAsync();
+                if (!HasEnded)
+                    await RecoverAsync();
             }
+
+            if (HasEnded)
+                return;
 
             disk.Faults?.Heal();
             await ProveAliveAsync();
@@ -53,7 +54,9 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
         {
             case 0:
                 await CloseAsync();
-                await OpenAsync();
+                if (!HasEnded)
+                    await OpenAsync();
+
                 break;
             case 1:
                 await SettleAsync();
@@ -144,6 +147,9 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
             }
             catch (Exception) when (Hits > hits)
             {
+                if (EndsAtFailure)
+                    return;
+
                 // What has failed is opened again when it may have healed, as the node does it.
                 disk.Faults!.Heal();
             }
@@ -174,6 +180,9 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
             Bear(error);
         }
     }
+
+    // A log that fails as it is closed does not say so; where it is closed, any fault may have been that one.
+    private bool HasEnded => EndsAtFailure && Hits > 0 && _observer.Log is not { Failure: null };
 
     private int Hits => disk.Faults?.Hits ?? 0;
 

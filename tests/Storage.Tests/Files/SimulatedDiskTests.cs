@@ -99,8 +99,8 @@ public class SimulatedDiskTests
         Put(PathA, 1);
         Put(PathB, 2);
         _disk.Rename(PathA, PathB);
-        string[] seen = [.. Cuts(CrashModel.Strict).Select(image => $"{Bytes(image, PathA)?[0]}/{Bytes(image, PathB)?[0]}").Distinct().Order()];
-        Assert.Equal(["/1", "1/2"], seen);
+        IEnumerable<string> seen = Cuts(CrashModel.Strict).Select(image => $"{Bytes(image, PathA)?[0]}/{Bytes(image, PathB)?[0]}");
+        Assert.Equal(["/1", "1/2"], seen.Distinct().Order());
     }
 
     [Fact]
@@ -115,7 +115,8 @@ public class SimulatedDiskTests
             file.SyncData();
         }
 
-        Assert.Contains(Enumerable.Range(0, 50), seed => Bytes(AtEnd(CrashModel.Strict, seed).PowerCut(new Random(seed)), PathA)!.Length == 0);
+        IEnumerable<SimulatedDisk> images = Enumerable.Range(0, 50).Select(seed => AtEnd(CrashModel.Strict, seed).PowerCut(new Random(seed)));
+        Assert.Contains(images, image => Bytes(image, PathA)!.Length == 0);
         Assert.Equal(1000, Bytes(AtEnd(CrashModel.Strict, 1).Killed(), PathA)!.Length);
     }
 

@@ -1,4 +1,5 @@
 using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Segments;
 using EdgeStream.Storage.Tests.Log.Crashes;
 using EdgeStream.Testing;
 using EdgeStream.Testing.Simulated;
@@ -11,7 +12,8 @@ public class CrashHarnessTests(ITestOutputHelper output)
     private const int Attempts = 25;
 
     [Fact]
-    public async Task Without_a_mistake_nothing_is_found() => await RunAsync(new LogUnderTest(), TestSeed.Choose(output), await new LogUnderTest().NewDiskWithLogAsync());
+    public Task Without_a_mistake_nothing_is_found() =>
+        RunAsync(new LogUnderTest(), TestSeed.Choose(output), new SimulatedDisk());
 
     [Fact]
     public Task Syncs_that_do_nothing_are_found() => MustBeFoundAsync(PlantedMistakes.NeverSyncs);
@@ -41,6 +43,25 @@ public class CrashHarnessTests(ITestOutputHelper output)
 
     [Fact]
     public Task An_acknowledgement_before_the_sync_is_found() => MustBeFoundAsync(files => files, believesWritten: true);
+
+    [Fact]
+    public async Task A_segment_that_is_gone_is_found_unless_a_gap_accounts_for_it()
+    {
+        var test = new LogUnderTest();
+        var disk = new SimulatedDisk();
+        var workload = new AppendWorkload(disk, test, TestSeed.Choose(output));
+        await workload.RunAsync(steps: 20);
+        string first = disk.ListFiles(LogUnderTest.Directory).Select(file => file.Name).Where(IsSegment).Order(StringComparer.Ordinal).First();
+        disk.Delete(Path.Combine(LogUnderTest.Directory, first));
+
+        LogPromise promise = workload.Evidence.At(disk.OperationCount, processOnly: true);
+        await Assert.ThrowsAsync<LogViolationException>(() => new ImageChecker(test, new Random(1), depth: 1).CheckAsync(disk, promise));
+
+        LogUnderTest forgiving = test with { Gaps = log => [new OffsetGap(0, log.Offsets.Start - 1)] };
+        await new ImageChecker(forgiving, new Random(1), depth: 2).CheckAsync(disk, promise);
+    }
+
+    private static bool IsSegment(string name) => SegmentFileName.TryParseLog(name, out _);
 
     private async Task MustBeFoundAsync(
         Func<IStorageFiles, IStorageFiles> mistake, Func<FaultPlan>? faults = null, bool believesWritten = false, bool newLog = false)

@@ -67,7 +67,11 @@ public sealed class GapLedger
                     + "start the version of edgestream that wrote it, or a newer one");
             }
 
-            return Parse(files, path, contents);
+            GapLedger known = Parse(files, path, contents);
+            if (known._usedEntries > 0)
+                known.WriteAgain(contents);
+
+            return known;
         }
 
         var ledger = new GapLedger(files, path, [], 0, 0);
@@ -122,6 +126,17 @@ public sealed class GapLedger
             parts.Add((first, last));
 
         return parts;
+    }
+
+    /// <summary>
+    /// What was read is about to be acted upon, and may be in the page cache only: a sync may have failed since the machine was
+    /// started. The same bytes go to the same place, so that a power cut meanwhile harms none.
+    /// </summary>
+    private void WriteAgain(byte[] contents)
+    {
+        using ILogFile file = _files.OpenForWriting(_path);
+        file.Write([contents], 0);
+        file.SyncData();
     }
 
     private void AddUncovered(Gap gap)

@@ -1,3 +1,4 @@
+using System.Buffers;
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Segments;
@@ -6,7 +7,7 @@ namespace EdgeStream.Storage.Log;
 
 /// <summary>What opening a partition's directory brought to light.</summary>
 internal sealed record RecoveredLog(
-    WritableSegment Active, SegmentInfo[] Segments, long End, long Mirrored, GapLedger Ledger, long IndexBytes, RecoveryReport Report);
+    WritableSegment Active, SegmentInfo[] Segments, long End, long Mirrored, GapLedger Ledger, RecoveryReport Report);
 
 /// <summary>
 /// Opens a partition's directory after whatever has happened to it. Its work does not depend on the log's length: it lists the
@@ -31,7 +32,6 @@ internal sealed class LogRecovery(
     private long _scannedBytes;
     private long _tornBytes;
     private long _lostRecords;
-    private long _indexBytes;
     private SegmentIndex? _index;
 
     public RecoveredLog Recover(bool created)
@@ -47,22 +47,25 @@ internal sealed class LogRecovery(
         long end = ScanTail();
         WritableSegment active = OpenActive(ref end);
         var report = new RecoveryReport(created, _scanned, _scannedBytes, _tornBytes, _lostRecords);
-        return new RecoveredLog(active, [.. _segments], end, _checkpoint.Mirrored, _ledger, _indexBytes, report);
+        return new RecoveredLog(active, [.. _segments], end, _checkpoint.Mirrored, _ledger, report);
     }
 
     private void ListSegments()
     {
+        var indexBytes = new Dictionary<long, int>();
         foreach ((string name, long length) in files.ListFiles(directory))
         {
             if (SegmentFileName.TryParseLog(name, out long baseOffset))
                 _segments.Add(new SegmentInfo(baseOffset, length));
+            else if (SegmentFileName.TryParseIndex(name, out baseOffset))
+                indexBytes[baseOffset] = indexBytes.GetValueOrDefault(baseOffset) + (int)Math.Min(length, int.MaxValue / 2);
             else if (name.EndsWith(SegmentRepair.TemporaryExtension, StringComparison.Ordinal))
                 files.Delete(Path.Combine(directory, name));
-            else if (SegmentFileName.IsIndex(name))
-                _indexBytes += length;
         }
 
         _segments.Sort((a, b) => a.BaseOffset.CompareTo(b.BaseOffset));
+        for (int i = 0; i < _segments.Count; i++)
+            _segments[i] = _segments[i] with { IndexBytes = indexBytes.GetValueOrDefault(_segments[i].BaseOffset) };
     }
 
     /// <summary>A drop is durably noted before the file goes; where the power went in between, the file goes now.</summary>
@@ -118,7 +121,7 @@ internal sealed class LogRecovery(
             end = run.Next;
             if (end < nextBase && !EndedCleanly(segment, run) && HasBatchBehind(segment, run, nextBase))
             {
-                IReadOnlyList<SegmentInfo> left = RepairSegment(segment, isLast ? null : nextBase);
+                IReadOnlyList<SegmentInfo> left = new SegmentRepair(files, directory, _quarantine).Repair(segment, isLast ? null : nextBase, NoteLost);
                 _segments.RemoveAt(i);
                 _segments.InsertRange(i, left);
                 i += left.Count - 1;
@@ -164,13 +167,7 @@ internal sealed class LogRecovery(
     private bool HasBatchBehind(SegmentInfo segment, BatchRun run, long nextBase)
     {
         using var file = new SalvagedFile(files.OpenForReading(PathOf(segment)));
-        return SegmentScanner.FindRuns(file, run.EndPosition + 1, run.Next, nextBase).Count > 0;
-    }
-
-    private IReadOnlyList<SegmentInfo> RepairSegment(SegmentInfo segment, long? nextBase)
-    {
-        var repair = new SegmentRepair(files, directory, _quarantine);
-        return repair.Repair(segment, nextBase ?? segment.BaseOffset, NoteLost);
+        return SegmentScanner.FindRuns(file, run.EndPosition, run.Next, nextBase).Count > 0;
     }
 
     private long EndOf(SegmentInfo segment)
@@ -243,7 +240,7 @@ internal sealed class LogRecovery(
             active.Capacity = active.Position;
         }
 
-        _segments[^1] = new SegmentInfo(active.BaseOffset, active.Capacity);
+        _segments[^1] = _segments[^1] with { Bytes = active.Capacity };
     }
 
     private void SyncScanned(WritableSegment active)
@@ -251,11 +248,42 @@ internal sealed class LogRecovery(
         for (int i = Math.Max(0, _segments.Count - UnsyncedSegments); i < _segments.Count - 1; i++)
         {
             using ILogFile file = files.OpenForWriting(PathOf(_segments[i]));
+            WriteAgain(file, _segments[i].BaseOffset, _segments[i].Bytes);
             file.SyncData();
         }
 
+        WriteAgain(active.File, active.BaseOffset, active.Position);
         active.File.SyncData();
         files.SyncDirectory(directory);
+    }
+
+    /// <summary>
+    /// Writes anew what is not proved to be durable. Where a sync has failed since the machine was started, the page cache still
+    /// has what the disk has not, counts it as written, and would not write it at the next sync.
+    /// </summary>
+    private void WriteAgain(ILogFile file, long baseOffset, long endPosition)
+    {
+        if (baseOffset < _checkpoint.Segment)
+            return;
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(256 * 1024);
+        try
+        {
+            long position = baseOffset == _checkpoint.Segment ? _checkpoint.Position : 0;
+            while (position < endPosition)
+            {
+                int read = file.Read(buffer.AsSpan(0, (int)Math.Min(buffer.Length, endPosition - position)), position);
+                if (read == 0)
+                    break;
+
+                file.Write([buffer.AsMemory(0, read)], position);
+                position += read;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
     }
 
     /// <summary>Notes what is lost; below the checkpoint's durable mark it is damage, beyond it a power cut's doing.</summary>

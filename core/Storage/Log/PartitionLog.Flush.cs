@@ -147,10 +147,8 @@ public sealed partial class PartitionLog
             segment.File.Truncate(segment.Position);
 
         segment.File.SyncData();
-        long indexBytes = segment.Index.WriteFiles(_files, Directory, segment.BaseOffset, _resources.AgeClock());
-        _resources.Budget.Return(segment.Capacity - segment.Position - indexBytes);
-        Interlocked.Add(ref _indexBytes, indexBytes);
         ResizeSegment(segment.BaseOffset, segment.Position);
+        WriteIndex(segment);
     }
 
     /// <summary>Keeps the card asleep until the next sync is due, or somebody cannot wait.</summary>

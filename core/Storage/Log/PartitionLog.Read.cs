@@ -24,7 +24,7 @@ public sealed partial class PartitionLog
     public long FindOffsetByTime(long timestamp)
     {
         long durable = _durable.Value;
-        foreach ((long baseOffset, _) in Volatile.Read(ref _segments))
+        foreach (long baseOffset in Volatile.Read(ref _segments).Select(segment => segment.BaseOffset))
         {
             (long? maximum, long relative) = FindInSegment(baseOffset, timestamp);
             if (maximum < timestamp)

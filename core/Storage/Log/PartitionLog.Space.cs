@@ -16,19 +16,21 @@ public sealed partial class PartitionLog
 
     // One thread at a time drops, repairs, or adds a segment to the disk. Taken before _segmentsLock, never the other way round.
     private readonly Lock _spaceLock = new();
-    private long _indexBytes;
 
     // When the active segment got its first record, by the age clock. The writer's, read by the cleaner.
     private long _activeSince;
 
     /// <summary>Bytes of the log's files: segments as the file system has them, what is allocated beforehand included; indexes; ledger; quarantine.</summary>
-    public long SizeInBytes()
+    public long SizeInBytes() => RetainedBytes() + _ledger.SizeInBytes + _quarantine.SizeInBytes;
+
+    /// <summary>What counts towards the topic's own bound.</summary>
+    private long RetainedBytes()
     {
         long size = 0;
         foreach (SegmentInfo segment in Volatile.Read(ref _segments))
-            size += segment.Bytes;
+            size += segment.Bytes + segment.IndexBytes;
 
-        return size + Interlocked.Read(ref _indexBytes) + _ledger.SizeInBytes + _quarantine.SizeInBytes;
+        return size;
     }
 
     /// <summary>How large a segment becomes before the next one starts, in bytes.</summary>
@@ -51,7 +53,7 @@ public sealed partial class PartitionLog
             SegmentInfo dropped = TakeOldest(reason);
             _files.Delete(LogPath(dropped.BaseOffset));
             _resources.Budget.Return(dropped.Bytes);
-            return dropped.Bytes;
+            return dropped.Bytes + dropped.IndexBytes;
         }
     }
 
@@ -143,7 +145,7 @@ public sealed partial class PartitionLog
 
         bool evenUnmirrored = _settings.Overflow == OverflowPolicy.DropOldest;
         WritableSegment? recycled = null;
-        while (SizeInBytes() + (recycled is null ? bytes : recycled.Capacity) > bound)
+        while (RetainedBytes() + (recycled is null ? bytes : recycled.Capacity) > bound)
         {
             bool more = recycled is null
                 ? (recycled = TryRecycle(baseOffset, GapReason.Retention, evenUnmirrored)) is not null
@@ -171,7 +173,7 @@ public sealed partial class PartitionLog
             _files.Rename(LogPath(oldest.BaseOffset), path);
 
             // Before the first write: else a power cut could bring back the old name with new bytes.
-            _files.SyncDirectory(Directory);
+            SyncNewName(path);
             return new WritableSegment(baseOffset, _files.OpenForWriting(path), oldest.Bytes, new SegmentIndex(_options.IndexIntervalBytes));
         }
     }
@@ -196,7 +198,21 @@ public sealed partial class PartitionLog
             WriteCheckpoint(sync: true);
 
         DeleteIndex(oldest.BaseOffset);
+        _resources.Budget.Return(oldest.IndexBytes);
         return oldest;
+    }
+
+    /// <exception cref="IOException">Which of its two names the file has is unknown, so this is no full disk that heals.</exception>
+    private void SyncNewName(string path)
+    {
+        try
+        {
+            _files.SyncDirectory(Directory);
+        }
+        catch (IOException error)
+        {
+            throw new IOException($"'{path}' was renamed, and that could not be synced: {error.Message}", error);
+        }
     }
 
     private void NoteGap(long first, long last, GapReason reason, long bytes, (long Min, long Max) times) => _ledger.Add(
@@ -269,7 +285,7 @@ public sealed partial class PartitionLog
         {
             segment.File.Allocate(capacity);
             segment.Capacity = capacity;
-            ResizeSegment(segment.BaseOffset, capacity);
+            ResizeSegment(segment.BaseOffset, capacity, isCounted: true);
             return true;
         }
         catch (IOException error) when (DiskErrors.IsFull(error))
@@ -282,24 +298,36 @@ public sealed partial class PartitionLog
     /// <summary>What lies behind the end and was never acknowledged must not pass for records after a crash.</summary>
     private void WipeBehindEnd()
     {
-        long capacity = _active.Capacity;
         _active.File.Truncate(_active.Position);
         _active.Capacity = _active.Position;
-        _resources.Budget.Return(capacity - _active.Position);
         ResizeSegment(_active.BaseOffset, _active.Position);
     }
 
-    private void ResizeSegment(long baseOffset, long bytes)
+    private void WriteIndex(WritableSegment segment)
+    {
+        int bytes = segment.Index.WriteFiles(_files, Directory, segment.BaseOffset, _resources.AgeClock());
+        ChangeSegment(segment.BaseOffset, info => info with { IndexBytes = bytes }, isCounted: false);
+    }
+
+    private void ResizeSegment(long baseOffset, long bytes, bool isCounted = false) =>
+        ChangeSegment(baseOffset, info => info with { Bytes = bytes }, isCounted);
+
+    /// <summary>Changes what is known of a segment's files, and counts the difference against the budget unless that has been done.</summary>
+    private void ChangeSegment(long baseOffset, Func<SegmentInfo, SegmentInfo> change, bool isCounted)
     {
         lock (_segmentsLock)
         {
-            int index = Array.FindIndex(_segments, segment => segment.BaseOffset == baseOffset);
+            // One that just starts is not in the list yet; it comes in with its size.
+            int index = Array.FindLastIndex(_segments, segment => segment.BaseOffset == baseOffset);
             if (index < 0)
                 return;
 
             SegmentInfo[] changed = [.. _segments];
-            changed[index] = changed[index] with { Bytes = bytes };
+            SegmentInfo before = changed[index];
+            SegmentInfo after = changed[index] = change(before);
             Volatile.Write(ref _segments, changed);
+            if (!isCounted)
+                _resources.Budget.Add(after.Bytes + after.IndexBytes - before.Bytes - before.IndexBytes);
         }
     }
 

@@ -72,7 +72,6 @@ public sealed partial class PartitionLog : IAsyncDisposable
         _pendingBytes = new ByteBudget(options.MaxPendingBytes);
         _durableEnd = new DurableEnd(recovered.End, recovered.Active.BaseOffset, recovered.Active.Position, IsClean: true);
         _activeSince = resources.AgeClock();
-        _indexBytes = recovered.IndexBytes;
         resources.Budget.Add(SizeInBytes());
     }
 
@@ -133,20 +132,30 @@ public sealed partial class PartitionLog : IAsyncDisposable
 
         bool created = !files.DirectoryExists(directory);
         if (created)
-        {
             files.CreateDirectory(directory);
-            files.SyncDirectory(Path.GetDirectoryName(directory)!);
-        }
 
         // First, because a newer version's directory must not be touched.
         PartitionManifest? manifest = PartitionManifest.TryRead(files, directory);
-        RecoveredLog recovered = new LogRecovery(directory, files, options, resources).Recover(created);
+
+        // The manifest is what is written last. Where there is none, the directory's own name may not be durable yet.
         if (manifest is null)
+            files.SyncDirectory(Path.GetDirectoryName(directory)!);
+
+        RecoveredLog recovered = new LogRecovery(directory, files, options, resources).Recover(created);
+        try
         {
-            SetBrokenManifestAside(files, directory);
-            manifest = newManifest();
-            manifest.Write(files, directory);
-            recovered = recovered with { Report = recovered.Report with { NewIncarnation = recovered.End > 0 } };
+            if (manifest is null)
+            {
+                SetBrokenManifestAside(files, directory);
+                manifest = newManifest();
+                manifest.Write(files, directory);
+                recovered = recovered with { Report = recovered.Report with { NewIncarnation = recovered.End > 0 } };
+            }
+        }
+        catch
+        {
+            recovered.Active.Dispose();
+            throw;
         }
 
         var log = new PartitionLog(directory, files, options, settings, resources, manifest, recovered);
@@ -214,11 +223,9 @@ public sealed partial class PartitionLog : IAsyncDisposable
     /// <summary>Everything is synced: the next opening need not read the active segment.</summary>
     private void WriteCleanEnd()
     {
+        WriteIndex(_active);
         lock (_segmentsLock)
-        {
-            _indexBytes += _active.Index.WriteFiles(_files, Directory, _active.BaseOffset, _resources.AgeClock());
             _durableEnd = _durableEnd with { IsClean = true };
-        }
 
         TryWriteCheckpoint();
     }

@@ -21,16 +21,19 @@ public static class SegmentFileName
     public static string TimeIndex(long baseOffset) => Format(baseOffset) + TimeIndexExtension;
 
     /// <summary>The base offset in the name of a segment's log file; false for every other name.</summary>
-    public static bool TryParseLog(string fileName, out long baseOffset)
+    public static bool TryParseLog(string fileName, out long baseOffset) => TryParse(fileName, LogExtension, out baseOffset);
+
+    /// <summary>The base offset in the name of one of a segment's index files; false for every other name.</summary>
+    public static bool TryParseIndex(string fileName, out long baseOffset) =>
+        TryParse(fileName, OffsetIndexExtension, out baseOffset) || TryParse(fileName, TimeIndexExtension, out baseOffset);
+
+    private static bool TryParse(string fileName, string extension, out long baseOffset)
     {
         baseOffset = 0;
-        return fileName.Length == Digits + LogExtension.Length
-            && fileName.EndsWith(LogExtension, StringComparison.Ordinal)
+        return fileName.Length == Digits + extension.Length
+            && fileName.EndsWith(extension, StringComparison.Ordinal)
             && long.TryParse(fileName.AsSpan(0, Digits), NumberStyles.None, CultureInfo.InvariantCulture, out baseOffset);
     }
-
-    public static bool IsIndex(string fileName) =>
-        fileName.EndsWith(OffsetIndexExtension, StringComparison.Ordinal) || fileName.EndsWith(TimeIndexExtension, StringComparison.Ordinal);
 
     private static string Format(long baseOffset) => baseOffset.ToString("D20", CultureInfo.InvariantCulture);
 }

@@ -78,7 +78,7 @@ internal sealed class SegmentIndex(int intervalBytes)
 
     /// <summary>Writes both index files of a segment that gets no more records. Where that fails it has none.</summary>
     /// <returns>Bytes of the two files.</returns>
-    public long WriteFiles(IStorageFiles files, string directory, long baseOffset, long age)
+    public int WriteFiles(IStorageFiles files, string directory, long baseOffset, long age)
     {
         lock (_lock)
         {

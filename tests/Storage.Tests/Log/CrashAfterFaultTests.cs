@@ -26,11 +26,7 @@ public class CrashAfterFaultTests(ITestOutputHelper output)
     public Task A_sync_that_finds_the_disk_full_loses_nothing_where_the_machine_restarts() =>
         FailEachCallAsync(FaultyFiles.DiskFull, kind => kind == OperationKind.Sync, endsAtFailure: true);
 
-    /// <summary>
-    /// Not kept yet: where the disk is full as the directory is synced for a new segment, that is removed, which is not synced, and
-    /// the segment before goes on beyond its base. Where the power cut brings the name back, recovery starts with the empty segment.
-    /// </summary>
-    [Fact(Explicit = true)]
+    [Fact]
     public Task A_directory_that_cannot_be_synced_loses_nothing() =>
         FailEachCallAsync(FaultyFiles.DiskFull, kind => kind == OperationKind.SyncDirectory);
 
@@ -45,19 +41,11 @@ public class CrashAfterFaultTests(ITestOutputHelper output)
     public Task A_sync_that_fails_loses_nothing_where_the_machine_restarts() =>
         FailEachCallAsync(FaultyFiles.DiskBroken, kind => kind == OperationKind.Sync, endsAtFailure: true);
 
-    /// <summary>
-    /// Not kept yet: what a failed sync has not written is still in the page cache, so opening finds it, syncs (which says
-    /// nothing, for the pages count as clean) and calls it durable. Opening has to write anew what it cannot tell to be durable.
-    /// </summary>
-    [Fact(Explicit = true)]
+    [Fact]
     public Task A_sync_that_fails_loses_nothing_where_the_log_is_opened_again() =>
         FailEachCallAsync(FaultyFiles.DiskBroken, kind => kind == OperationKind.Sync);
 
-    /// <summary>
-    /// Not kept yet: where the sync of the directory above fails, the next opening finds the partition's directory and does not
-    /// sync its name again. A power cut then takes the whole partition.
-    /// </summary>
-    [Fact(Explicit = true)]
+    [Fact]
     public Task A_directory_that_cannot_be_synced_loses_nothing_as_the_log_is_made() =>
         FailEachCallAsync(FaultyFiles.DiskBroken, kind => kind == OperationKind.SyncDirectory, newLog: true);
 

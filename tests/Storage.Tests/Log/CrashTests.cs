@@ -10,14 +10,23 @@ public class CrashTests(ITestOutputHelper output)
     private const int Images = 10_000;
 
     [Fact]
-    public async Task Nothing_acknowledged_or_seen_is_lost_wherever_the_log_is_cut()
+    public Task Nothing_acknowledged_or_seen_is_lost_wherever_the_log_is_cut() => CutEverywhereAsync(_ => new LogUnderTest());
+
+    [Fact]
+    public Task What_retention_drops_is_a_gap_wherever_the_log_is_cut() => CutEverywhereAsync(sizes => new LogUnderTest
+    {
+        Settings = new LogSettings { RetentionBytes = sizes.Next(8_000, 16_000), IsMirrored = true },
+        TellsMirrored = false,
+    });
+
+    private async Task CutEverywhereAsync(Func<Random, LogUnderTest> make)
     {
         int first = TestSeed.Choose(output), images = 0, runs = 0;
         for (int seed = first; images < Images; seed++, runs++)
         {
             // The sizes come from the seed too, so that one number repeats all of it.
             var sizes = new Random(seed);
-            var test = new LogUnderTest
+            LogUnderTest test = make(sizes) with
             {
                 Options = new LogOptions { SegmentBytes = sizes.Next(500, 4096), IndexIntervalBytes = sizes.Next(1, 600) },
             };

@@ -62,7 +62,7 @@ internal sealed class AppendWorkload(SimulatedDisk disk, LogUnderTest test, int 
                 await SettleAsync();
                 Attempt(ReadAll);
                 break;
-            case 2 when _observer.Log is { } log:
+            case 2 when _observer.Log is { } log && test.TellsMirrored:
                 log.SetMirrored(log.Offsets.Durable - _random.Next(5));
                 break;
             case 3 when test.Maintain is { } maintain:

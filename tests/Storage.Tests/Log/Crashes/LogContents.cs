@@ -1,4 +1,5 @@
 using System.Text;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 
@@ -8,12 +9,18 @@ namespace EdgeStream.Storage.Tests.Log.Crashes;
 internal sealed class LogContents
 {
     private readonly SortedDictionary<long, string> _values = [];
+    private readonly Func<Gap, bool> _mayForget;
 
-    private LogContents(LogOffsets offsets, IReadOnlyList<OffsetGap> gaps) => (Offsets, Gaps) = (offsets, gaps);
+    private LogContents(LogOffsets offsets, IReadOnlyList<Gap> gaps, Func<Gap, bool> mayForget)
+    {
+        Offsets = offsets;
+        Gaps = gaps;
+        _mayForget = mayForget;
+    }
 
     public LogOffsets Offsets { get; }
 
-    public IReadOnlyList<OffsetGap> Gaps { get; }
+    public IReadOnlyList<Gap> Gaps { get; }
 
     public IReadOnlyDictionary<long, string> Values => _values;
 
@@ -26,12 +33,15 @@ internal sealed class LogContents
             from = ReadOn(log, from, offsets.Durable, records);
 
         // Asked for last: retention may have dropped what the reader was about to read.
-        var contents = new LogContents(offsets, test.Gaps(log));
+        var contents = new LogContents(offsets, log.Gaps, test.MayForget);
         contents.Take(records);
         return contents;
     }
 
     public bool IsInGap(long offset) => Gaps.Any(gap => gap.First <= offset && offset <= gap.Last);
+
+    /// <summary>Whether the offset lies in a gap that excuses even what was durable.</summary>
+    public bool IsForgotten(long offset) => Gaps.Any(gap => gap.First <= offset && offset <= gap.Last && _mayForget(gap));
 
     private void Take(List<(long Offset, string Value)> records)
     {

@@ -98,8 +98,11 @@ internal sealed record LogPromise(long End, IReadOnlyDictionary<long, string> Va
 
         for (long offset = 0; offset < End; offset++)
         {
-            if (!contents.IsInGap(offset) && Values.TryGetValue(offset, out string? value) && contents.Values[offset] != value)
-                throw new LogViolationException($"offset {offset} was '{value}' and is '{contents.Values[offset]}' now");
+            if (contents.IsForgotten(offset) || !Values.TryGetValue(offset, out string? value))
+                continue;
+
+            if (contents.Values.GetValueOrDefault(offset) is var now && now != value)
+                throw new LogViolationException($"offset {offset} was '{value}' and is '{now ?? "lost"}' now");
         }
     }
 }

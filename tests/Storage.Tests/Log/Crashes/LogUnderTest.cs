@@ -1,5 +1,7 @@
 using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 using EdgeStream.Testing.Simulated;
 
 namespace EdgeStream.Storage.Tests.Log.Crashes;
@@ -11,11 +13,16 @@ public sealed record LogUnderTest
 
     public LogOptions Options { get; init; } = new() { SegmentBytes = 1500, IndexIntervalBytes = 200 };
 
+    public LogSettings Settings { get; init; } = new() { Overflow = OverflowPolicy.Reject };
+
     /// <summary>
-    /// The gaps that the log has noted for a reason that lets it forget durable records: retention, or a full disk by policy.
-    /// Whatever else is missing is a violation.
+    /// Which gaps let the log forget durable records: those of retention, or of a full disk by policy. What was promised and lies
+    /// in any other is a violation.
     /// </summary>
-    public Func<PartitionLog, IReadOnlyList<OffsetGap>> Gaps { get; init; } = _ => [];
+    public Func<Gap, bool> MayForget { get; init; } = gap => gap.Reason is GapReason.Retention or GapReason.Overflow;
+
+    /// <summary>Whether the workload tells the log now and then that the hub is as far: what that has may go without a gap.</summary>
+    public bool TellsMirrored { get; init; } = true;
 
     /// <summary>What the workload does besides, now and then: drop what retention would, for example.</summary>
     public Func<PartitionLog, Random, Task>? Maintain { get; init; }
@@ -37,5 +44,5 @@ public sealed record LogUnderTest
     }
 
     public PartitionLog Open(SimulatedDisk disk) => PartitionLog.Open(
-        Directory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()), Options, Between(disk));
+        Directory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()), Options, Between(disk), Settings);
 }

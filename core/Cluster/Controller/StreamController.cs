@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Retention;
 
 namespace EdgeStream.Cluster.Controller;
 
@@ -62,6 +63,7 @@ public sealed class StreamController : IDisposable
     public Task<TopicInfo> CreateTopicAsync(string name, int partitions, TopicSettings settings)
     {
         Names.CheckTopic(name);
+        TopicLimits.Check(settings);
         int count = CheckPartitionCount(partitions, settings);
         settings = settings with { AtEveryEdge = _isHub && settings.Mirror };
         return ChangeAsync(map =>
@@ -69,10 +71,26 @@ public sealed class StreamController : IDisposable
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
 
+            _spu.CheckRoomFor(count);
+
             var topic = new TopicInfo(name, settings, [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
             return (SaveTopic(map, topic), topic);
         });
     }
+
+    /// <summary>Changes how a topic is kept: retention, overflow, sync, compression. Whether it is mirrored stays.</summary>
+    /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
+    public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(map =>
+    {
+        TopicInfo topic = map.Topics.GetValueOrDefault(name) ?? throw ClusterException.TopicNotFound(name);
+        TopicSettings settings = change(topic.Settings) with { Mirror = topic.Settings.Mirror, AtEveryEdge = topic.Settings.AtEveryEdge };
+        TopicLimits.Check(settings);
+        foreach (Partition partition in _spu.Partitions.Where(partition => partition.Id.Topic == name && partition.IsOpen))
+            TopicLimits.CheckHolds(partition, settings);
+
+        topic = topic with { Settings = settings };
+        return (SaveTopic(map, topic), topic);
+    });
 
     public Task DeleteTopicAsync(string name) => ChangeAsync(map =>
     {
@@ -93,7 +111,8 @@ public sealed class StreamController : IDisposable
 
         return await ChangeAsync(map =>
         {
-            TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(topicName, new TopicSettings(Mirror: true), []);
+            TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(
+                topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject }, []);
             if (!topic.Settings.Mirror)
             {
                 throw new ClusterException(
@@ -103,6 +122,7 @@ public sealed class StreamController : IDisposable
             PartitionInfo? partition = topic.PartitionOf(geoLocation);
             if (partition is null)
             {
+                _spu.CheckRoomFor(1);
                 if (map.Topics.Values.Count(other => other.PartitionOf(geoLocation) is not null) >= MaxMirrorTopics)
                 {
                     throw new ClusterException(

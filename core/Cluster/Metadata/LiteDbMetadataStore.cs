@@ -86,6 +86,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
         ["mirror"] = topic.Settings.Mirror,
         ["compression"] = topic.Settings.Compression.ToString(),
         ["everyEdge"] = topic.Settings.AtEveryEdge,
+        ["storage"] = new BsonDocument(StorageSettingsText.Write(topic.Settings).ToDictionary(pair => pair.Key, pair => (BsonValue)pair.Value)),
         ["partitions"] = new BsonArray(topic.Partitions.Select(partition => new BsonDocument
         {
             ["number"] = partition.Number,
@@ -96,10 +97,12 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     private static TopicInfo ToTopic(BsonDocument document) => new(
         document["_id"].AsString,
-        new TopicSettings(
-            document["mirror"].AsBoolean,
-            Enum.Parse<CompressionCodec>(document["compression"].AsString),
-            document["everyEdge"].IsBoolean && document["everyEdge"].AsBoolean),
+        StorageSettingsText.Read(
+            new TopicSettings(
+                document["mirror"].AsBoolean,
+                Enum.Parse<CompressionCodec>(document["compression"].AsString),
+                document["everyEdge"].IsBoolean && document["everyEdge"].AsBoolean),
+            name => document["storage"] is BsonDocument storage && storage[name].IsString ? storage[name].AsString : null),
         [.. document["partitions"].AsArray.Select(partition => new PartitionInfo(
             partition["number"].AsInt32, partition["leader"].AsInt32, partition["geo"].IsNull ? null : partition["geo"].AsString))]);
 

@@ -18,6 +18,8 @@ public sealed class PartitionDirectories(string dataDirectory)
     private const string CompressionSetting = "compression";
     private const string GeoLocationSetting = "geo-location";
 
+    public string DataDirectory => dataDirectory;
+
     public string Root { get; } = Path.Combine(dataDirectory, "topics");
 
     public string PathOf(string topic) => Path.Combine(Root, Names.CheckTopic(topic));
@@ -25,17 +27,29 @@ public sealed class PartitionDirectories(string dataDirectory)
     public string PathOf(PartitionId id) =>
         Path.Combine(PathOf(id.Topic), id.Partition.ToString(CultureInfo.InvariantCulture));
 
-    public static PartitionManifest NewManifest(TopicInfo topic, PartitionInfo partition)
+    public static PartitionManifest NewManifest(TopicInfo topic, PartitionInfo partition) =>
+        PartitionManifest.CreateNew(topic.Name, partition.Number, SettingsOf(topic, partition));
+
+    /// <summary>What a partition's manifest repeats of the metadata.</summary>
+    public static IReadOnlyDictionary<string, string> SettingsOf(TopicInfo topic, PartitionInfo partition)
     {
-        var settings = new Dictionary<string, string>
-        {
-            [MirrorSetting] = topic.Settings.Mirror ? "true" : "false",
-            [CompressionSetting] = topic.Settings.Compression.ToString(),
-        };
+        Dictionary<string, string> settings = StorageSettingsText.Write(topic.Settings);
+        settings[MirrorSetting] = topic.Settings.Mirror ? "true" : "false";
+        settings[CompressionSetting] = topic.Settings.Compression.ToString();
         if (partition.GeoLocation is { } geoLocation)
             settings[GeoLocationSetting] = geoLocation;
 
-        return PartitionManifest.CreateNew(topic.Name, partition.Number, settings);
+        return settings;
+    }
+
+    /// <summary>What has to change in a manifest for it to repeat the metadata again; what others keep in it stays.</summary>
+    public static IReadOnlyDictionary<string, string?> ChangesTo(PartitionManifest manifest, TopicInfo topic, PartitionInfo partition)
+    {
+        IReadOnlyDictionary<string, string> wanted = SettingsOf(topic, partition);
+        return StorageSettingsText.Names.Concat(wanted.Keys)
+            .Distinct()
+            .Where(name => manifest.Settings.GetValueOrDefault(name) != wanted.GetValueOrDefault(name))
+            .ToDictionary(name => name, name => wanted.GetValueOrDefault(name));
     }
 
     /// <summary>
@@ -62,7 +76,8 @@ public sealed class PartitionDirectories(string dataDirectory)
         var compression = Enum.TryParse(settings.GetValueOrDefault(CompressionSetting), out CompressionCodec codec)
             ? codec
             : CompressionCodec.None;
-        return new TopicInfo(name, new TopicSettings(settings.GetValueOrDefault(MirrorSetting) == "true", compression), partitions);
+        var known = new TopicSettings(settings.GetValueOrDefault(MirrorSetting) == "true", compression);
+        return new TopicInfo(name, StorageSettingsText.Read(known, key => settings.GetValueOrDefault(key)), partitions);
     }
 
     private PartitionManifest? TryReadManifest(string directory)

@@ -32,7 +32,7 @@ public sealed class Partition : IAsyncDisposable
     public PartitionLog Log => _log ?? throw new ClusterException(ErrorCode.StorageFailed, _problem!);
 
     /// <summary>What is wrong, in one line; null while the partition is well.</summary>
-    public string? Problem => _problem ?? _log?.Failure?.Message;
+    public string? Problem => _problem ?? _log?.Failure?.Message ?? _log?.FullReason ?? (_log is null ? null : Damage(_log));
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
@@ -42,6 +42,15 @@ public sealed class Partition : IAsyncDisposable
     {
         get => Volatile.Read(ref _edgeDurable);
         set => Volatile.Write(ref _edgeDurable, value);
+    }
+
+    /// <summary>Stays until the next start, so that somebody sees it; the gaps stay for good.</summary>
+    private static string? Damage(PartitionLog log)
+    {
+        if (!log.DamageNoted && log.Recovery.LostRecords == 0)
+            return null;
+
+        return "records could not be read any more; 'edgestream gaps' lists which, and the disk should be looked at";
     }
 
     public ValueTask DisposeAsync() => _log?.DisposeAsync() ?? ValueTask.CompletedTask;

@@ -4,6 +4,7 @@ using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 using Microsoft.Extensions.Logging;
 
 namespace EdgeStream.Cluster.Spu;
@@ -12,16 +13,46 @@ namespace EdgeStream.Cluster.Spu;
 /// The streaming processing unit: owns the logs of the partitions that the topology gives to it. Lookups are safe from any
 /// thread; the topology is applied by one caller at a time.
 /// </summary>
-public sealed class SpuNode(
-    int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger, IStorageFiles? files = null)
-    : IAsyncDisposable
+public sealed class SpuNode : IAsyncDisposable
 {
+    // What a partition takes besides its first segment: ledger, manifest, checkpoint, indexes.
+    private const int PartitionOverheadBytes = 64 * 1024;
+
+
     private const string DeletedPrefix = ".deleted-";
 
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
     private readonly SemaphoreSlim _applying = new(1);
+    private readonly PartitionDirectories _directories;
+    private readonly LogOptions _logOptions;
+    private readonly ILogger<SpuNode> _logger;
+    private readonly IStorageFiles? _files;
+    private readonly LogResources _resources;
+    private readonly LogCleaner _cleaner;
+    private readonly bool _isHub;
 
-    public int Id => id;
+    /// <param name="id">Its number in the cluster.</param>
+    /// <param name="directories">Where the partitions live.</param>
+    /// <param name="logOptions">Sizes of their logs.</param>
+    /// <param name="logger">Told what recovery found.</param>
+    /// <param name="files">The file system.</param>
+    /// <param name="resources">Budget and clocks; the budget is this SPU's to reclaim from.</param>
+    /// <param name="isHub">Whether mirror topics end here.</param>
+    public SpuNode(
+        int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger, IStorageFiles? files = null,
+        LogResources? resources = null, bool isHub = false)
+    {
+        Id = id;
+        _directories = directories;
+        _logOptions = logOptions;
+        _logger = logger;
+        _files = files;
+        _resources = resources ?? new LogResources();
+        _cleaner = new LogCleaner(_resources.Budget);
+        _isHub = isHub;
+    }
+
+    public int Id { get; }
 
     /// <summary>All partitions of this SPU, by topic and number.</summary>
     public IReadOnlyList<Partition> Partitions =>
@@ -32,9 +63,36 @@ public sealed class SpuNode(
     /// <summary>Opens the partitions of the topology that was stored. Called once, before anything else.</summary>
     public Task StartAsync(TopologyMap topology)
     {
-        Directory.CreateDirectory(directories.Root);
+        Directory.CreateDirectory(_directories.Root);
         SetOrphansAside(topology);
         return ApplyAsync(topology);
+    }
+
+    /// <summary>The disk that the logs share.</summary>
+    public DiskBudget Budget => _resources.Budget;
+
+    /// <exception cref="ClusterException">The budget has no room for so many more partitions.</exception>
+    public void CheckRoomFor(int partitions)
+    {
+        long each = Math.Min(_logOptions.PreallocateBytes, _logOptions.SegmentBytes) + PartitionOverheadBytes;
+        long room = (Budget.Limit - Budget.Other) / each;
+        if (_partitions.Count + partitions > room)
+        {
+            throw new ClusterException(
+                ErrorCode.StorageFull,
+                $"the storage budget of {Budget.Limit} bytes has room for {room} partitions of at least {each} bytes, and there are "
+                + $"{_partitions.Count} already; raise storage.budget or delete a topic");
+        }
+    }
+
+    /// <summary>
+    /// Measures what else lies in the data directory, drops what is too old or too much. Blocks on the disk; called now and then.
+    /// </summary>
+    public void Clean()
+    {
+        long logs = _cleaner.SizeOfLogs();
+        Budget.Other = Math.Max(0, DirectorySize.Of(_directories.DataDirectory) - logs) + DirectorySize.Headroom;
+        _cleaner.Clean((log, error) => _logger.LogError("{Directory} cannot be cleaned: {Problem}", log.Directory, error.Message));
     }
 
     /// <summary>Opens what the topology newly gives to this SPU; closes and deletes the logs of topics that are gone.</summary>
@@ -45,9 +103,12 @@ public sealed class SpuNode(
         {
             foreach (TopicInfo topic in topology.Topics.Values)
             {
-                foreach (PartitionInfo info in topic.Partitions.Where(info => info.LeaderSpu == id))
+                foreach (PartitionInfo info in topic.Partitions.Where(info => info.LeaderSpu == Id))
                     _partitions.GetOrAdd(new PartitionId(topic.Name, info.Number), key => Open(key, topic, info));
             }
+
+            foreach (Partition partition in _partitions.Values.Where(partition => partition.IsOpen))
+                ApplySettings(topology, partition);
 
             foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
                 await DropTopicAsync(gone).ConfigureAwait(false);
@@ -71,14 +132,28 @@ public sealed class SpuNode(
     /// </summary>
     private void DeleteDirectory(string topic)
     {
-        string path = directories.PathOf(topic);
+        string path = _directories.PathOf(topic);
         if (!Directory.Exists(path))
             return;
 
-        string condemned = Path.Combine(directories.Root, $"{DeletedPrefix}{topic}-{Guid.NewGuid():N}");
+        string condemned = Path.Combine(_directories.Root, $"{DeletedPrefix}{topic}-{Guid.NewGuid():N}");
         Directory.Move(path, condemned);
-        DiskFiles.Instance.SyncDirectory(directories.Root);
+        DiskFiles.Instance.SyncDirectory(_directories.Root);
         TryDelete(condemned);
+    }
+
+    private void ApplySettings(TopologyMap topology, Partition partition)
+    {
+        if (topology.Topics.GetValueOrDefault(partition.Id.Topic) is not { } topic)
+            return;
+
+        LogSettings settings = topic.Settings.ToLogSettings(_isHub);
+        if (partition.Log.Settings == settings)
+            return;
+
+        // First in the manifest, from which the metadata can be rebuilt.
+        partition.Log.SaveSettings(PartitionDirectories.ChangesTo(partition.Log.Manifest, topic, partition.Info));
+        partition.Log.Settings = settings;
     }
 
     private void TryDelete(string condemned)
@@ -89,7 +164,7 @@ public sealed class SpuNode(
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            logger.LogWarning("'{Path}' of a deleted topic cannot be removed: {Problem}", condemned, error.Message);
+            _logger.LogWarning("'{Path}' of a deleted topic cannot be removed: {Problem}", condemned, error.Message);
         }
     }
 
@@ -97,14 +172,21 @@ public sealed class SpuNode(
     {
         if (log.Recovery.TornBytes > 0)
         {
-            logger.LogWarning(
-                "{Partition}: cut {Bytes} bytes of an interrupted write behind the last whole batch; it goes on at offset {End}",
+            _logger.LogWarning(
+                "{Partition}: passed over {Bytes} bytes of an interrupted write behind the last whole batch; it goes on at offset {End}",
                 key, log.Recovery.TornBytes, log.Offsets.End);
+        }
+
+        if (log.Recovery.LostRecords > 0)
+        {
+            _logger.LogError(
+                "{Partition}: {Records} records could not be found or read and were noted as gaps; what is left of damaged files is in '{Folder}'",
+                key, log.Recovery.LostRecords, Path.Combine(log.Directory, "quarantine"));
         }
 
         if (log.Recovery.NewIncarnation)
         {
-            logger.LogWarning(
+            _logger.LogWarning(
                 "{Partition}: its {Manifest} could not be read and was set aside; the records are there, but a hub takes it for another log",
                 key, PartitionManifest.FileName);
         }
@@ -112,19 +194,21 @@ public sealed class SpuNode(
 
     private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info)
     {
-        string path = directories.PathOf(key);
+        string path = _directories.PathOf(key);
         try
         {
-            Directory.CreateDirectory(directories.PathOf(topic.Name));
-            DiskFiles.Instance.SyncDirectory(directories.Root);
-            PartitionLog log = PartitionLog.Open(path, () => PartitionDirectories.NewManifest(topic, info), logOptions, files);
+            Directory.CreateDirectory(_directories.PathOf(topic.Name));
+            DiskFiles.Instance.SyncDirectory(_directories.Root);
+            PartitionLog log = PartitionLog.Open(
+                path, () => PartitionDirectories.NewManifest(topic, info), _logOptions, _files, topic.Settings.ToLogSettings(_isHub), _resources);
+            _cleaner.Add(log);
             Report(key, log);
 
             return new Partition(key, info, log);
         }
         catch (Exception error) when (error is EdgeStreamException or IOException or UnauthorizedAccessException)
         {
-            logger.LogError("{Partition} cannot be opened: {Problem}", key, error.Message);
+            _logger.LogError("{Partition} cannot be opened: {Problem}", key, error.Message);
             return new Partition(key, info, error.Message);
         }
     }
@@ -135,7 +219,7 @@ public sealed class SpuNode(
     /// </summary>
     private void SetOrphansAside(TopologyMap topology)
     {
-        foreach (string path in Directory.GetDirectories(directories.Root))
+        foreach (string path in Directory.GetDirectories(_directories.Root))
         {
             string name = Path.GetFileName(path);
             if (name.StartsWith(DeletedPrefix, StringComparison.Ordinal))
@@ -144,9 +228,9 @@ public sealed class SpuNode(
             if (name.StartsWith('.') || topology.Topics.ContainsKey(name))
                 continue;
 
-            string aside = Path.Combine(directories.Root, $".orphan-{name}-{Guid.NewGuid():N}");
+            string aside = Path.Combine(_directories.Root, $".orphan-{name}-{Guid.NewGuid():N}");
             Directory.Move(path, aside);
-            logger.LogWarning("'{Path}' belongs to no topic; it was set aside as '{Aside}'", path, aside);
+            _logger.LogWarning("'{Path}' belongs to no topic; it was set aside as '{Aside}'", path, aside);
         }
     }
 
@@ -155,7 +239,12 @@ public sealed class SpuNode(
         foreach (PartitionId key in _partitions.Keys.Where(key => key.Topic == topic).ToArray())
         {
             if (_partitions.TryRemove(key, out Partition? partition))
+            {
+                if (partition.IsOpen)
+                    _cleaner.Remove(partition.Log);
+
                 await partition.DisposeAsync().ConfigureAwait(false);
+            }
         }
 
         DeleteDirectory(topic);

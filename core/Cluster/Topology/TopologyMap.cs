@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
+using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Retention;
 
 namespace EdgeStream.Cluster.Topology;
 
@@ -16,7 +18,28 @@ public readonly record struct PartitionId(string Topic, int Partition)
 /// At a hub: the mirror topic was made here, so each edge is told to have it. False for one that an edge has brought: that is
 /// the business of those who have it.
 /// </param>
-public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compression = CompressionCodec.None, bool AtEveryEdge = false);
+public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compression = CompressionCodec.None, bool AtEveryEdge = false)
+{
+    /// <summary>The most that each partition keeps, in bytes; null where only the storage budget bounds it.</summary>
+    public long? RetentionBytes { get; init; }
+
+    /// <summary>How long records are kept; null for as long as there is room.</summary>
+    public TimeSpan? RetentionAge { get; init; }
+
+    public OverflowPolicy Overflow { get; init; }
+
+    public SyncPolicy Sync { get; init; }
+
+    /// <summary>What the topic's logs are told. At a hub the mirror's records have arrived, so they need not be kept for one.</summary>
+    public LogSettings ToLogSettings(bool isHub) => new()
+    {
+        RetentionBytes = RetentionBytes,
+        RetentionAge = RetentionAge,
+        Overflow = Overflow,
+        Sync = Sync,
+        IsMirrored = Mirror && !isHub,
+    };
+}
 
 /// <summary>Where a partition lives.</summary>
 /// <param name="Number">From 0, dense.</param>

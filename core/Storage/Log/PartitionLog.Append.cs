@@ -205,6 +205,7 @@ public sealed partial class PartitionLog
             if (!HasRoomFor(header.TotalLength)
                 && (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync(header.TotalLength).ConfigureAwait(false)) is not null))
             {
+                _fullReason = full.Message;
                 request.Fail(full);
                 return;
             }
@@ -285,6 +286,7 @@ public sealed partial class PartitionLog
         catch (IOException error) when (DiskErrors.IsFull(error))
         {
             full = StorageFullException.OfDisk(LogPath(_active.BaseOffset), error);
+            _fullReason = full.Message;
             foreach (AppendRequest request in _placedRequests)
                 request.Fail(full);
 
@@ -299,6 +301,8 @@ public sealed partial class PartitionLog
             foreach ((long baseOffset, long position, long maxTimestamp) in _placed)
                 _active.Index.Add(baseOffset - _active.BaseOffset, position, maxTimestamp);
 
+            Interlocked.Add(ref _appendedBytes, _placedPosition - _active.Position);
+            _fullReason = null;
             lock (_segmentsLock)
             {
                 _active.Position = _placedPosition;

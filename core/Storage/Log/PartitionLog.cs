@@ -49,6 +49,8 @@ public sealed partial class PartitionLog : IAsyncDisposable
     private Task _syncer = Task.CompletedTask;
     private volatile Exception? _failure;
     private volatile LogSettings _settings;
+    private volatile string? _fullReason;
+    private long _appendedBytes;
     private int _disposed;
 
     private PartitionLog(
@@ -95,6 +97,12 @@ public sealed partial class PartitionLog : IAsyncDisposable
 
     /// <summary>The error that stopped the log, or null while it runs.</summary>
     public Exception? Failure => _failure;
+
+    /// <summary>Why the last append was refused for want of room; null once one was taken again.</summary>
+    public string? FullReason => _fullReason;
+
+    /// <summary>Bytes of the batches that were appended since the log was opened.</summary>
+    public long AppendedBytes => Interlocked.Read(ref _appendedBytes);
 
     /// <summary>What is known to be lost, ascending by offset; a snapshot.</summary>
     public IReadOnlyList<Gap> Gaps => _ledger.Gaps;
@@ -183,9 +191,20 @@ public sealed partial class PartitionLog : IAsyncDisposable
     public void SetMirrored(long offset) => _mirrored.Advance(Math.Min(offset, _durable.Value));
 
     /// <summary>Keeps a setting with the data, in the manifest; durable on return. For one caller at a time.</summary>
-    public void SaveSetting(string name, string value)
+    public void SaveSetting(string name, string? value) => SaveSettings(new Dictionary<string, string?> { [name] = value });
+
+    /// <summary>As <see cref="SaveSetting"/>, several at once; null removes one.</summary>
+    public void SaveSettings(IReadOnlyDictionary<string, string?> changes)
     {
-        var settings = new Dictionary<string, string>(Manifest.Settings) { [name] = value };
+        var settings = new Dictionary<string, string>(Manifest.Settings);
+        foreach ((string name, string? value) in changes)
+        {
+            if (value is null)
+                settings.Remove(name);
+            else
+                settings[name] = value;
+        }
+
         PartitionManifest changed = Manifest with { Settings = settings };
         changed.Write(_files, Directory);
         Manifest = changed;

@@ -1,0 +1,42 @@
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>What a topic's settings may be.</summary>
+public static class TopicLimits
+{
+    /// <summary>
+    /// The least that a topic can be told to keep, in bytes of each partition: room for the segment that is written, the largest
+    /// batch, and something to drop.
+    /// </summary>
+    public const long MinRetentionBytes = 16 * 1024 * 1024;
+
+    public static readonly TimeSpan MinRetentionAge = TimeSpan.FromMinutes(1);
+
+    /// <exception cref="ClusterException">The settings make no sense.</exception>
+    public static void Check(TopicSettings settings)
+    {
+        if (settings.RetentionBytes is { } bytes && bytes < MinRetentionBytes)
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument, $"a topic keeps at least {MinRetentionBytes} bytes (16MiB) a partition, not {bytes}");
+        }
+
+        if (settings.RetentionAge is { } age && age < MinRetentionAge)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"a topic keeps records for at least 1m, not {age.TotalSeconds} s");
+    }
+
+    /// <summary>A smaller bound must not drop at once what is stored: that would be a slip of the finger.</summary>
+    /// <exception cref="ClusterException">The partition holds more than the settings allow.</exception>
+    public static void CheckHolds(Partition partition, TopicSettings settings)
+    {
+        long size = partition.Log.SizeInBytes();
+        if (settings.RetentionBytes is { } bytes && size > bytes && !(partition.Log.Settings.RetentionBytes <= bytes))
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument,
+                $"{partition.Id} holds {size} bytes, which is more than {bytes}; choose a larger bound, or let --retention-age drop old records first");
+        }
+    }
+}

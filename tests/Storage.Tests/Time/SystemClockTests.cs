@@ -1,0 +1,33 @@
+using EdgeStream.Storage.Time;
+
+namespace EdgeStream.Storage.Tests.Time;
+
+public class SystemClockTests
+{
+    [Fact]
+    public void Clocks_are_those_of_the_machine()
+    {
+        SystemClock clock = SystemClock.Instance;
+        ClockReading reading = clock.Read();
+        Assert.InRange(reading.Wall, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() - 10_000, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+        Assert.Equal(File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim(), reading.BootId.ToString());
+
+        // Both count suspended time, unlike Environment.TickCount64.
+        string upTime = File.ReadAllText("/proc/uptime").Split(' ')[0];
+        double seconds = double.Parse(upTime, System.Globalization.CultureInfo.InvariantCulture);
+        Assert.InRange(reading.Monotonic / 1000.0, seconds - 10, seconds + 0.1);
+        Assert.True(clock.Read().Continues(reading));
+        Assert.InRange(clock.Monotonic, reading.Monotonic, reading.Monotonic + 10_000);
+    }
+
+    [Fact]
+    public void Reading_allocates_nothing()
+    {
+        SystemClock.Instance.Read();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 1000; i++)
+            SystemClock.Instance.Read();
+
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+    }
+}

@@ -2,7 +2,9 @@ using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Testing;
 
-/// <summary>A machine's clocks in the hands of a test, which knows the true time. The machine has no clock chip: it starts in 1970.</summary>
+/// <summary>
+/// A machine's clocks in the hands of a test, which knows the true time. The machine has no clock chip: it starts in 1970.
+/// </summary>
 public sealed class FakeClock : IClockSource
 {
     public static readonly TimeSpan FiftyYears = TimeSpan.FromDays(50 * 365.25);

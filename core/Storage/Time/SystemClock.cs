@@ -47,7 +47,8 @@ public sealed partial class SystemClock : IClockSource
         }
         while (after - before > MostBetweenReadings && ++attempt < Attempts);
 
-        return new ClockReading(_bootId, before, wall, wall >= EarliestSynchronised && (KernelIsSynchronised() || TimeSyncHasSynchronised()));
+        bool synchronised = wall >= EarliestSynchronised && (KernelIsSynchronised() || TimeSyncHasSynchronised());
+        return new ClockReading(_bootId, before, wall, synchronised);
     }
 
     private static Guid ReadBootId()

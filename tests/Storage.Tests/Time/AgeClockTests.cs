@@ -91,8 +91,8 @@ public sealed class AgeClockTests : IDisposable
     {
         _clock.Synchronise();
         Run(Day);
-        Reboot(10 * Day);
-        _clock.Step(-TimeSpan.FromDays(3) + TimeSpan.FromMilliseconds(_clock.True - _clock.Wall - Milliseconds(10 * Day)), synchronised: true);
+        Reboot(10 * Day, wall: _clock.True - Milliseconds(3 * Day));
+        _clock.Step(TimeSpan.Zero, synchronised: true);
         AssertAge(Day);
         Assert.Null(_age.Problem);
     }

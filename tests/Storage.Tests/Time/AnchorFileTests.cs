@@ -3,7 +3,9 @@ using EdgeStream.Testing;
 
 namespace EdgeStream.Storage.Tests.Time;
 
-/// <summary>Whatever is in the file: opening works, and what stands before the damage counts. EDGESTREAM_FUZZ_SEED repeats a case.</summary>
+/// <summary>
+/// Whatever is in the file: opening works, and what stands before the damage counts. EDGESTREAM_FUZZ_SEED repeats a case.
+/// </summary>
 public class AnchorFileTests(ITestOutputHelper output) : LogClockTestBase
 {
     private const int HeaderSize = 8;

@@ -28,7 +28,7 @@ public abstract class LogClockTestBase : IDisposable
 
     public void Dispose() => _temp.Dispose();
 
-    protected LogClock Open() => LogClock.Open(Files, LogDirectory, Clock, Records?.Count ?? 0);
+    protected LogClock Open() => LogClock.Open(Files, LogDirectory, Clock, Records.Count);
 
     protected void Reboot(TimeSpan off, long wall = 5000)
     {

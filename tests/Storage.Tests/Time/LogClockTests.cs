@@ -86,12 +86,17 @@ public class LogClockTests : LogClockTestBase
     public void Timestamps_of_devices_are_left_alone()
     {
         Write(10);
-        long[] devices = [long.MinValue, -1 /* Kafka's "none" */, Clock.True, Clock.Wall + (long)Hour.TotalMilliseconds, Clock.True * 2, long.MaxValue];
+        long later = Clock.Wall + (long)Hour.TotalMilliseconds;
+        long[] devices = [long.MinValue, -1 /* Kafka's "none" */, Clock.True, later, Clock.True * 2, long.MaxValue];
         Clock.Advance(10 * Second);
         Clock.Synchronise();
         Write(200);
+
+        // A device that started when this machine did, but whose clock was never set, long after this one's was.
+        Assert.Equal(new CorrectedTime(Records[9].Stored, TimeCertainty.Unknown), Log.Correct(205, Records[9].Stored));
         Reboot(Hour);
         Write(10);
+        Assert.Equal(new CorrectedTime(Records[9].Stored, TimeCertainty.Unknown), Log.Correct(205, Records[9].Stored));
         foreach (long stamp in devices)
         {
             Assert.Equal(stamp, Log.Correct(3, stamp).Timestamp);
@@ -99,9 +104,19 @@ public class LogClockTests : LogClockTestBase
             Assert.Equal(stamp, Log.Correct(205, stamp).Timestamp);
             Assert.Equal(stamp, Log.Correct(215, stamp).Timestamp);
         }
+    }
 
-        // A device that started when this machine did, but whose clock was never set, long after this one's was.
-        Assert.Equal(new CorrectedTime(Records[9].Stored, TimeCertainty.Unknown), Log.Correct(205, Records[9].Stored));
+    [Fact]
+    public void Timestamps_of_devices_are_left_alone_where_nobody_knows_when_the_machine_stopped()
+    {
+        Clock.Synchronise();
+        Write(10);
+        Clock.Step(-FakeClock.FiftyYears, synchronised: false);
+        Write(100);
+        long stamp = Clock.True;
+        Assert.Equal(new CorrectedTime(stamp, TimeCertainty.Unknown), Log.Correct(109, stamp));
+        Reboot(Hour);
+        Assert.Equal(new CorrectedTime(stamp, TimeCertainty.Unknown), Log.Correct(109, stamp));
     }
 
     [Fact]
@@ -182,6 +197,19 @@ public class LogClockTests : LogClockTestBase
         Write(1);
         Log = Open();
         AssertTimes(TimeCertainty.Corrected, 0, 150);
+    }
+
+    [Fact]
+    public void Log_that_lost_its_end_without_a_reboot_goes_on_with_the_clock_as_it_is()
+    {
+        Write(100);
+        Clock.Synchronise();
+        Write(100);
+        Records.RemoveRange(50, 150);
+        Log = Open();
+        Write(200);
+        AssertTimes(TimeCertainty.Corrected, 0, 50);
+        AssertTimes(TimeCertainty.Right, 50, 250);
     }
 
     [Fact]

@@ -9,7 +9,8 @@ public class SystemClockTests
     {
         SystemClock clock = SystemClock.Instance;
         ClockReading reading = clock.Read();
-        Assert.InRange(reading.Wall, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() - 10_000, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
+        long now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+        Assert.InRange(reading.Wall, now - 10_000, now);
         Assert.Equal(File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim(), reading.BootId.ToString());
 
         // Both count suspended time, unlike Environment.TickCount64.

@@ -15,6 +15,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     CheckCommand.Create(),
     TopicCommands.Topic(),
     TopicCommands.Partition(),
+    GapsCommand.Create(),
     ProduceCommand.Create(),
     ConsumeCommand.Create(),
     GeoCommands.Geo(),

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Net;
+using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 
 namespace EdgeStream.Agent.Cli;
@@ -15,6 +16,12 @@ internal static class NodeCommands
         HelpName = "dir",
     };
 
+    private static readonly Option<string?> Budget = new("--budget")
+    {
+        Description = "How much disk the data may use (default: four fifths of what is free at the first start)",
+        HelpName = "size",
+    };
+
     public static Command Run()
     {
         Option<string?> configuration = new("--config", "-c")
@@ -25,10 +32,11 @@ internal static class NodeCommands
         var command = new CliCommand(
             "run", "Run an edge: sources, local log and uplink", "edgestream run --config edgestream.toml --data ./data --socket ./edge.sock")
         {
-            Options = { configuration, Data },
+            Options = { configuration, Data, Budget },
         };
         command.Does((result, cancellationToken) => EdgeNode.RunAsync(
-            result.GetValue(configuration), result.GetValue(Data), result.GetValue(ConnectionOptions.Socket), cancellationToken));
+            result.GetValue(configuration), result.GetValue(Data), result.GetValue(ConnectionOptions.Socket),
+            ParseBudget(result.GetValue(Budget)), cancellationToken));
         return command;
     }
 
@@ -43,15 +51,27 @@ internal static class NodeCommands
         var command = new CliCommand(
             "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
         {
-            Options = { listen, Data },
+            Options = { listen, Data, Budget },
         };
         command.Does((result, cancellationToken) => HubNode.RunAsync(
             new NodeOptions(
                 NodePaths.Data(result.GetValue(Data)),
                 NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
-                ParseEndpoint(result.GetValue(listen)!)),
+                ParseEndpoint(result.GetValue(listen)!),
+                ParseBudget(result.GetValue(Budget))),
             cancellationToken));
         return command;
+    }
+
+    private static long? ParseBudget(string? text)
+    {
+        if (text is null)
+            return null;
+
+        if (!Quantities.TryParseBytes(text, out long bytes))
+            throw new CommandException($"'{text}' is no size; write for instance 512MiB or 20GiB");
+
+        return bytes;
     }
 
     private static IPEndPoint ParseEndpoint(string text)

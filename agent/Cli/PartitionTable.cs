@@ -7,7 +7,7 @@ internal static class PartitionTable
 {
     public static TableOutput Of(IEnumerable<PartitionStatus> partitions)
     {
-        var table = new TableOutput("topic", "partition", "geo", "leader", "start", "mirrored", "durable", "end", "behind", "bytes", "problem");
+        var table = new TableOutput("topic", "partition", "geo", "leader", "start", "mirrored", "durable", "end", "behind", "lost", "bytes", "problem");
         foreach (PartitionStatus status in partitions)
         {
             Partition partition = status.Partition;
@@ -21,6 +21,7 @@ internal static class PartitionTable
                 status.Durable,
                 status.LogEnd,
                 status.EdgeDurable >= 0 ? Math.Max(0, status.EdgeDurable - status.Durable) : null,
+                status.LostRecords,
                 status.SizeBytes,
                 status.Problem.Length > 0 ? status.Problem : null);
         }

@@ -33,6 +33,9 @@ internal static class StatusCommand
         foreach (string problem in status.Problems)
             output.WriteLine($"  ! {problem}");
 
+        if (status.Storage is { } storage)
+            WriteStorage(output, storage);
+
         if (status.Uplink is { } uplink)
             WriteUplink(output, uplink);
         else if (status.Role == "edge")
@@ -52,6 +55,21 @@ internal static class StatusCommand
         PartitionTable.Of(status.Partitions).Write(result, "There are no topics yet.");
     }
 
+    private static void WriteStorage(TextWriter output, StorageStatus storage)
+    {
+        string full = storage.FullInSeconds > 0 ? $", full in {Quantities.FormatTime(TimeSpan.FromSeconds(storage.FullInSeconds))}" : "";
+        output.WriteLine(
+            $"storage: {Quantities.FormatBytes(storage.UsedBytes)} of {Quantities.FormatBytes(storage.BudgetBytes)} used{full}; "
+            + $"the disk has {Quantities.FormatBytes(storage.DiskFreeBytes)} free");
+        string ratio = storage.StoredBytes > 0
+            ? string.Create(CultureInfo.InvariantCulture, $", {(double)storage.WrittenBytes / storage.StoredBytes:0.00} for each byte stored")
+            : "";
+        string year = storage.WrittenBytesPerYear > 0
+            ? $"; at this rate the disk sees {Quantities.FormatBytes(storage.WrittenBytesPerYear)} a year"
+            : "";
+        output.WriteLine($"written since the start: {Quantities.FormatBytes(storage.WrittenBytes)}{ratio}, {storage.Syncs} syncs{year}");
+    }
+
     private static void WriteUplink(TextWriter output, UplinkStatus uplink)
     {
         string state = uplink.Connected ? "connected" : "offline (records are kept and sent later)";
@@ -66,11 +84,15 @@ internal static class StatusCommand
     {
         var table = new TableOutput(
             "role", "version", "uptime_seconds", "healthy", "problems", "hub", "geo", "connected", "lag_records", "sent_bytes", "reconnects",
-            "last_error");
+            "last_error", "budget_bytes", "used_bytes", "disk_free_bytes", "written_bytes", "stored_bytes", "syncs", "full_in_seconds",
+            "written_bytes_per_year");
+        StorageStatus storage = status.Storage;
         UplinkStatus? uplink = status.Uplink;
         table.Add(
             status.Role, status.Version, status.UptimeSeconds, status.Problems.Count == 0, string.Join("; ", status.Problems),
-            uplink?.Hub, uplink?.GeoLocation, uplink?.Connected, uplink?.LagRecords, uplink?.SentBytes, uplink?.Reconnects, uplink?.LastError);
+            uplink?.Hub, uplink?.GeoLocation, uplink?.Connected, uplink?.LagRecords, uplink?.SentBytes, uplink?.Reconnects, uplink?.LastError,
+            storage.BudgetBytes, storage.UsedBytes, storage.DiskFreeBytes, storage.WrittenBytes, storage.StoredBytes, storage.Syncs,
+            storage.FullInSeconds, storage.WrittenBytesPerYear);
         table.Write(result, "");
     }
 }

@@ -1,15 +1,17 @@
 using System.CommandLine;
+using EdgeStream.Agent.Configuration;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
 
-/// <summary><c>topic create | list | delete</c> and <c>partition list</c>.</summary>
+/// <summary><c>topic create | alter | list | delete</c> and <c>partition list</c>.</summary>
 internal static class TopicCommands
 {
     public static Command Topic()
     {
-        var topic = new Command("topic", "Create, list and delete topics");
+        var topic = new Command("topic", "Create, change, list and delete topics");
         topic.Subcommands.Add(Create());
+        topic.Subcommands.Add(Alter());
         topic.Subcommands.Add(List());
         topic.Subcommands.Add(Delete());
         return topic;
@@ -37,23 +39,56 @@ internal static class TopicCommands
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
         var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
         var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
-        var compression = new Option<string>("--compression") { Description = "How producers compress", DefaultValueFactory = _ => "none" };
-        compression.AcceptOnlyFromAmong("none", "gzip", "snappy", "lz4", "zstd");
-        var command = new CliCommand("create", "Create a topic", "edgestream topic create readings --mirror")
+        var settings = new TopicSettingOptions();
+        var command = new CliCommand("create", "Create a topic", "edgestream topic create readings --mirror --retention-bytes 256MiB")
         {
             Arguments = { name },
-            Options = { partitions, mirror, compression },
+            Options = { partitions, mirror },
         };
+        settings.AddTo(command);
         command.Does(async (result, _) =>
         {
+            AlterTopicRequest kept = settings.Read(result);
             using var client = ConnectionOptions.Open(result);
             Topic topic = await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest
             {
                 Name = result.GetValue(name),
                 Partitions = result.GetValue(partitions),
-                Settings = new TopicSettings { Mirror = result.GetValue(mirror), Compression = result.GetValue(compression) },
+                Settings = new TopicSettings
+                {
+                    Mirror = result.GetValue(mirror),
+                    Compression = kept.Compression,
+                    RetentionBytes = kept.RetentionBytes,
+                    RetentionAgeMs = kept.RetentionAgeMs,
+                    Overflow = kept.Overflow,
+                    SyncIntervalMs = kept.SyncIntervalMs,
+                },
             }));
             result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' created");
+        });
+        return command;
+    }
+
+    private static CliCommand Alter()
+    {
+        var name = new Argument<string>("name");
+        var settings = new TopicSettingOptions();
+        var command = new CliCommand(
+            "alter", "Change how a topic is kept; what is not named stays", "edgestream topic alter readings --retention-age 30d --sync 1s")
+        {
+            Arguments = { name },
+        };
+        settings.AddTo(command);
+        command.Does(async (result, _) =>
+        {
+            AlterTopicRequest request = settings.Read(result);
+            if (request.CalculateSize() == 0)
+                throw new CommandException("nothing to change; name for instance --retention-bytes 512MiB");
+
+            request.Name = result.GetValue(name);
+            using var client = ConnectionOptions.Open(result);
+            Topic topic = await client.CallAsync(c => c.ControlPlane.AlterTopicAsync(request));
+            result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' changed");
         });
         return command;
     }
@@ -65,9 +100,18 @@ internal static class TopicCommands
         {
             using var client = ConnectionOptions.Open(result);
             Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-            var table = new TableOutput("topic", "partitions", "mirror", "compression");
+            var table = new TableOutput(
+                "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync");
             foreach (Topic topic in topology.Topics)
-                table.Add(topic.Name, topic.Partitions.Count, topic.Settings.Mirror, topic.Settings.Compression);
+            {
+                TopicSettings settings = topic.Settings;
+                table.Add(
+                    topic.Name, topic.Partitions.Count, settings.Mirror, settings.Compression,
+                    settings.RetentionBytes > 0 ? settings.RetentionBytes : null,
+                    settings.RetentionAgeMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.RetentionAgeMs)) : null,
+                    settings.Overflow == Overflow.Reject ? "reject" : "drop-oldest",
+                    settings.SyncIntervalMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.SyncIntervalMs)) : "commit");
+            }
 
             table.Write(result, "There are no topics yet; 'edgestream topic create NAME' makes one.");
         });

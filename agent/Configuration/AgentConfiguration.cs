@@ -22,6 +22,9 @@ internal sealed record AgentConfiguration
 
     public string? Socket { get; init; }
 
+    /// <summary>How much disk the data directory may use, in bytes; null leaves it to the default.</summary>
+    public long? Budget { get; init; }
+
     public IReadOnlyList<TopicConfiguration> Topics { get; init; } = [];
 
     public IReadOnlyList<MqttSourceOptions> MqttSources { get; init; } = [];

@@ -46,10 +46,14 @@ internal static class ConfigurationFiles
         if ((first.Data is not null && second.Data is not null) || (first.Socket is not null && second.Socket is not null))
             throw new ConfigurationException($"{path}: 'data' and 'socket' can be set in one file only");
 
+        if (first.Budget is not null && second.Budget is not null)
+            throw new ConfigurationException($"{path}: 'storage.budget' can be set in one file only");
+
         return first with
         {
             Data = first.Data ?? second.Data,
             Socket = first.Socket ?? second.Socket,
+            Budget = first.Budget ?? second.Budget,
             Topics = [.. first.Topics, .. second.Topics],
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],

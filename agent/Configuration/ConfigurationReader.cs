@@ -1,11 +1,15 @@
 using System.Net;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Retention;
 
 namespace EdgeStream.Agent.Configuration;
 
@@ -17,6 +21,9 @@ internal static class ConfigurationReader
 {
     private static readonly Dictionary<string, CompressionCodec> Codecs =
         Enum.GetValues<CompressionCodec>().ToDictionary(codec => codec.ToString().ToLowerInvariant());
+
+    private static readonly Dictionary<string, OverflowPolicy> Overflows =
+        new() { ["drop-oldest"] = OverflowPolicy.DropOldest, ["reject"] = OverflowPolicy.Reject };
 
     private static readonly Dictionary<string, GpioEdge> Edges =
         Enum.GetValues<GpioEdge>().ToDictionary(edge => edge.ToString().ToLowerInvariant());
@@ -38,6 +45,7 @@ internal static class ConfigurationReader
         {
             Data = root.String("data"),
             Socket = root.String("socket"),
+            Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
             Topics = [.. root.Sections("topic").Select(ReadTopic)],
             MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
@@ -66,17 +74,51 @@ internal static class ConfigurationReader
     private static TopicConfiguration ReadTopic(TomlSection section)
     {
         string name = Topic(section, "name");
+        TomlSection? retention = section.Section("retention");
         var topic = new TopicConfiguration(
             name,
             section.Int("partitions", 1, 1000) ?? 1,
             new TopicSettings(
                 section.Bool("mirror") ?? false,
-                section.Choice("compression", Codecs) ?? CompressionCodec.None));
+                section.Choice("compression", Codecs) ?? CompressionCodec.None)
+            {
+                RetentionBytes = retention?.Bytes("bytes"),
+                RetentionAge = retention?.Time("age"),
+                Overflow = section.Choice("overflow", Overflows) ?? OverflowPolicy.DropOldest,
+                Sync = section.Sync("sync") ?? SyncPolicy.Commit,
+            });
+        retention?.Done();
         if (topic.Settings.Mirror && topic.Partitions > 1)
             throw section.Error("partitions", "a mirror topic at an edge has one partition");
 
+        try
+        {
+            TopicLimits.Check(topic.Settings);
+        }
+        catch (EdgeStreamException problem)
+        {
+            throw section.Error("retention", problem.Message);
+        }
+
         section.Done();
         return topic;
+    }
+
+    private static long? ReadBudget(TomlSection section)
+    {
+        long? budget = section.Bytes("budget");
+        try
+        {
+            if (budget is { } bytes)
+                StorageBudget.CheckMinimum(bytes);
+        }
+        catch (EdgeStreamException problem)
+        {
+            throw section.Error("budget", problem.Message);
+        }
+
+        section.Done();
+        return budget;
     }
 
     private static MqttSourceOptions ReadMqttSource(TomlSection section)

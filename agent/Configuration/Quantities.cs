@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Agent.Configuration;
 
@@ -27,6 +28,58 @@ public static class Quantities
         time = default;
         return false;
     }
+
+    /// <summary>A size such as <c>512MiB</c>, <c>2GiB</c>, <c>1.5GB</c> or a plain number of bytes; greater than zero.</summary>
+    public static bool TryParseBytes(string text, out long bytes)
+    {
+        bytes = 0;
+        string number = text.TrimEnd([.. "BiKMGTkmgt"]);
+        double factor = text[number.Length..] switch
+        {
+            "" or "B" => 1,
+            "KiB" => 1L << 10,
+            "MiB" => 1L << 20,
+            "GiB" => 1L << 30,
+            "TiB" => 1L << 40,
+            "kB" or "KB" => 1e3,
+            "MB" => 1e6,
+            "GB" => 1e9,
+            "TB" => 1e12,
+            _ => 0,
+        };
+        if (factor == 0
+            || !double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value)
+            || value * factor is not (>= 1 and < 1L << 50))
+        {
+            return false;
+        }
+
+        bytes = (long)(value * factor);
+        return true;
+    }
+
+    /// <summary>When to sync: <c>commit</c>, <c>os</c>, or an interval such as <c>1s</c>.</summary>
+    public static bool TryParseSync(string text, out SyncPolicy sync)
+    {
+        sync = text == "os" ? SyncPolicy.Os : SyncPolicy.Commit;
+        if (text is "os" or "commit")
+            return true;
+
+        if (!TryParseTime(text, out TimeSpan interval) || interval < TimeSpan.FromMilliseconds(1) || interval > TimeSpan.FromHours(1))
+            return false;
+
+        sync = SyncPolicy.Every(interval);
+        return true;
+    }
+
+    /// <summary>A time for people, roughly: <c>45s</c>, <c>3h</c>, <c>9d</c>.</summary>
+    public static string FormatTime(TimeSpan time) => time switch
+    {
+        { TotalDays: >= 2 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalDays:0.#}d"),
+        { TotalHours: >= 2 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalHours:0.#}h"),
+        { TotalMinutes: >= 2 } => string.Create(CultureInfo.InvariantCulture, $"{time.TotalMinutes:0.#}m"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.###}s"),
+    };
 
     /// <summary>A number of bytes for people: <c>512 B</c>, <c>1.5 MiB</c>.</summary>
     public static string FormatBytes(long bytes)

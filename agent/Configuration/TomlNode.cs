@@ -1,4 +1,5 @@
 using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
 using Tomlyn;
 using Tomlyn.Parsing;
 
@@ -74,6 +75,28 @@ internal sealed class TomlSection(string file, string path, int line)
         { } text when Quantities.TryParseTime(text, out TimeSpan time) => time,
         { } text => throw Error(key, $"'{text}' is no time; write for instance \"500ms\", \"30s\" or \"7d\""),
     };
+
+    public long? Bytes(string key) => Take(key)?.Value switch
+    {
+        null => null,
+        long number and > 0 => number,
+        string text when Quantities.TryParseBytes(text, out long bytes) => bytes,
+        _ => throw Error(key, "is a size; write for instance \"512MiB\""),
+    };
+
+    /// <summary>When to sync: <c>"commit"</c>, <c>"os"</c> or <c>{ interval = "1s" }</c>.</summary>
+    public SyncPolicy? Sync(string key)
+    {
+        if (!_nodes.TryGetValue(key, out TomlNode? node))
+            return null;
+
+        TomlSection? table = node.Value as TomlSection;
+        string? text = table is null ? String(key) : Section(key)!.RequiredString("interval");
+        table?.Done();
+        return Quantities.TryParseSync(text!, out SyncPolicy sync)
+            ? sync
+            : throw Error(key, $"'{text}' is neither \"commit\" nor \"os\" nor {{ interval = \"1s\" }} of 1ms to 1h");
+    }
 
     /// <summary>One of several words, read by <paramref name="choices"/>.</summary>
     public T? Choice<T>(string key, IReadOnlyDictionary<string, T> choices)

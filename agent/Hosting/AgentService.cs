@@ -27,6 +27,7 @@ internal sealed class AgentService(
             Version = BuildInfo.Version,
             UptimeSeconds = (long)time.GetElapsedTime(_started).TotalSeconds,
             DataDirectory = node.Data.Path,
+            Storage = node.Storage.Status(),
             Partitions = { node.Spu.Partitions.Select(TopologyMessages.ToStatus) },
             Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
@@ -52,6 +53,9 @@ internal sealed class AgentService(
     {
         if (node.StartProblem is { } start)
             yield return start;
+
+        if (node.Storage.Problem is { } clock)
+            yield return clock;
 
         if (uplinks?.Problem is { } uplink)
             yield return uplink;

@@ -1,4 +1,5 @@
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
@@ -8,10 +9,10 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>A gateway: a cluster of one, with sources and an uplink. Stops in the order sources → uplink → API → log.</summary>
 internal static class EdgeNode
 {
-    public static async Task RunAsync(string? configurationFile, string? data, string? socket, CancellationToken cancellationToken)
+    public static async Task RunAsync(string? configurationFile, string? data, string? socket, long? budget, CancellationToken cancellationToken)
     {
         AgentConfiguration configuration = ConfigurationFiles.Load(configurationFile);
-        var options = new NodeOptions(NodePaths.Data(data ?? configuration.Data), NodePaths.Socket(socket ?? configuration.Socket));
+        var options = new NodeOptions(NodePaths.Data(data ?? configuration.Data), NodePaths.Socket(socket ?? configuration.Socket), Budget: budget ?? configuration.Budget);
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
         await using Node node = await Node.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
         await CreateTopicsAsync(node, configuration, loggers.CreateLogger<Node>()).ConfigureAwait(false);
@@ -44,6 +45,25 @@ internal static class EdgeNode
         }
     }
 
+    /// <summary>What is configured counts, as far as it can be changed.</summary>
+    private static async Task AlterTopicAsync(Node node, TopicInfo known, TopicConfiguration topic, ILogger logger)
+    {
+        if (known.Settings.Mirror != topic.Settings.Mirror || known.Partitions.Length != topic.Partitions)
+            logger.LogWarning("topic {Topic} exists with another mirror setting or number of partitions than configured; they stay as they are", topic.Name);
+
+        if (known.Settings == topic.Settings with { Mirror = known.Settings.Mirror, AtEveryEdge = known.Settings.AtEveryEdge })
+            return;
+
+        try
+        {
+            await node.Controller.AlterTopicAsync(topic.Name, _ => topic.Settings).ConfigureAwait(false);
+        }
+        catch (ClusterException refused)
+        {
+            logger.LogError("topic {Topic} keeps its settings: {Problem}", topic.Name, refused.Message);
+        }
+    }
+
     /// <summary>Makes the topics that are configured, and those that sources need.</summary>
     private static async Task CreateTopicsAsync(Node node, AgentConfiguration configuration, ILogger logger)
     {
@@ -51,8 +71,8 @@ internal static class EdgeNode
         {
             if (node.Controller.Current.Topics.GetValueOrDefault(topic.Name) is not { } known)
                 await node.Controller.CreateTopicAsync(topic.Name, topic.Partitions, topic.Settings).ConfigureAwait(false);
-            else if (known.Settings != topic.Settings || known.Partitions.Length != topic.Partitions)
-                logger.LogWarning("topic {Topic} exists with other settings than configured; they stay as they are", topic.Name);
+            else
+                await AlterTopicAsync(node, known, topic, logger).ConfigureAwait(false);
         }
 
         foreach (string name in configuration.SourceTopics.Where(name => !node.Controller.Current.Topics.ContainsKey(name)))

@@ -27,8 +27,11 @@ internal sealed class Node : IAsyncDisposable
     // Sources and streams sync on pool threads; the pool's own growth (one a second or so) would be felt as stutter.
     private const int MinWorkerThreads = 16;
 
-    private Node(NodeOptions options, DataDirectory data, IMetadataStore store, SpuNode spu, StreamController controller, ILoggerFactory loggers)
+    private Node(
+        NodeOptions options, DataDirectory data, IMetadataStore store, SpuNode spu, StreamController controller, NodeStorage storage,
+        ILoggerFactory loggers)
     {
+        Storage = storage;
         Options = options;
         Data = data;
         Store = store;
@@ -47,6 +50,8 @@ internal sealed class Node : IAsyncDisposable
 
     public StreamController Controller { get; }
 
+    public NodeStorage Storage { get; }
+
     public GeoLocationPresence Presence { get; } = new(TimeProvider.System);
 
     public ILoggerFactory Loggers { get; }
@@ -63,16 +68,24 @@ internal sealed class Node : IAsyncDisposable
         DataDirectory data = DataDirectory.Open(options.Data);
         IMetadataStore? store = null;
         SpuNode? spu = null;
+        NodeStorage? storage = null;
         try
         {
+            storage = NodeStorage.Open(data.Path, options.Budget);
             store = MetadataRecovery.Open(data.Path, SpuId, loggers.CreateLogger<Node>(), out string? problem);
-            spu = new SpuNode(SpuId, new PartitionDirectories(data.Path), LogOptions.Default, loggers.CreateLogger<SpuNode>());
+            spu = new SpuNode(
+                SpuId, new PartitionDirectories(data.Path), storage.LogOptions(isHub), loggers.CreateLogger<SpuNode>(), storage.Files,
+                storage.Resources, isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
-            return new Node(options, data, store, spu, controller, loggers) { StartProblem = problem };
+            storage.Start(spu);
+            return new Node(options, data, store, spu, controller, storage, loggers) { StartProblem = problem };
         }
         catch
         {
+            if (storage is not null)
+                await storage.DisposeAsync().ConfigureAwait(false);
+
             if (spu is not null)
                 await spu.DisposeAsync().ConfigureAwait(false);
 
@@ -162,6 +175,7 @@ internal sealed class Node : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         Controller.Dispose();
+        await Storage.DisposeAsync().ConfigureAwait(false);
         await Spu.DisposeAsync().ConfigureAwait(false);
         Store.Dispose();
         Data.Dispose();

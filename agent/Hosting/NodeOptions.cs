@@ -6,4 +6,5 @@ namespace EdgeStream.Agent.Hosting;
 /// <param name="Data">The data directory.</param>
 /// <param name="Socket">The local Unix socket.</param>
 /// <param name="Listen">The network API; null at an edge, where nothing listens.</param>
-internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null);
+/// <param name="Budget">How much disk the data directory may use, in bytes; null for the default.</param>
+internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null, long? Budget = null);

@@ -27,7 +27,7 @@ public static class StorageBudget
     {
         if (configured is { } bytes)
         {
-            CheckMinimum(bytes);
+            CheckMinimum(bytes); // the command line's has not been checked
             long possible = FreeBytes(dataDirectory) + DirectorySize.Of(dataDirectory);
             return bytes <= possible ? bytes : throw new EdgeStreamException(
                 $"storage.budget is {bytes} bytes, but the disk of '{dataDirectory}' has only {possible} for it; lower it or free some space");

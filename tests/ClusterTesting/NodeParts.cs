@@ -10,13 +10,13 @@ namespace EdgeStream.ClusterTesting;
 /// <summary>What every node consists of: metadata, SPU and SC on one data directory.</summary>
 public sealed class NodeParts : IAsyncDisposable
 {
-    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files)
+    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files, LogResources? resources)
     {
         DataDirectory = dataDirectory;
         Directory.CreateDirectory(dataDirectory);
         Store = MetadataRecovery.Open(dataDirectory, leaderSpu: 0, NullLogger.Instance, out string? problem);
         MetadataProblem = problem;
-        Spu = new SpuNode(0, new PartitionDirectories(dataDirectory), options, NullLogger<SpuNode>.Instance, files);
+        Spu = new SpuNode(0, new PartitionDirectories(dataDirectory), options, NullLogger<SpuNode>.Instance, files, resources, isHub);
         Controller = new StreamController(Store, Spu, isHub);
     }
 
@@ -31,9 +31,10 @@ public sealed class NodeParts : IAsyncDisposable
     public StreamController Controller { get; }
 
     public static async Task<NodeParts> StartAsync(
-        string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null)
+        string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null,
+        LogResources? resources = null)
     {
-        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files);
+        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files, resources);
         await parts.Controller.StartAsync();
         return parts;
     }

@@ -13,7 +13,9 @@ public static class AccessPolicy
     {
         ["/edgestream.v1.ControlPlane/GetTopology"] = Readers,
         ["/edgestream.v1.ControlPlane/ListPartitions"] = Readers,
+        ["/edgestream.v1.ControlPlane/ListGaps"] = Readers,
         ["/edgestream.v1.ControlPlane/CreateTopic"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/AlterTopic"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/DeleteTopic"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/InviteGeoLocation"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/RevokeGeoLocation"] = [CallerRole.Admin],

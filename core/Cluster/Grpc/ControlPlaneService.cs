@@ -21,8 +21,23 @@ public sealed class ControlPlaneService(
 
     public override async Task<V1.Topic> CreateTopic(V1.CreateTopicRequest request, ServerCallContext context) =>
         TopologyMessages.ToMessage(await controller
-            .CreateTopicAsync(request.Name, request.Partitions, TopologyMessages.FromMessage(request.Settings))
+            .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings))
             .ConfigureAwait(false));
+
+    public override async Task<V1.Topic> AlterTopic(V1.AlterTopicRequest request, ServerCallContext context) =>
+        TopologyMessages.ToMessage(await controller
+            .AlterTopicAsync(request.Name, settings => TopicSettingsMessages.Change(settings, request))
+            .ConfigureAwait(false));
+
+    public override Task<V1.ListGapsResponse> ListGaps(V1.ListGapsRequest request, ServerCallContext context)
+    {
+        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(request.Topic))
+            throw ClusterException.TopicNotFound(request.Topic);
+
+        IEnumerable<Partition> partitions = spu.Partitions
+            .Where(partition => partition.IsOpen && (request.Topic.Length == 0 || partition.Id.Topic == request.Topic));
+        return Task.FromResult(TopologyMessages.ToGaps(partitions));
+    }
 
     public override async Task<V1.DeleteTopicResponse> DeleteTopic(V1.DeleteTopicRequest request, ServerCallContext context)
     {

@@ -1,13 +1,14 @@
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
-using EdgeStream.Storage.Records;
 
 namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>The topology as messages of the API.</summary>
 public static class TopologyMessages
 {
+    private const int MaxGaps = 10_000;
+
     public static V1.Topology ToMessage(TopologyMap map, GeoLocationPresence presence) => new()
     {
         ClusterId = map.ClusterId,
@@ -19,11 +20,7 @@ public static class TopologyMessages
     public static V1.Topic ToMessage(TopicInfo topic) => new()
     {
         Name = topic.Name,
-        Settings = new V1.TopicSettings
-        {
-            Mirror = topic.Settings.Mirror,
-            Compression = topic.Settings.Compression.ToString().ToLowerInvariant(),
-        },
+        Settings = TopicSettingsMessages.ToMessage(topic.Settings),
         Partitions = { topic.Partitions.Select(partition => ToMessage(topic.Name, partition)) },
     };
 
@@ -57,23 +54,37 @@ public static class TopologyMessages
             status.Durable = offsets.Durable;
             status.LogEnd = offsets.End;
             status.SizeBytes = partition.Log.SizeInBytes();
+            status.LostRecords = partition.Log.Gaps.Sum(gap => gap.Records);
             status.Incarnation = partition.Log.Manifest.Incarnation.ToString("N");
         }
 
         return status;
     }
 
-    /// <exception cref="ClusterException">The compression is unknown.</exception>
-    public static TopicSettings FromMessage(V1.TopicSettings? settings)
+    /// <summary>The newest gaps of partitions, as many as one answer may carry.</summary>
+    public static V1.ListGapsResponse ToGaps(IEnumerable<Partition> partitions)
     {
-        if (settings is null)
-            return new TopicSettings();
-
-        string compression = settings.Compression.Length == 0 ? "none" : settings.Compression;
-        if (!Enum.TryParse(compression, ignoreCase: true, out CompressionCodec codec) || !Enum.IsDefined(codec) || char.IsDigit(compression[0]))
-            throw new ClusterException(ErrorCode.InvalidArgument, $"compression is none, gzip, snappy, lz4 or zstd, not '{compression}'");
-
-        return new TopicSettings(settings.Mirror, codec);
+        var all = partitions.SelectMany(partition => partition.Log.Gaps.Select(gap => (partition, gap))).ToList();
+        return new V1.ListGapsResponse
+        {
+            Total = all.Count,
+            Gaps =
+            {
+                all.Skip(all.Count - MaxGaps).Select(item => new V1.Gap
+                {
+                    Topic = item.partition.Id.Topic,
+                    Partition = item.partition.Id.Partition,
+                    GeoLocation = item.partition.Info.GeoLocation ?? "",
+                    FirstOffset = item.gap.First,
+                    LastOffset = item.gap.Last,
+                    Bytes = item.gap.Bytes,
+                    MinTimestamp = item.gap.MinTimestamp,
+                    MaxTimestamp = item.gap.MaxTimestamp,
+                    Reason = item.gap.Reason.ToString().ToLowerInvariant(),
+                    NotedAt = item.gap.NotedAt,
+                }),
+            },
+        };
     }
 
     private static V1.Partition ToMessage(string topic, PartitionInfo partition) => new()

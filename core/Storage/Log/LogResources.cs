@@ -1,4 +1,5 @@
 using EdgeStream.Storage.Retention;
+using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Storage.Log;
 
@@ -13,6 +14,12 @@ public sealed record LogResources
     /// wall clock that was not set. Called from any thread.
     /// </summary>
     public Func<long> AgeClock { get; init; } = static () => Environment.TickCount64;
+
+    /// <summary>
+    /// The machine's clocks, from which each log keeps what it takes to correct timestamps from before the clock was set; null
+    /// where that is not wanted.
+    /// </summary>
+    public IClockSource? Clock { get; init; }
 
     /// <summary>For the time at which gaps are noted.</summary>
     public TimeProvider Time { get; init; } = TimeProvider.System;

@@ -150,6 +150,7 @@ public sealed partial class PartitionLog
     {
         try
         {
+            NoteClock();
             foreach (AppendRequest request in commit)
                 await PlaceAsync(request).ConfigureAwait(false);
 
@@ -164,6 +165,17 @@ public sealed partial class PartitionLog
             foreach (AppendRequest request in commit)
                 request.Fail(surfaced);
         }
+    }
+
+    /// <summary>Once a second, before offsets are given: what the machine's clock says from here on.</summary>
+    private void NoteClock()
+    {
+        long now = Environment.TickCount64;
+        if (_clock is null || now - _lastClockNote < 1000)
+            return;
+
+        _lastClockNote = now;
+        _clock.Note(_end.Value);
     }
 
     /// <summary>Gives a request its offsets and adds its bytes to the commit; rolls the segment where it is full.</summary>

@@ -1,6 +1,7 @@
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Segments;
+using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Storage.Log;
 
@@ -51,6 +52,8 @@ public sealed partial class PartitionLog : IAsyncDisposable
     private volatile LogSettings _settings;
     private volatile string? _fullReason;
     private long _appendedBytes;
+    private readonly LogClock? _clock;
+    private long _lastClockNote = -1000;
     private int _disposed;
 
     private PartitionLog(
@@ -75,6 +78,8 @@ public sealed partial class PartitionLog : IAsyncDisposable
         _durableEnd = new DurableEnd(recovered.End, recovered.Active.BaseOffset, recovered.Active.Position, IsClean: true);
         _activeSince = resources.AgeClock();
         resources.Budget.Add(SizeInBytes());
+        _clock = resources.Clock is { } clock ? LogClock.Open(files, directory, clock, recovered.End) : null;
+        _clock?.Forget(recovered.Segments[0].BaseOffset);
     }
 
     public string Directory { get; }
@@ -186,6 +191,12 @@ public sealed partial class PartitionLog : IAsyncDisposable
     /// <summary>Completes once every record below <paramref name="offset"/> is durable at the hub, or noted as lost.</summary>
     public ValueTask WaitForMirroredAsync(long offset, CancellationToken cancellationToken) =>
         _mirrored.WaitForAsync(offset, cancellationToken);
+
+    /// <summary>
+    /// What a timestamp of a record means, where this machine gave it before its clock was set. The stored bytes do not change.
+    /// </summary>
+    public CorrectedTime CorrectTimestamp(long offset, long timestamp) =>
+        _clock?.Correct(offset, timestamp) ?? new CorrectedTime(timestamp, TimeCertainty.Unknown);
 
     /// <summary>Takes note of how far the hub is. What lies beyond this log's own durable end is not believed.</summary>
     public void SetMirrored(long offset) => _mirrored.Advance(Math.Min(offset, _durable.Value));

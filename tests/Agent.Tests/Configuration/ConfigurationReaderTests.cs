@@ -101,7 +101,12 @@ public sealed class ConfigurationReaderTests
     }
 
     [Theory]
-    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, socket, source, topic, uplink")]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, socket, source, storage, topic, uplink")]
+    [InlineData("[storage]\nbudget = \"1MiB\"", "f:2: storage.budget: storage.budget is 1048576 bytes; a node needs at least 67108864 (64MiB)")]
+    [InlineData("[storage]\nbudget = \"lots\"", "f:2: storage.budget: is a size; write for instance \"512MiB\"")]
+    [InlineData("[[topic]]\nname = \"a\"\nretention = { bytes = \"1kB\" }", "f:3: topic.retention: a topic keeps at least 16777216 bytes")]
+    [InlineData("[[topic]]\nname = \"a\"\nsync = \"never\"", "f:3: topic.sync: 'never' is neither")]
+    [InlineData("[[topic]]\nname = \"a\"\noverflow = \"explode\"", "f:3: topic.overflow: 'explode' is not one of drop-oldest, reject")]
     [InlineData("[topic]\nname = \"a\"", "f:1: topic: write [[topic]] with two brackets: there can be several")]
     [InlineData("[[topic]]\nmirror = true", "f:1: topic.name: is missing")]
     [InlineData("[[topic]]\nname = \"a\"\nname = \"b\"", "f:3: topic.name: is there twice, first in line 2")]

@@ -104,8 +104,9 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
         await _controller.CreateTopicAsync("t", 1, new TopicSettings());
         await _sink.AppendAsync(Record("t", null, "stored"), default);
         await _spu.DisposeAsync();
-        foreach (string segment in Directory.GetFiles(_directory.At("topics/t/0"), "*.log"))
-            File.Delete(segment);
+        string manifest = _directory.At("topics/t/0/partition.json");
+        string newer = (await File.ReadAllTextAsync(manifest)).Replace("\"formatVersion\": 1", "\"formatVersion\": 2", StringComparison.Ordinal);
+        await File.WriteAllTextAsync(manifest, newer);
 
         _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
         using var controller = new StreamController(_store, _spu, isHub: false);

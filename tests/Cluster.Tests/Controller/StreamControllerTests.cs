@@ -3,6 +3,7 @@ using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 using EdgeStream.Testing;
 
 namespace EdgeStream.Cluster.Tests.Controller;
@@ -154,7 +155,7 @@ public sealed class StreamControllerTests : IDisposable
     }
 
     [Fact]
-    public async Task Damaged_partition_does_not_stop_the_others()
+    public async Task Partition_that_cannot_be_opened_does_not_stop_the_others()
     {
         await using (NodeParts parts = await StartAsync())
         {
@@ -163,12 +164,88 @@ public sealed class StreamControllerTests : IDisposable
                 await partition.Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
         }
 
-        await File.WriteAllBytesAsync(_temp.Sub("topics/t/0/00000000000000000000.log"), []);
+        string manifest = _temp.Sub("topics/t/0/partition.json");
+        string newer = (await File.ReadAllTextAsync(manifest)).Replace("\"formatVersion\": 1", "\"formatVersion\": 2", StringComparison.Ordinal);
+        await File.WriteAllTextAsync(manifest, newer);
         await using NodeParts again = await StartAsync();
         Assert.Equal(ErrorCode.StorageFailed, Assert.Throws<ClusterException>(() => again.Log("t", 0)).Code);
-        Assert.Contains("damaged", again.Spu.Partitions[0].Problem, StringComparison.Ordinal);
+        Assert.Contains("format version 2", again.Spu.Partitions[0].Problem, StringComparison.Ordinal);
         Assert.Equal(["a"], Batches.ReadValues(again.Log("t", 1)));
         await again.Log("t", 1).AppendAsync(Batches.Of("b"), AckLevel.Durable);
+    }
+
+    [Fact]
+    public async Task Lost_segments_are_told_of_and_the_partition_goes_on()
+    {
+        await using (NodeParts parts = await StartAsync())
+        {
+            await parts.Controller.CreateTopicAsync("t", 1, Plain);
+            await parts.Log("t").AppendAsync(Batches.Of("a", "b"), AckLevel.Durable);
+        }
+
+        File.Delete(_temp.Sub("topics/t/0/00000000000000000000.log"));
+        await using NodeParts again = await StartAsync();
+        Assert.Equal(2, Assert.Single(again.Log("t").Gaps).Records);
+        Assert.Contains("edgestream gaps", again.Spu.Partitions[0].Problem, StringComparison.Ordinal);
+        Assert.Equal(2, (await again.Log("t").AppendAsync(Batches.Of("c"), AckLevel.Durable)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Altered_settings_reach_the_log_and_survive_the_loss_of_the_metadata()
+    {
+        TopicSettings wanted = new()
+        {
+            RetentionBytes = 32 << 20, RetentionAge = TimeSpan.FromDays(7), Overflow = OverflowPolicy.Reject,
+            Sync = SyncPolicy.Every(TimeSpan.FromSeconds(1)),
+        };
+        await using (NodeParts parts = await StartAsync())
+        {
+            await parts.Controller.CreateTopicAsync("t", 1, Plain);
+            parts.Log("t").SaveSetting("somebody-elses", "stays");
+            await parts.Controller.AlterTopicAsync("t", _ => wanted);
+            Assert.Equal(wanted.ToLogSettings(isHub: false), parts.Log("t").Settings);
+        }
+
+        File.Delete(_temp.Sub("metadata.db"));
+        await using (NodeParts parts = await StartAsync())
+        {
+            Assert.Equal(wanted, parts.Controller.Current.Topics["t"].Settings);
+            Assert.Equal("stays", parts.Log("t").Manifest.Settings["somebody-elses"]);
+            await parts.Controller.AlterTopicAsync("t", _ => Plain);
+        }
+
+        File.Delete(_temp.Sub("metadata.db"));
+        await using NodeParts last = await StartAsync();
+        Assert.Equal(Plain, last.Controller.Current.Topics["t"].Settings);
+    }
+
+    [Fact]
+    public async Task Bound_below_what_is_stored_is_refused_with_the_numbers_and_nothing_changes()
+    {
+        await using NodeParts parts = await StartAsync();
+        await parts.Controller.CreateTopicAsync("t", 1, Plain);
+        for (int i = 0; i < 5; i++)
+            await parts.Log("t").AppendAsync(Batches.Of(new string('x', 4_000_000)), AckLevel.Durable);
+
+        long size = parts.Log("t").SizeInBytes();
+        string refusal = (await Assert.ThrowsAsync<ClusterException>(
+            () => parts.Controller.AlterTopicAsync("t", settings => settings with { RetentionBytes = 16 << 20 }))).Message;
+        Assert.Contains($"{size}", refusal, StringComparison.Ordinal);
+        Assert.Contains($"{16 << 20}", refusal, StringComparison.Ordinal);
+        Assert.Equal((Plain, size), (parts.Controller.Current.Topics["t"].Settings, parts.Log("t").SizeInBytes()));
+        await AssertRefusedAsync(
+            ErrorCode.InvalidArgument, () => parts.Controller.AlterTopicAsync("t", settings => settings with { RetentionBytes = 1000 }));
+        await AssertRefusedAsync(ErrorCode.TopicNotFound, () => parts.Controller.AlterTopicAsync("nope", settings => settings));
+    }
+
+    [Fact]
+    public async Task Topic_that_the_budget_has_no_room_for_is_refused()
+    {
+        await using NodeParts parts = await NodeParts.StartAsync(
+            _temp.Path, options: new LogOptions { SegmentBytes = 1 << 20 }, resources: new LogResources { Budget = new DiskBudget(4 << 20) });
+        await parts.Controller.CreateTopicAsync("t", 3, Plain);
+        await AssertRefusedAsync(ErrorCode.StorageFull, () => parts.Controller.CreateTopicAsync("u", 2, Plain));
+        Assert.False(parts.Controller.Current.Topics.ContainsKey("u"));
     }
 
     [Fact]

@@ -14,7 +14,9 @@ public class AccessPolicyTests
     {
         ["ControlPlane/GetTopology"] = Readers,
         ["ControlPlane/ListPartitions"] = Readers,
+        ["ControlPlane/ListGaps"] = Readers,
         ["ControlPlane/CreateTopic"] = "Admin",
+        ["ControlPlane/AlterTopic"] = "Admin",
         ["ControlPlane/DeleteTopic"] = "Admin",
         ["ControlPlane/InviteGeoLocation"] = "Admin",
         ["ControlPlane/RevokeGeoLocation"] = "Admin",

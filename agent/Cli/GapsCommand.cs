@@ -1,0 +1,47 @@
+using System.CommandLine;
+using System.Globalization;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Agent.Cli;
+
+/// <summary><c>gaps</c>: what is known to be lost.</summary>
+internal static class GapsCommand
+{
+    public static Command Create()
+    {
+        var topic = new Argument<string>("topic") { Description = "Only those of this topic", Arity = ArgumentArity.ZeroOrOne, DefaultValueFactory = _ => "" };
+        var geo = new Option<string?>("--geo") { Description = "At a hub: only those of this geo-location", HelpName = "name" };
+        var command = new CliCommand("gaps", "List the records that are known to be lost, and why", "edgestream gaps readings -o json")
+        {
+            Arguments = { topic },
+            Options = { geo, TableOutput.Format },
+        };
+        command.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            ListGapsResponse answer = await client.CallAsync(
+                c => c.ControlPlane.ListGapsAsync(new ListGapsRequest { Topic = result.GetValue(topic) }));
+            var table = new TableOutput(
+                "topic", "partition", "geo", "first", "last", "records", "bytes", "from", "to", "reason", "noted");
+            foreach (Gap gap in answer.Gaps.Where(gap => result.GetValue(geo) is not { } name || gap.GeoLocation == name))
+            {
+                table.Add(
+                    gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
+                    gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Time(gap.MinTimestamp), Time(gap.MaxTimestamp), gap.Reason, Time(gap.NotedAt));
+            }
+
+            table.Write(result, "No record is known to be lost.");
+            if (answer.Total > answer.Gaps.Count)
+                result.InvocationConfiguration.Error.WriteLine($"{answer.Total - answer.Gaps.Count} more gaps are not shown; name a topic");
+        });
+        return command;
+    }
+
+    private static string? Time(long milliseconds)
+    {
+        const long Max = 253_402_300_799_999; // the end of the year 9999
+        return milliseconds is >= 0 and <= Max
+            ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture)
+            : null;
+    }
+}

@@ -1,0 +1,102 @@
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
+using EdgeStream.Storage.Time;
+
+namespace EdgeStream.Agent.Hosting;
+
+/// <summary>The node's disk: its budget, its clocks, what it is made to write, and the task that keeps it within its bounds.</summary>
+internal sealed class NodeStorage : IAsyncDisposable
+{
+    private static readonly TimeSpan CleaningInterval = TimeSpan.FromMinutes(1);
+
+    // Thousands of partitions share a hub's disk; each grows as it needs.
+    private const int HubPreallocateBytes = 256 * 1024;
+
+    private readonly string _dataDirectory;
+    private readonly MeteredFiles _files;
+    private readonly AgeClock _age;
+    private readonly WearMeter _wear = new(TimeProvider.System);
+    private readonly CancellationTokenSource _stop = new();
+    private Task _cleaning = Task.CompletedTask;
+    private SpuNode? _spu;
+
+    private NodeStorage(string dataDirectory, MeteredFiles files, DiskBudget budget)
+    {
+        _dataDirectory = dataDirectory;
+        _files = files;
+        _age = AgeClock.Open(files, dataDirectory, SystemClock.Instance);
+        Resources = new LogResources { Budget = budget, AgeClock = () => _age.Now, Clock = SystemClock.Instance };
+    }
+
+    public IStorageFiles Files => _files;
+
+    public LogResources Resources { get; }
+
+    /// <summary>What a person should know of the clock, in one line; null where it is well.</summary>
+    public string? Problem => _age.Problem;
+
+    /// <exception cref="EdgeStream.Storage.EdgeStreamException">The budget cannot be.</exception>
+    public static NodeStorage Open(string dataDirectory, long? budget)
+    {
+        var files = new MeteredFiles(DiskFiles.Instance);
+        return new NodeStorage(dataDirectory, files, new DiskBudget(StorageBudget.Resolve(dataDirectory, budget, files)));
+    }
+
+    public LogOptions LogOptions(bool isHub)
+    {
+        int segment = StorageBudget.SegmentBytes(Resources.Budget.Limit);
+        return new LogOptions { SegmentBytes = segment, PreallocateBytes = isHub ? HubPreallocateBytes : segment };
+    }
+
+    /// <summary>Begins to clean, at once and then every minute.</summary>
+    public void Start(SpuNode spu)
+    {
+        _spu = spu;
+        spu.Clean();
+        _cleaning = Task.Run(CleanAsync);
+    }
+
+    public StorageStatus Status()
+    {
+        long used = Resources.Budget.Used;
+        long stored = StoredBytes();
+        (TimeSpan? full, long perYear) = _wear.Forecast(Math.Max(0, Resources.Budget.Limit - used), used);
+        return new StorageStatus
+        {
+            BudgetBytes = Resources.Budget.Limit,
+            UsedBytes = used,
+            DiskFreeBytes = StorageBudget.FreeBytes(_dataDirectory),
+            WrittenBytes = WearMeter.WrittenBytes(),
+            Syncs = _files.Syncs,
+            StoredBytes = stored,
+            FullInSeconds = (long)(full?.TotalSeconds ?? 0),
+            WrittenBytesPerYear = perYear,
+        };
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _cleaning.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _age.Save();
+        _stop.Dispose();
+    }
+
+    private async Task CleanAsync()
+    {
+        using var timer = new PeriodicTimer(CleaningInterval);
+        while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
+        {
+            _spu!.Clean();
+            _age.SaveIfDue();
+            _wear.Sample(Resources.Budget.Used);
+        }
+    }
+
+    private long StoredBytes() =>
+        _spu?.Partitions.Where(partition => partition.IsOpen).Sum(partition => partition.Log.AppendedBytes) ?? 0;
+}

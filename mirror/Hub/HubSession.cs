@@ -103,6 +103,7 @@ internal sealed class HubSession(
     {
         V1.EdgeMessage.MessageOneofCase.Open => OpenAsync(message.Open, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Chunk => AppendAsync(message.Chunk, cancellationToken),
+        V1.EdgeMessage.MessageOneofCase.Gap => TakeGapAsync(message.Gap, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Position => TakePosition(message.Position),
 
         // Of a newer edge: what it means cannot matter to a hub that does not know it.
@@ -205,6 +206,25 @@ internal sealed class HubSession(
         await _replies.Writer
             .WriteAsync(new PendingReply(null, chunk.Topic, log, append, size), cancellationToken)
             .ConfigureAwait(false);
+    }
+
+    private async ValueTask TakeGapAsync(V1.MirrorGap gap, CancellationToken cancellationToken)
+    {
+        if (!_open.TryGetValue(gap.Topic, out Partition? partition))
+            return;
+
+        PartitionLog log = partition.Log;
+        Task<AppendedRange> append;
+        try
+        {
+            append = await log.EnqueueGapAsync(MirrorGaps.FromMessage(gap), cancellationToken).ConfigureAwait(false);
+        }
+        catch (EdgeStreamException refusal)
+        {
+            append = Task.FromException<AppendedRange>(refusal);
+        }
+
+        await _replies.Writer.WriteAsync(new PendingReply(null, gap.Topic, log, append), cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask SendAsync(V1.HubMessage message, CancellationToken cancellationToken) =>

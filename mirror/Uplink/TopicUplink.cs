@@ -118,11 +118,62 @@ internal sealed class TopicUplink(
 
     private async Task SendChunksAsync(long resume, CancellationToken cancellationToken)
     {
-        using LogReader reader = log.OpenReader(resume);
+        long next = resume;
+        while (true)
+        {
+            next = await SendGapsAsync(next, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                using LogReader reader = log.OpenReader(next);
+                next = await SendRunAsync(reader, cancellationToken).ConfigureAwait(false);
+            }
+            catch (OffsetOutOfRangeException) when (log.FindGap(next) is not null)
+            {
+                // Retention was faster than the link. What it took goes up as a gap, and the mirror goes on behind it.
+            }
+        }
+    }
+
+    /// <summary>The gaps at an offset, in the place of their records; where the log goes on.</summary>
+    private async ValueTask<long> SendGapsAsync(long next, CancellationToken cancellationToken)
+    {
+        while (log.FindGap(next) is { } gap)
+        {
+            V1.MirrorGap message = MirrorGaps.ToMessage(topic, gap with { First = next });
+            await outgoing.WriteAsync((new V1.EdgeMessage { Gap = message }, null), cancellationToken).ConfigureAwait(false);
+            next = gap.Last + 1;
+        }
+
+        return next;
+    }
+
+    /// <summary>Sends chunks until a gap comes; the offset at which it starts.</summary>
+    private async ValueTask<long> SendRunAsync(LogReader reader, CancellationToken cancellationToken)
+    {
         while (true)
         {
             await reader.WaitAsync(cancellationToken).ConfigureAwait(false);
-            LogSlice slice = reader.Read(options.ChunkBytes);
+            long next = reader.NextOffset;
+            if (log.FindGap(next) is not null)
+                return next;
+
+            LogSlice slice;
+            try
+            {
+                slice = reader.Read(options.ChunkBytes);
+            }
+            catch (OffsetOutOfRangeException) when (log.FindGap(next) is not null)
+            {
+                return next;
+            }
+
+            if (slice.IsEmpty || slice.BaseOffset > next)
+            {
+                // Damage was found here, and became a gap.
+                slice.Dispose();
+                return next;
+            }
+
             try
             {
                 await credit.AcquireAsync(slice.Batches.Length, cancellationToken).ConfigureAwait(false);

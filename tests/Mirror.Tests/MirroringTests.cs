@@ -1,5 +1,6 @@
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 
@@ -38,6 +39,35 @@ public sealed class MirroringTests : IAsyncLifetime
         await edge.Log("readings").AppendAsync(Batches.Of(new string('x', Storage.Records.RecordBatchHeader.MaxBatchSize - 61 - 13)), AckLevel.Durable);
         await edge.FillAsync("readings", 3);
         await edge.IsMirroredAsync(_hub, "readings");
+    }
+
+    [Fact]
+    public async Task Gap_goes_up_in_the_place_of_its_records_and_the_mirror_goes_on()
+    {
+        await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
+        PartitionLog log = edge.Log("readings");
+        log.Settings = log.Settings with { RetentionBytes = 60_000 };
+        await edge.FillAsync("readings", 1500);
+        Assert.True(log.Offsets.Start > 0);
+        edge.StartUplink();
+        await edge.IsMirroredAsync(_hub, "readings");
+
+        // While it is connected as well: the hub does not take anything for a while, and the log is faster.
+        await _hub.StopServingAsync();
+        await edge.FillAsync("readings", 1500);
+        await _hub.StartServingAsync();
+        await edge.IsMirroredAsync(_hub, "readings");
+        PartitionLog copy = _hub.LogOf("north", "readings")!;
+        Assert.Equal(2, log.Gaps.Count);
+        Assert.Equal(log.Gaps.Select(Identity), copy.Gaps.Select(Identity));
+
+        // Known at the hub for good, and not sent again.
+        await edge.RestartAsync();
+        await edge.FillAsync("readings", 10);
+        await edge.IsMirroredAsync(_hub, "readings");
+        Assert.Equal(log.Gaps.Select(Identity), copy.Gaps.Select(Identity));
+
+        static (long First, long Last, GapReason Reason) Identity(Gap gap) => (gap.First, gap.Last, gap.Reason);
     }
 
     [Fact]

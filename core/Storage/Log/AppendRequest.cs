@@ -1,3 +1,5 @@
+using EdgeStream.Storage.Gaps;
+
 namespace EdgeStream.Storage.Log;
 
 /// <summary>One call to append, on its way through the writer and the syncer.</summary>
@@ -13,8 +15,11 @@ internal sealed class AppendRequest(ReadOnlyMemory<byte> batches, bool offsetsGi
 
     public bool OffsetsGiven => offsetsGiven;
 
+    /// <summary>A gap instead of batches: the offsets that are passed over.</summary>
+    public Gap? Gap { get; init; }
+
     /// <summary>Whether this only asks for the active segment to be sealed.</summary>
-    public bool IsRoll => batches.IsEmpty;
+    public bool IsRoll => batches.IsEmpty && Gap is null;
 
     public bool AwaitsSync => ack != AckLevel.Written;
 

@@ -71,15 +71,15 @@ internal sealed class LogRecovery(
     /// <summary>A drop is durably noted before the file goes; where the power went in between, the file goes now.</summary>
     private void DropReappeared()
     {
-        while (_segments.Count > 1 && WasDropped(_segments[1].BaseOffset))
+        while (_segments.Count > 1 && WasDropped(_segments[0].BaseOffset, _segments[1].BaseOffset))
         {
             files.Delete(Path.Combine(directory, SegmentFileName.Log(_segments[0].BaseOffset)));
             _segments.RemoveAt(0);
         }
     }
 
-    private bool WasDropped(long endOffset) => endOffset <= _checkpoint.Start
-        || _ledger.Find(endOffset - 1) is { Reason: GapReason.Retention or GapReason.Overflow or GapReason.Operator };
+    private bool WasDropped(long baseOffset, long endOffset) =>
+        endOffset <= _checkpoint.Start || _ledger.Uncovered(baseOffset, endOffset - 1).Count == 0;
 
     /// <summary>Segments missing at the front: the log's own drops are in the checkpoint or in the ledger beforehand.</summary>
     private void NoteMissingStart()

@@ -193,6 +193,12 @@ public sealed partial class PartitionLog
             return;
         }
 
+        if (request.Gap is { } gap)
+        {
+            await PlaceGapAsync(request, gap).ConfigureAwait(false);
+            return;
+        }
+
         long first = -1, last = -1;
         for (ReadOnlyMemory<byte> rest = request.Batches; !rest.IsEmpty;)
         {
@@ -215,7 +221,7 @@ public sealed partial class PartitionLog
             }
 
             if (!HasRoomFor(header.TotalLength)
-                && (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync(header.TotalLength).ConfigureAwait(false)) is not null))
+                && (!TryWritePlaced(out StorageFullException? full) || (full = await TryRollAsync(PlacedEnd, header.TotalLength).ConfigureAwait(false)) is not null))
             {
                 _fullReason = full.Message;
                 request.Fail(full);
@@ -240,7 +246,7 @@ public sealed partial class PartitionLog
     {
         StorageFullException? full = null;
         if (TryWritePlaced(out full) && _active.Position > 0)
-            full = await TryRollAsync(RecordBatchHeader.Size).ConfigureAwait(false);
+            full = await TryRollAsync(_end.Value, RecordBatchHeader.Size).ConfigureAwait(false);
 
         if (full is not null)
         {
@@ -343,10 +349,10 @@ public sealed partial class PartitionLog
         (_placedEnd, _placedPosition) = (-1, -1);
     }
 
-    /// <summary>Starts a new segment at the end of the log. The result is the error where there is no room for one.</summary>
-    private async ValueTask<StorageFullException?> TryRollAsync(int needed)
+    /// <summary>Starts a new segment. The result is the error where there is no room for one.</summary>
+    private async ValueTask<StorageFullException?> TryRollAsync(long baseOffset, int needed)
     {
-        if (_active.Position == 0)
+        if (_active.BaseOffset == baseOffset)
             return GrowEmpty(needed);
 
         await _unsyncedSegments.WaitAsync().ConfigureAwait(false);
@@ -356,12 +362,12 @@ public sealed partial class PartitionLog
         WritableSegment next;
         try
         {
-            next = StartSegment(_end.Value, needed);
+            next = StartSegment(baseOffset, needed);
         }
         catch (Exception error) when (error is StorageFullException || (error is IOException disk && DiskErrors.IsFull(disk)))
         {
             _unsyncedSegments.Release();
-            return error as StorageFullException ?? StorageFullException.OfDisk(LogPath(_end.Value), error);
+            return error as StorageFullException ?? StorageFullException.OfDisk(LogPath(baseOffset), error);
         }
 
         lock (_segmentsLock)

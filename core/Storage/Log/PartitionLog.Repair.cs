@@ -8,9 +8,6 @@ public sealed partial class PartitionLog
 {
     private readonly Quarantine _quarantine;
 
-    /// <summary>The gap that an offset lies in.</summary>
-    internal Gap? FindGap(long offset) => _ledger.Find(offset);
-
     /// <summary>
     /// Takes apart a segment in which something could not be read, and notes what is lost. Blocks on the disk. Nothing happens
     /// where the segment was dropped meanwhile, or repaired by somebody else.

@@ -1,3 +1,4 @@
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Tests.Log.Crashes;
 using EdgeStream.Testing.Simulated;
@@ -17,6 +18,24 @@ public class CrashTests(ITestOutputHelper output)
     {
         Settings = new LogSettings { RetentionBytes = sizes.Next(8_000, 16_000), IsMirrored = true },
         TellsMirrored = false,
+    });
+
+    [Fact]
+    public Task A_gap_that_a_mirror_takes_over_costs_no_record_before_it() => CutEverywhereAsync(_ => new LogUnderTest
+    {
+        Maintain = async (log, random) =>
+        {
+            long end = log.Offsets.End;
+            var gap = new Gap(end, end + random.Next(5), 100, 0, 0, GapReason.Overflow, 0);
+            try
+            {
+                await await log.EnqueueGapAsync(gap);
+            }
+            catch (OffsetConflictException)
+            {
+                // Appends were on their way, and are in its place.
+            }
+        },
     });
 
     private async Task CutEverywhereAsync(Func<Random, LogUnderTest> make)

@@ -33,6 +33,12 @@ public abstract class LogTestBase : IAsyncDisposable
         PartitionLog log = PartitionLog.Open(
             directory ?? LogDirectory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()),
             options ?? TinySegments, files ?? Files, settings ?? Rejecting);
+        return Opened(log);
+    }
+
+    /// <summary>Closes a log when the test ends, before its directory goes.</summary>
+    protected PartitionLog Opened(PartitionLog log)
+    {
         _opened.Add(log);
         return log;
     }

@@ -156,9 +156,9 @@ public class DiskBudgetTests : LogTestBase
 
     private PartitionLog OpenLog(string name, LogSettings settings)
     {
-        PartitionLog log = PartitionLog.Open(
+        PartitionLog log = Opened(PartitionLog.Open(
             Temp.Sub(name), () => PartitionManifest.CreateNew(name, 0, new Dictionary<string, string>()), Options, Files, settings,
-            new LogResources { Budget = _budget });
+            new LogResources { Budget = _budget }));
         _cleaner.Add(log);
         return log;
     }

@@ -147,7 +147,7 @@ public class RetentionTests : LogTestBase
         Assert.True(log.Offsets.Start > 0);
     }
 
-    private PartitionLog OpenAged(LogSettings settings) => PartitionLog.Open(
+    private PartitionLog OpenAged(LogSettings settings) => Opened(PartitionLog.Open(
         LogDirectory, () => PartitionManifest.CreateNew("readings", 0, new Dictionary<string, string>()), TinySegments, Files, settings,
-        new LogResources { AgeClock = () => _age });
+        new LogResources { AgeClock = () => _age }));
 }

@@ -1,0 +1,29 @@
+using EdgeStream.Storage.Gaps;
+
+namespace EdgeStream.Mirror;
+
+/// <summary>Gaps on the wire.</summary>
+internal static class MirrorGaps
+{
+    public static V1.MirrorGap ToMessage(string topic, Gap gap) => new()
+    {
+        Topic = topic,
+        FirstOffset = gap.First,
+        LastOffset = gap.Last,
+        Bytes = gap.Bytes,
+        MinTimestamp = gap.MinTimestamp,
+        MaxTimestamp = gap.MaxTimestamp,
+        Reason = gap.Reason.ToString().ToLowerInvariant(),
+        NotedAt = gap.NotedAt,
+    };
+
+    /// <summary>The gap as it was sent; a reason that a newer edge has counts as damage.</summary>
+    public static Gap FromMessage(V1.MirrorGap gap) => new(
+        gap.FirstOffset,
+        gap.LastOffset,
+        Math.Max(0, gap.Bytes),
+        gap.MinTimestamp,
+        gap.MaxTimestamp,
+        Enum.TryParse(gap.Reason, ignoreCase: true, out GapReason reason) && Enum.IsDefined(reason) ? reason : GapReason.Damage,
+        gap.NotedAt);
+}

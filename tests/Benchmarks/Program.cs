@@ -5,8 +5,11 @@ using EdgeStream.Benchmarks;
 Console.WriteLine($"{Environment.ProcessorCount} cores, {Environment.OSVersion}, .NET {Environment.Version}, data in {Path.GetTempPath()}");
 Console.WriteLine();
 var report = new Report();
-if (args.Length == 0 || args.Contains("log"))
-    await LogBenchmark.RunAsync(report);
+if (args.Length == 0 || args.Contains("append"))
+    await AppendBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("read"))
+    await ReadBenchmark.RunAsync(report);
 
 if (args.Length == 0 || args.Contains("api"))
     await ApiBenchmark.RunAsync(report);

@@ -3,10 +3,11 @@ using System.Globalization;
 
 namespace EdgeStream.Benchmarks;
 
-/// <summary>Collects measurements and prints them as one Markdown table.</summary>
+/// <summary>Collects measurements and what was aimed at, and prints both as Markdown tables.</summary>
 internal sealed class Report
 {
     private readonly List<string> _rows = [];
+    private readonly List<string> _goals = [];
 
     /// <summary>Runs something several times; the median of how long it took.</summary>
     public static async Task<TimeSpan> MedianAsync(int runs, Func<Task<TimeSpan>> run)
@@ -40,6 +41,13 @@ internal sealed class Report
         return Stopwatch.GetElapsedTime(start);
     }
 
+    public static TimeSpan Time(Action action)
+    {
+        long start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start);
+    }
+
     /// <param name="what">What was measured.</param>
     /// <param name="records">How many records it was.</param>
     /// <param name="bytes">How many bytes of log they are.</param>
@@ -57,13 +65,41 @@ internal sealed class Report
         Console.WriteLine(row);
     }
 
+    /// <summary>Notes a figure beside what was aimed at.</summary>
+    /// <param name="figure">What it is.</param>
+    /// <param name="value">What came out.</param>
+    /// <param name="goal">What it should be.</param>
+    /// <param name="unit">"%" for a share, "×" for a factor, or the unit's name.</param>
+    /// <param name="atMost">Whether the goal is a ceiling; a floor otherwise.</param>
+    public void Goal(string figure, double value, double goal, string unit, bool atMost = false)
+    {
+        bool reached = atMost ? value <= goal : value >= goal;
+        string row = $"| {figure} | {Format(value, unit)} | {(atMost ? "≤" : "≥")} {Format(goal, unit)} | {(reached ? "yes" : "**no**")} |";
+        _goals.Add(row);
+        Console.WriteLine(row);
+    }
+
     public void Print()
     {
         Console.WriteLine();
         Console.WriteLine("| what | records/s | MB/s | beside |");
         Console.WriteLine("|---|---:|---:|---|");
         _rows.ForEach(Console.WriteLine);
+        if (_goals.Count == 0)
+            return;
+
+        Console.WriteLine();
+        Console.WriteLine("| figure | value | goal | reached |");
+        Console.WriteLine("|---|---:|---:|---|");
+        _goals.ForEach(Console.WriteLine);
     }
 
     private static double Rate(long bytes, TimeSpan time) => bytes / time.TotalSeconds / 1e6;
+
+    private static string Format(double value, string unit) => unit switch
+    {
+        "%" => value.ToString("P0", CultureInfo.InvariantCulture),
+        "×" => value.ToString("0.00", CultureInfo.InvariantCulture) + " ×",
+        _ => value.ToString("#,0.##", CultureInfo.InvariantCulture) + " " + unit,
+    };
 }

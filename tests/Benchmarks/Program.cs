@@ -11,6 +11,12 @@ if (args.Length == 0 || args.Contains("append"))
 if (args.Length == 0 || args.Contains("read"))
     await ReadBenchmark.RunAsync(report);
 
+if (args.Length == 0 || args.Contains("databases"))
+    await DatabaseBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("wear"))
+    await WearBenchmark.RunAsync(report);
+
 if (args.Length == 0 || args.Contains("api"))
     await ApiBenchmark.RunAsync(report);
 

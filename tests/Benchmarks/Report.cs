@@ -61,6 +61,12 @@ internal sealed class Report
             : "";
         string row = string.Create(
             CultureInfo.InvariantCulture, $"| {what} | {records / time.TotalSeconds:#,0} | {Rate(bytes, time):0.0} | {ratio} |");
+        Note(row);
+    }
+
+    /// <summary>A row of another kind for the first table.</summary>
+    public void Note(string row)
+    {
         _rows.Add(row);
         Console.WriteLine(row);
     }

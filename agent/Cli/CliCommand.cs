@@ -16,6 +16,9 @@ internal sealed class CliCommand(string name, string description, string example
         return 0;
     });
 
+    /// <summary>As <see cref="Does"/>, where what it finds decides about the exit code, which is its result.</summary>
+    public void DoesWithExitCode(Func<ParseResult, CancellationToken, Task<int>> action) => SetAction(action);
+
     /// <summary>Lets the help of <paramref name="root"/>, and so of all commands, end with the command's example.</summary>
     public static void AddExamplesToHelp(RootCommand root)
     {

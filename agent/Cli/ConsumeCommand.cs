@@ -115,7 +115,8 @@ internal static class ConsumeCommand
         return showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
     }
 
-    private static string ToJson(Record record)
+    /// <summary>One line.</summary>
+    internal static string ToJson(Record record)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))

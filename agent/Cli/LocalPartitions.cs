@@ -34,20 +34,20 @@ internal static class LocalPartitions
         // What begins with a dot is being deleted, or was set aside.
         string[] topics = [.. SubdirectoriesOf(directories.Root).Where(name => !name.StartsWith('.')).Order(StringComparer.Ordinal)];
         if (topic is null)
-            return [.. topics.SelectMany(name => PartitionsOf(directories, name))];
+            return [.. topics.SelectMany(name => PartitionsOf(directories.Root, name))];
 
         return topics.Contains(topic)
-            ? PartitionsOf(directories, topic)
+            ? PartitionsOf(directories.Root, topic)
             : throw new CommandException($"there is no topic '{topic}' in '{data}'; there is {(topics.Length > 0 ? string.Join(", ", topics) : "none")}");
     }
 
-    private static LocalPartition[] PartitionsOf(PartitionDirectories directories, string topic) =>
-        [.. SubdirectoriesOf(directories.PathOf(topic))
+    private static LocalPartition[] PartitionsOf(string root, string topic) =>
+        [.. SubdirectoriesOf(Path.Combine(root, topic))
             .Select(name => int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1)
             .Where(number => number >= 0)
             .Order()
             .Select(number => new LocalPartition(
-                topic, number, Path.Combine(directories.PathOf(topic), number.ToString(CultureInfo.InvariantCulture))))];
+                topic, number, Path.Combine(root, topic, number.ToString(CultureInfo.InvariantCulture))))];
 
     private static IEnumerable<string> SubdirectoriesOf(string path) =>
         Directory.GetDirectories(path).Select(directory => Path.GetFileName(directory));

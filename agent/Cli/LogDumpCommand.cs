@@ -58,9 +58,14 @@ internal static class LogDumpCommand
         DumpWriter writer = result.GetValue(Batches) ? new BatchDumpWriter(output, json) : new RecordDumpWriter(output, json);
         foreach (SegmentFile segment in segments.Where(segment => segment.EndOffset > offset))
         {
+            cancellationToken.ThrowIfCancellationRequested();
+            if (remaining <= 0)
+                break;
+
             foreach (SegmentPart part in Parts(segment, durable).Where(part => part.Next > offset))
             {
-                if (remaining <= 0 || cancellationToken.IsCancellationRequested)
+                cancellationToken.ThrowIfCancellationRequested();
+                if (remaining <= 0)
                     break;
 
                 if (writer.Write(segment, part, offset, ref remaining) is { } problem)

@@ -30,11 +30,11 @@ internal static class LogRepairCommand
             Arguments = { Topic },
             Options = { LocalPartitions.Data },
         };
-        command.DoesWithExitCode((result, _) => LogCommands.OnDiskAsync(() => RepairAsync(result)));
+        command.DoesWithExitCode((result, cancellationToken) => LogCommands.OnDiskAsync(() => RepairAsync(result, cancellationToken)));
         return command;
     }
 
-    private static async Task<int> RepairAsync(ParseResult result)
+    private static async Task<int> RepairAsync(ParseResult result, CancellationToken cancellationToken)
     {
         string data = NodePaths.Data(result.GetValue(LocalPartitions.Data));
 
@@ -44,7 +44,7 @@ internal static class LogRepairCommand
         AgeClock age = AgeClock.Open(DiskFiles.Instance, directory.Path, SystemClock.Instance);
         var done = new List<string>();
         var failed = new List<string>();
-        await ReadProgress.ShowAsync("repairing", partitions.Sum(LogVerifyCommand.SizeOf), async read =>
+        await ReadProgress.ShowAsync("repairing", partitions.Sum(LogVerifyCommand.SizeOf), cancellationToken, async read =>
         {
             foreach (LocalPartition partition in partitions)
             {

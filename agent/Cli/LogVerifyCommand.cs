@@ -25,16 +25,16 @@ internal static class LogVerifyCommand
             Arguments = { Topic },
             Options = { LocalPartitions.Data, TableOutput.Format },
         };
-        command.DoesWithExitCode((result, _) => LogCommands.OnDiskAsync(() => VerifyAsync(result)));
+        command.DoesWithExitCode((result, cancellationToken) => LogCommands.OnDiskAsync(() => VerifyAsync(result, cancellationToken)));
         return command;
     }
 
-    private static async Task<int> VerifyAsync(ParseResult result)
+    private static async Task<int> VerifyAsync(ParseResult result, CancellationToken cancellationToken)
     {
         string data = NodePaths.Data(result.GetValue(LocalPartitions.Data));
         IReadOnlyList<LocalPartition> partitions = LocalPartitions.Find(data, result.GetValue(Topic));
         var all = new List<(LocalPartition Partition, PartitionFindings Findings)>();
-        await ReadProgress.ShowAsync("verifying", partitions.Sum(SizeOf), read => Task.Run(() =>
+        await ReadProgress.ShowAsync("verifying", partitions.Sum(SizeOf), cancellationToken, read => Task.Run(() =>
         {
             foreach (LocalPartition partition in partitions)
                 all.Add((partition, Check(partition, read)));

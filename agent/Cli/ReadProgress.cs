@@ -7,11 +7,12 @@ internal static class ReadProgress
 {
     /// <param name="what">What is done, in a word or two.</param>
     /// <param name="totalBytes">How much there is to read.</param>
+    /// <param name="cancellationToken">Makes the next call throw.</param>
     /// <param name="action">Gets what to call with the bytes that it has read since the last call.</param>
-    public static Task ShowAsync(string what, long totalBytes, Func<Action<long>, Task> action)
+    public static Task ShowAsync(string what, long totalBytes, CancellationToken cancellationToken, Func<Action<long>, Task> action)
     {
         if (Console.IsErrorRedirected || totalBytes <= 0)
-            return action(static _ => { });
+            return action(_ => cancellationToken.ThrowIfCancellationRequested());
 
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
         return console.Progress()
@@ -20,7 +21,11 @@ internal static class ReadProgress
             .StartAsync(context =>
             {
                 ProgressTask task = context.AddTask(Markup.Escape(what), maxValue: totalBytes);
-                return action(bytes => task.Increment(bytes));
+                return action(bytes =>
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    task.Increment(bytes);
+                });
             });
     }
 }

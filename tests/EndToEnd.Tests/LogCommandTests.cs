@@ -80,6 +80,7 @@ public sealed class LogCommandTests
             await RefusesAsync("there is no topic 'doors' in", "log", command, "doors", "--data", data);
 
         await RefusesAsync("there is no file", "log", "dump", directory.At("none.log"));
+        await RefusesAsync("is a directory", "log", "dump", Directory.CreateDirectory(directory.At("folder.log")).FullName);
         await RefusesAsync("does not start with a record batch", "log", "dump", noSegment);
         await RefusesAsync("has no partition 3", "log", "dump", "readings", "--partition", "3", "--data", data);
         Assert.False(Directory.Exists(nowhere));

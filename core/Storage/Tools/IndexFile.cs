@@ -13,10 +13,15 @@ internal static class IndexFile
     private const int OffsetEntrySize = 8;
     private const int MaxSize = 8 * 1024 * 1024;
 
-    /// <summary>What is wrong with the file as a whole; null where nothing is, or where there is none.</summary>
+    /// <summary>
+    /// Whether there is an index. An empty file is none: indexes are not synced, and an interrupted write leaves them so.
+    /// </summary>
+    public static bool Exists(IStorageFiles files, string path) => SmallFile.TryRead(files, path, MaxSize) is not { Length: 0 } && files.FileExists(path);
+
+    /// <summary>What is wrong with the file as a whole; null where nothing is, or where there is no index.</summary>
     public static string? Problem(IStorageFiles files, string path, long baseOffset)
     {
-        if (!files.FileExists(path))
+        if (!Exists(files, path))
             return null;
 
         byte[]? contents = SmallFile.TryRead(files, path, MaxSize);

@@ -11,6 +11,8 @@ namespace EdgeStream.Storage.Tools;
 /// </summary>
 public sealed class PartitionCheck
 {
+    private static readonly TimeSpan SecondLookAfter = TimeSpan.FromMilliseconds(200);
+
     private readonly IStorageFiles _files;
     private readonly string _directory;
     private readonly Action<long> _read;
@@ -30,16 +32,19 @@ public sealed class PartitionCheck
 
     /// <param name="files">The file system.</param>
     /// <param name="directory">The partition's directory.</param>
-    /// <param name="read">Told how many bytes of the segment files are done with, as it goes on.</param>
+    /// <param name="read">Told how many bytes of the segment files are done with, as it goes on; may throw to end it.</param>
     /// <exception cref="IOException">The directory cannot be listed.</exception>
     public static PartitionFindings Run(IStorageFiles files, string directory, Action<long>? read = null)
     {
-        PartitionFindings findings = new PartitionCheck(files, directory, read ?? (static _ => { })).Look();
+        read ??= static _ => { };
+        PartitionFindings findings = new PartitionCheck(files, directory, read).Look();
         if (findings.Problems.Count == 0)
             return findings;
 
-        // A node may change files while they are read. What is really wrong is found in the same place again.
-        PartitionFindings again = new PartitionCheck(files, directory, static _ => { }).Look();
+        // A node may change files while they are read. What is really wrong is found in the same place again, after a while that
+        // is long beside what a write takes.
+        Thread.Sleep(SecondLookAfter);
+        PartitionFindings again = new PartitionCheck(files, directory, _ => read(0)).Look();
         return again with { Problems = [.. again.Problems.Intersect(findings.Problems)] };
     }
 
@@ -169,7 +174,7 @@ public sealed class PartitionCheck
         }
 
         // The last segment gets its index when the next one starts.
-        if (!segment.IsLast && !Array.TrueForAll(paths, _files.FileExists))
+        if (!segment.IsLast && !Array.TrueForAll(paths, path => IndexFile.Exists(_files, path)))
             _withoutIndex++;
 
         return IndexFile.OffsetsByPosition(_files, _directory, segment.BaseOffset);

@@ -32,7 +32,7 @@ public static class PartitionRepair
     /// <param name="directory">The partition's directory; the caller has the lock on it.</param>
     /// <param name="settings">What the topic says. Its bounds are not kept to: repair drops nothing to make room.</param>
     /// <param name="ageClock">As <see cref="LogResources.AgeClock"/>.</param>
-    /// <param name="read">Told how many bytes were read, as it goes on.</param>
+    /// <param name="read">Told how many bytes were read, as it goes on; may throw to end it, which harms nothing.</param>
     /// <exception cref="EdgeStreamException">
     /// The manifest cannot be read, and with it who the partition is: only a node can tell, from its metadata. Or the directory
     /// is of a newer version, or what is lost could not be noted.

@@ -1,6 +1,7 @@
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 using EdgeStream.Storage.Segments;
 using EdgeStream.Storage.Tests.Log;
 using EdgeStream.Storage.Tools;
@@ -29,6 +30,23 @@ public class PartitionCheckTests : LogTestBase
         PartitionLog log = Open();
         await FillAsync(log, 20);
         Assert.Empty(Check().Problems);
+    }
+
+    [Fact]
+    public async Task Log_that_drops_and_recycles_its_segments_meanwhile_has_no_problems()
+    {
+        PartitionLog log = Open(settings: new LogSettings { RetentionBytes = 2400, Overflow = OverflowPolicy.DropOldest });
+        int checks = 0;
+        Task filling = Task.Run(() => FillAsync(log, 2000));
+        while (!filling.IsCompleted)
+        {
+            Assert.Empty(Check().Problems);
+            checks++;
+        }
+
+        await filling;
+        Assert.True(log.Offsets.Start > 0);
+        Assert.True(checks > 3, $"only {checks} checks were made meanwhile");
     }
 
     [Fact]

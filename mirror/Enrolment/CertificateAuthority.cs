@@ -69,6 +69,10 @@ public sealed class CertificateAuthority : IDisposable
     public string? FindProblem(X509Certificate2 certificate) =>
         PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, _time.GetUtcNow());
 
+    /// <summary>As <see cref="FindProblem"/>, where it does not matter whether the certificate has expired.</summary>
+    public string? FindProblemAtAnyTime(X509Certificate2 certificate) =>
+        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, at: null);
+
     public void Dispose() => _certificate.Dispose();
 
     private static X509Certificate2 Load(string directory, string keyPath)

@@ -123,15 +123,39 @@ public sealed class HubAuthority(
         };
     }
 
+    /// <summary>Why a certificate's signature under a geo-location's records does not count, or null where it does.</summary>
+    /// <remarks>
+    /// Stricter rules are for those who connect. What was signed may have been under way for long: a certificate that has expired
+    /// since, or that another one has superseded since (the edge joined again), still says who measured, and the incarnation says
+    /// from which log. What must not count is what a revoked geo-location signs: its key may be in other hands.
+    /// </remarks>
+    public string? FindSignerProblem(X509Certificate2 certificate, string geoLocation)
+    {
+        if (authority.FindProblemAtAnyTime(certificate) is { } problem)
+            return problem;
+
+        (string name, CallerRole role) = CertificateRoles.Read(certificate);
+        return role == CallerRole.GeoLocation && name == geoLocation
+            ? FindRightProblem(name)
+            : $"the certificate is that of '{name}' ({role.ToString().ToLowerInvariant()}), the records are said to be those of geo-location '{geoLocation}'";
+    }
+
     public void Dispose() => _changing.Dispose();
 
-    private string? FindGeoLocationProblem(string name, X509Certificate2 certificate) =>
-        controller.Current.GeoLocations.GetValueOrDefault(name) switch
-        {
-            null => $"geo-location '{name}' is unknown here",
-            { Revoked: true } => $"geo-location '{name}' was revoked",
-            { CertificateSerial: { } serial } when serial != certificate.SerialNumber =>
-                $"geo-location '{name}' has joined again since, with another certificate",
-            _ => null,
-        };
+    private string? FindGeoLocationProblem(string name, X509Certificate2 certificate)
+    {
+        if (FindRightProblem(name) is { } problem)
+            return problem;
+
+        return controller.Current.GeoLocations[name].CertificateSerial is { } serial && serial != certificate.SerialNumber
+            ? $"geo-location '{name}' has joined again since, with another certificate"
+            : null;
+    }
+
+    private string? FindRightProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name) switch
+    {
+        null => $"geo-location '{name}' is unknown here",
+        { Revoked: true } => $"geo-location '{name}' was revoked",
+        _ => null,
+    };
 }

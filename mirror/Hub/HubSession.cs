@@ -21,8 +21,6 @@ internal sealed class HubSession(
     /// <summary>How much an edge may have on its way without an acknowledgement, in bytes.</summary>
     internal const int CreditBytes = 4 * 1024 * 1024;
 
-    private const string EdgeIncarnationSetting = "edge-incarnation";
-
     // Bounded, so that an edge that sends without reading is stopped by its own stream.
     private readonly Channel<PendingReply> _replies = Channel.CreateBounded<PendingReply>(
         new BoundedChannelOptions(4096) { SingleReader = true });
@@ -144,30 +142,11 @@ internal sealed class HubSession(
         await SendAsync(answer, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>
-    /// Whether the edge's log is the one that the partition was filled from; where it goes on. The edge's incarnation is kept
-    /// with the partition before its first record, so there is never a record of which the origin is unknown.
-    /// </summary>
+    /// <summary>Whether the edge's log is the one that the partition was filled from; where it goes on.</summary>
     private static long CheckContinues(Partition partition, V1.OpenTopic open)
     {
-        PartitionLog log = partition.Log;
-        if (!Guid.TryParseExact(open.Incarnation, "N", out _))
-            throw new ClusterException(ErrorCode.InvalidArgument, $"'{open.Incarnation}' is no incarnation");
-
-        long end = log.Offsets.End;
-        string? known = log.Manifest.Settings.GetValueOrDefault(EdgeIncarnationSetting);
-        if (known is null)
-        {
-            log.SaveSetting(EdgeIncarnationSetting, open.Incarnation);
-        }
-        else if (known != open.Incarnation)
-        {
-            throw new ClusterException(
-                ErrorCode.IncarnationMismatch,
-                $"{partition.Id} was filled from another log of '{partition.Info.GeoLocation}' (a replaced or new card?); "
-                + "nothing was changed; join under a new geo-location name");
-        }
-
+        long end = partition.Log.Offsets.End;
+        MirrorOrigin.CheckOrAdopt(partition, open.Incarnation);
         if (end > open.Durable)
         {
             throw new ClusterException(

@@ -27,6 +27,14 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
 foreach (Option option in (Option[])[ConnectionOptions.Socket, ConnectionOptions.Connect, ConnectionOptions.Certificate, ConnectionOptions.Key, ConnectionOptions.Authority])
     root.Options.Add(option);
 
+// Several files bring commands of this group.
+Command? log = root.Subcommands.FirstOrDefault(command => command.Name == "log");
+if (log is null)
+    root.Subcommands.Add(log = new Command("log", "Look into, repair, carry partition logs"));
+
+log.Subcommands.Add(BundleCommands.Export());
+log.Subcommands.Add(BundleCommands.Import());
+
 CliCommand.AddExamplesToHelp(root);
 var version = new CliCommand("version", "Print the version", "edgestream version");
 version.Does((result, _) => result.InvocationConfiguration.Output.WriteLineAsync($"edgestream {BuildInfo.Version}"));

@@ -1,6 +1,8 @@
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Devices;
+using EdgeStream.Mirror.Bundles;
+using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Protocol.V1;
 using Grpc.Core;
@@ -11,13 +13,14 @@ namespace EdgeStream.Agent.Hosting;
 
 /// <summary>What concerns this one node, for its local socket. An edge brings its sources and its uplink.</summary>
 internal sealed class AgentService(
-    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, SourceSupervisor? sources = null, LogRecordSink? sink = null)
+    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, SourceSupervisor? sources = null, LogRecordSink? sink = null,
+    BundleImporter? importer = null)
     : Protocol.V1.Agent.AgentBase
 {
     private readonly long _started = time.GetTimestamp();
 
     private UplinkHost Uplinks => uplinks
-        ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join and leave belong to edges");
+        ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join, leave and export belong to edges");
 
     public override Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
     {
@@ -47,6 +50,21 @@ internal sealed class AgentService(
 
     public override async Task<LeaveHubResponse> LeaveHub(LeaveHubRequest request, ServerCallContext context) =>
         new() { Hub = await Uplinks.LeaveAsync().ConfigureAwait(false) };
+
+    public override Task ExportLog(ExportLogRequest request, IServerStreamWriter<ExportLogResponse> responseStream, ServerCallContext context)
+    {
+        EdgeIdentity identity = Uplinks.Current?.Identity ?? throw new ClusterException(
+            ErrorCode.WrongRole,
+            Uplinks.Problem ?? "this edge has joined no hub, and a bundle is signed with the certificate that a hub issues; 'edgestream join' first");
+        return BundleCalls.ExportAsync(node, identity, request, time, responseStream, context.CancellationToken);
+    }
+
+    public override Task<ImportLogResponse> ImportLog(IAsyncStreamReader<ImportLogRequest> requestStream, ServerCallContext context)
+    {
+        BundleImporter hub = importer
+            ?? throw new ClusterException(ErrorCode.WrongRole, "this node is an edge; a bundle is imported at the hub that the edge has joined");
+        return BundleCalls.ImportAsync(hub, requestStream, context.CancellationToken);
+    }
 
     /// <summary>What makes the node unhealthy. Being offline does not.</summary>
     private IEnumerable<string> Problems()

@@ -1,5 +1,6 @@
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Mirror.Bundles;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Hub;
 
@@ -21,8 +22,10 @@ internal static class HubNode
         builder.Services.AddSingleton(authority);
         builder.Services.AddSingleton(hub);
         builder.Services.AddSingleton<IHubAuthority>(hub);
-        builder.Services.AddSingleton<HubLinks>();
-        builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System));
+        var links = new HubLinks();
+        var importer = new BundleImporter(node.Controller, hub, links, node.Data.Path);
+        builder.Services.AddSingleton(links);
+        builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System, importer: importer));
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();

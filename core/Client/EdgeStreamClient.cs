@@ -22,6 +22,9 @@ public sealed class EdgeStreamClient : IDisposable
         Agent = new Agent.AgentClient(ChannelTo(options.Endpoint));
     }
 
+    /// <summary>Where it connects to.</summary>
+    public string Endpoint => _options.Endpoint;
+
     /// <summary>Topics, partitions, SPUs, geo-locations. Its errors are <see cref="RpcException"/>; see <see cref="CallAsync"/>.</summary>
     public ControlPlane.ControlPlaneClient ControlPlane { get; }
 

@@ -29,6 +29,8 @@ public class AccessPolicyTests
         ["Agent/GetStatus"] = "",
         ["Agent/JoinHub"] = "",
         ["Agent/LeaveHub"] = "",
+        ["Agent/ExportLog"] = "",
+        ["Agent/ImportLog"] = "",
     };
 
     public static TheoryData<string> Methods => [.. EachMethod().Select(method => $"{method.Service.Name}/{method.Name}")];

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 
 namespace EdgeStream.Mirror.Enrolment;
@@ -17,14 +18,22 @@ public static class PinnedChain
         chain.ChainPolicy.CustomTrustStore.Add(authority);
         chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
         chain.ChainPolicy.DisableCertificateDownloads = true;
-        chain.ChainPolicy.ApplicationPolicy.Add(new System.Security.Cryptography.Oid(purpose));
+        chain.ChainPolicy.ApplicationPolicy.Add(new Oid(purpose));
         if (at is { } time)
             chain.ChainPolicy.VerificationTime = time.UtcDateTime;
         else
             chain.ChainPolicy.VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid;
 
-        if (chain.Build(certificate))
-            return null;
+        try
+        {
+            if (chain.Build(certificate))
+                return null;
+        }
+        catch (CryptographicException)
+        {
+            // One of its extensions is no ASN.1. Nobody who issues certificates here writes that.
+            return "it is damaged";
+        }
 
         X509ChainStatusFlags flags = chain.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, status) => all | status.Status);
         if ((flags & (X509ChainStatusFlags.PartialChain | X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.NotSignatureValid)) != 0)

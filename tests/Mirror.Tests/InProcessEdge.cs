@@ -1,5 +1,6 @@
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
+using EdgeStream.Mirror.Bundles;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Log;
@@ -95,6 +96,23 @@ internal sealed class InProcessEdge : IAsyncDisposable
             string[] values = [.. Enumerable.Range(0, 1 + (i % 3)).Select(n => $"{Name} {topic} {i}.{n} " + new string('x', size))];
             await Log(topic).AppendAsync(Batches.Of(values), AckLevel.Durable);
         }
+    }
+
+    /// <summary>A bundle of a topic's records, and what the exporter said of it.</summary>
+    public async Task<(byte[] Bundle, V1.ExportRange Range)> ExportAsync(string topic, long? from = null, long? to = null)
+    {
+        var request = new V1.ExportLogRequest { Topic = topic };
+        if (from is { } first)
+            request.From = first;
+
+        if (to is { } end)
+            request.To = end;
+
+        var file = new MemoryStream();
+        using BundleExporter exporter = BundleExporter.Open(
+            Parts.Controller.GetPartition(topic, 0), Name, Identity.Certificate, request, DateTimeOffset.UtcNow, bytes => file.WriteAsync(bytes));
+        await exporter.WriteAsync(CancellationToken.None).InTimeAsync();
+        return (file.ToArray(), exporter.Range);
     }
 
     public Task IsConnectedAsync() => Eventually.HoldsAsync(() => Uplink.State.Connected, $"{Name} is connected");

@@ -5,6 +5,7 @@ using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Client;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.ClusterTesting;
+using EdgeStream.Mirror.Bundles;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Hub;
 using EdgeStream.Storage.Log;
@@ -36,6 +37,9 @@ internal sealed class InProcessHub : IAsyncDisposable
     public CertificateAuthority Authority { get; private set; } = null!;
 
     public HubAuthority Rights => _server!.Get<HubAuthority>();
+
+    /// <summary>Takes bundles beside the uplinks.</summary>
+    public BundleImporter Importer => new(Parts.Controller, Rights, _server!.Get<HubLinks>(), Parts.DataDirectory);
 
     /// <summary>What its disk is made to do; applies from the start of the hub on.</summary>
     public FaultyFiles Files { get; } = new();
@@ -93,6 +97,16 @@ internal sealed class InProcessHub : IAsyncDisposable
         _server = null;
         Authority.Dispose();
         await Parts.DisposeAsync();
+    }
+
+    /// <summary>Imports a bundle as the API does: from a spool of its own.</summary>
+    public async Task<V1.ImportLogResponse> ImportAsync(byte[] bundle)
+    {
+        BundleImporter importer = Importer;
+        await using FileStream spool = importer.CreateSpool();
+        await spool.WriteAsync(bundle);
+        await spool.FlushAsync();
+        return await importer.ImportAsync(spool, CancellationToken.None).InTimeAsync();
     }
 
     public async Task<string> InviteAsync(string geoLocation) =>

@@ -44,7 +44,7 @@ internal static class LogRepairCommand
         AgeClock age = AgeClock.Open(DiskFiles.Instance, directory.Path, SystemClock.Instance);
         var done = new List<string>();
         var failed = new List<string>();
-        await ReadProgress.ShowAsync("repairing", partitions.Sum(LogVerifyCommand.SizeOf), cancellationToken, async read =>
+        await ReadProgress.ShowAsync("repairing", partitions.Sum(LogVerifyCommand.SizeOf), async read =>
         {
             foreach (LocalPartition partition in partitions)
             {
@@ -59,7 +59,7 @@ internal static class LogRepairCommand
                     failed.Add($"{partition}: {error.Message}");
                 }
             }
-        });
+        }, cancellationToken).ConfigureAwait(false);
 
         foreach (string line in done)
             result.InvocationConfiguration.Output.WriteLine(line);

@@ -34,11 +34,11 @@ internal static class LogVerifyCommand
         string data = NodePaths.Data(result.GetValue(LocalPartitions.Data));
         IReadOnlyList<LocalPartition> partitions = LocalPartitions.Find(data, result.GetValue(Topic));
         var all = new List<(LocalPartition Partition, PartitionFindings Findings)>();
-        await ReadProgress.ShowAsync("verifying", partitions.Sum(SizeOf), cancellationToken, read => Task.Run(() =>
+        await ReadProgress.ShowAsync("verifying", partitions.Sum(SizeOf), read => Task.Run(() =>
         {
             foreach (LocalPartition partition in partitions)
                 all.Add((partition, Check(partition, read)));
-        }));
+        }), cancellationToken).ConfigureAwait(false);
 
         var table = new TableOutput("topic", "partition", "segments", "batches", "records", "bytes", "first", "last", "gaps", "problems");
         foreach ((LocalPartition partition, PartitionFindings found) in all)

@@ -7,9 +7,9 @@ internal static class ReadProgress
 {
     /// <param name="what">What is done, in a word or two.</param>
     /// <param name="totalBytes">How much there is to read.</param>
-    /// <param name="cancellationToken">Makes the next call throw.</param>
     /// <param name="action">Gets what to call with the bytes that it has read since the last call.</param>
-    public static Task ShowAsync(string what, long totalBytes, CancellationToken cancellationToken, Func<Action<long>, Task> action)
+    /// <param name="cancellationToken">Makes the next call throw.</param>
+    public static Task ShowAsync(string what, long totalBytes, Func<Action<long>, Task> action, CancellationToken cancellationToken)
     {
         if (Console.IsErrorRedirected || totalBytes <= 0)
             return action(_ => cancellationToken.ThrowIfCancellationRequested());

@@ -148,6 +148,7 @@ internal static class BundleCommands
     {
         try
         {
+            await requests.WriteAsync(new ImportLogRequest { TotalBytes = input.Length }, cancellationToken);
             byte[] buffer = new byte[PieceBytes];
             int read;
             while ((read = await input.ReadAsync(buffer, cancellationToken)) > 0)
@@ -172,7 +173,12 @@ internal static class BundleCommands
     {
         try
         {
-            return File.OpenRead(file);
+            FileStream input = File.OpenRead(file);
+            if (input.CanSeek)
+                return input;
+
+            input.Dispose();
+            throw new CommandException($"'{file}' is no file; a bundle is imported from one");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

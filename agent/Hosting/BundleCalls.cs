@@ -52,9 +52,20 @@ internal static class BundleCalls
     public static async Task<ImportLogResponse> ImportAsync(
         BundleImporter importer, IAsyncStreamReader<ImportLogRequest> requests, CancellationToken cancellationToken)
     {
-        await using FileStream spool = importer.CreateSpool();
-        while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
-            await spool.WriteAsync(requests.Current.Data.Memory, cancellationToken).ConfigureAwait(false);
+        if (!await requests.MoveNext(cancellationToken).ConfigureAwait(false))
+            throw new ClusterException(ErrorCode.InvalidArgument, "there is no bundle to import");
+
+        long size = requests.Current.TotalBytes;
+        await using FileStream spool = importer.CreateSpool(size);
+        do
+        {
+            ReadOnlyMemory<byte> piece = requests.Current.Data.Memory;
+            if (piece.Length > size - spool.Position)
+                throw new ClusterException(ErrorCode.InvalidArgument, $"the file is larger than the {size} bytes that were announced; was it written to meanwhile?");
+
+            await spool.WriteAsync(piece, cancellationToken).ConfigureAwait(false);
+        }
+        while (await requests.MoveNext(cancellationToken).ConfigureAwait(false));
 
         await spool.FlushAsync(cancellationToken).ConfigureAwait(false);
         return await importer.ImportAsync(spool, cancellationToken).ConfigureAwait(false);

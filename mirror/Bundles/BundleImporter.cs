@@ -15,8 +15,20 @@ namespace EdgeStream.Mirror.Bundles;
 public sealed class BundleImporter(StreamController controller, HubAuthority authority, HubLinks links, string dataDirectory)
 {
     /// <summary>Where a bundle is put while it is taken. Its name is gone at once, so a crash leaves nothing behind.</summary>
-    public FileStream CreateSpool()
+    /// <param name="size">How large it will be, in bytes.</param>
+    /// <exception cref="ClusterException">The disk has no room for it.</exception>
+    public FileStream CreateSpool(long size)
     {
+        // Once for the spool, once for what is added from it: a stick must not take the room that the uplinks need.
+        long free = StorageBudget.FreeBytes(dataDirectory);
+        if (size > free / 2)
+        {
+            throw new ClusterException(
+                ErrorCode.StorageFull,
+                $"the bundle has {size} bytes, and taking it needs twice that for a while, but the hub's disk has {free} bytes free; "
+                + "nothing was changed; free some space, or export less at once with --to");
+        }
+
         string path = Path.Combine(dataDirectory, $"import-{Guid.NewGuid():N}.tmp");
         var spool = new FileStream(path, new FileStreamOptions
         {

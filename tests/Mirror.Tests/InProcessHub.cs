@@ -103,7 +103,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     public async Task<V1.ImportLogResponse> ImportAsync(byte[] bundle)
     {
         BundleImporter importer = Importer;
-        await using FileStream spool = importer.CreateSpool();
+        await using FileStream spool = importer.CreateSpool(bundle.Length);
         await spool.WriteAsync(bundle);
         await spool.FlushAsync();
         return await importer.ImportAsync(spool, CancellationToken.None).InTimeAsync();

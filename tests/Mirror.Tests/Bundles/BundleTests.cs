@@ -264,6 +264,44 @@ public sealed class BundleTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_the_hub_has_lost_since_cannot_differ_and_is_not_brought_back()
+    {
+        await _edge.FillAsync("t", 600, size: 100);
+        (byte[] bundle, _) = await _edge.ExportAsync("t");
+        long end = (await _hub.ImportAsync(bundle)).Durable;
+        string segment = Directory.GetFiles(Copy!.Directory, "*.log").Order().ElementAt(1);
+        byte[] bytes = await File.ReadAllBytesAsync(segment);
+        bytes[300] ^= 1;
+        await File.WriteAllBytesAsync(segment, bytes);
+
+        Assert.Equal((0, end), ((await _hub.ImportAsync(bundle)).AddedRecords, Copy.Offsets.End));
+        Assert.NotEmpty(Copy.Gaps);
+        await _edge.FillAsync("t", 10);
+        (byte[] more, _) = await _edge.ExportAsync("t");
+        Assert.Equal(_edge.Log("t").Offsets.Durable - end, (await _hub.ImportAsync(more)).AddedRecords);
+    }
+
+    [Fact]
+    public void Bundle_that_the_disk_has_no_room_for_is_refused_at_once()
+    {
+        var refused = Assert.Throws<ClusterException>(() => _hub.Importer.CreateSpool(long.MaxValue / 2));
+        Assert.Equal(ErrorCode.StorageFull, refused.Code);
+        Assert.Empty(Directory.GetFiles(_hub.Parts.DataDirectory, "import-*"));
+    }
+
+    [Fact]
+    public async Task Import_that_waits_for_an_uplink_is_the_only_writer_and_lets_the_edge_back_in()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        byte[] bundle = await SignAsync(SignedBundle.Header(0, 0), Batches.At(0, "a"));
+        await _hub.ImportAsync(bundle);
+        Assert.Contains("has connected anew", (await uplink.EndsAsync()).Status.Detail, StringComparison.Ordinal);
+
+        using RawUplink next = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        Assert.Equal(1, (await next.OpenAsync("t", SignedBundle.Incarnation)).Opened.ResumeOffset);
+    }
+
+    [Fact]
     public async Task What_was_imported_survives_a_restart_of_the_hub()
     {
         await _edge.FillAsync("t", 30);

@@ -6,7 +6,7 @@ namespace EdgeStream.EndToEnd.Tests;
 /// <summary>Records on a stick: real nodes, real commands, a link that is down.</summary>
 public sealed class BundleTests
 {
-    [Fact(Timeout = 300_000)]
+    [Fact(Timeout = 600_000)]
     public async Task Records_go_by_stick_while_the_link_is_down_and_the_uplink_goes_on_behind_them()
     {
         using var directory = new TemporaryDirectory();

@@ -22,6 +22,12 @@ internal static class NodeCommands
         HelpName = "size",
     };
 
+    private static readonly Option<string?> Http = new("--http")
+    {
+        Description = $"Address and port of /metrics, /healthz and /readyz, or 'none' (default: {HttpListen.Default.Endpoint}); port 0 takes a free one",
+        HelpName = "address:port",
+    };
+
     public static Command Run()
     {
         Option<string?> configuration = new("--config", "-c")
@@ -32,11 +38,11 @@ internal static class NodeCommands
         var command = new CliCommand(
             "run", "Run an edge: sources, local log and uplink", "edgestream run --config edgestream.toml --data ./data --socket ./edge.sock")
         {
-            Options = { configuration, Data, Budget },
+            Options = { configuration, Data, Budget, Http },
         };
         command.Does((result, cancellationToken) => EdgeNode.RunAsync(
             result.GetValue(configuration), result.GetValue(Data), result.GetValue(ConnectionOptions.Socket),
-            ParseBudget(result.GetValue(Budget)), cancellationToken));
+            ParseBudget(result.GetValue(Budget)), ParseHttp(result.GetValue(Http)), cancellationToken));
         return command;
     }
 
@@ -51,14 +57,15 @@ internal static class NodeCommands
         var command = new CliCommand(
             "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
         {
-            Options = { listen, Data, Budget },
+            Options = { listen, Data, Budget, Http },
         };
         command.Does((result, cancellationToken) => HubNode.RunAsync(
             new NodeOptions(
                 NodePaths.Data(result.GetValue(Data)),
                 NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
                 ParseEndpoint(result.GetValue(listen)!),
-                ParseBudget(result.GetValue(Budget))),
+                ParseBudget(result.GetValue(Budget)),
+                ParseHttp(result.GetValue(Http))),
             cancellationToken));
         return command;
     }
@@ -72,6 +79,17 @@ internal static class NodeCommands
             throw new CommandException($"'{text}' is no size; write for instance 512MiB or 20GiB");
 
         return bytes;
+    }
+
+    private static HttpListen? ParseHttp(string? text)
+    {
+        if (text is null)
+            return null;
+
+        if (!HttpListen.TryParse(text, out HttpListen? listen))
+            throw new CommandException($"--http '{text}' is no address to listen on; {HttpListen.Example}");
+
+        return listen;
     }
 
     private static IPEndPoint ParseEndpoint(string text)

@@ -25,6 +25,9 @@ internal sealed record AgentConfiguration
     /// <summary>How much disk the data directory may use, in bytes; null leaves it to the default.</summary>
     public long? Budget { get; init; }
 
+    /// <summary>Where metrics and health are served; null leaves it to command line and default.</summary>
+    public HttpListen? Http { get; init; }
+
     public IReadOnlyList<TopicConfiguration> Topics { get; init; } = [];
 
     public IReadOnlyList<MqttSourceOptions> MqttSources { get; init; } = [];

@@ -49,11 +49,15 @@ internal static class ConfigurationFiles
         if (first.Budget is not null && second.Budget is not null)
             throw new ConfigurationException($"{path}: 'storage.budget' can be set in one file only");
 
+        if (first.Http is not null && second.Http is not null)
+            throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only");
+
         return first with
         {
             Data = first.Data ?? second.Data,
             Socket = first.Socket ?? second.Socket,
             Budget = first.Budget ?? second.Budget,
+            Http = first.Http ?? second.Http,
             Topics = [.. first.Topics, .. second.Topics],
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],

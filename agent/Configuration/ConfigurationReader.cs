@@ -46,6 +46,7 @@ internal static class ConfigurationReader
             Data = root.String("data"),
             Socket = root.String("socket"),
             Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
+            Http = root.Section("http") is { } http ? ReadHttp(http) : null,
             Topics = [.. root.Sections("topic").Select(ReadTopic)],
             MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
@@ -119,6 +120,16 @@ internal static class ConfigurationReader
 
         section.Done();
         return budget;
+    }
+
+    private static HttpListen ReadHttp(TomlSection section)
+    {
+        string text = section.RequiredString("listen");
+        if (!HttpListen.TryParse(text, out HttpListen? listen))
+            throw section.Error("listen", $"'{text}' is no address to listen on; {HttpListen.Example}");
+
+        section.Done();
+        return listen;
     }
 
     private static MqttSourceOptions ReadMqttSource(TomlSection section)

@@ -22,7 +22,10 @@ internal sealed class AgentService(
     private UplinkHost Uplinks => uplinks
         ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join, leave and export belong to edges");
 
-    public override Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
+    public override Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context) => Task.FromResult(Status());
+
+    /// <summary>How the node is. Safe from any thread.</summary>
+    public NodeStatus Status()
     {
         var status = new NodeStatus
         {
@@ -39,7 +42,7 @@ internal sealed class AgentService(
             status.Uplink = ToMessage(uplink);
 
         status.Problems.AddRange(Problems());
-        return Task.FromResult(status);
+        return status;
     }
 
     public override async Task<JoinHubResponse> JoinHub(JoinHubRequest request, ServerCallContext context)
@@ -66,8 +69,8 @@ internal sealed class AgentService(
         return BundleCalls.ImportAsync(hub, requestStream, context.CancellationToken);
     }
 
-    /// <summary>What makes the node unhealthy. Being offline does not.</summary>
-    private IEnumerable<string> Problems()
+    /// <summary>What makes the node unhealthy. Being offline does not. Safe from any thread.</summary>
+    public IEnumerable<string> Problems()
     {
         if (node.StartProblem is { } start)
             yield return start;

@@ -9,10 +9,15 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>A gateway: a cluster of one, with sources and an uplink. Stops in the order sources → uplink → API → log.</summary>
 internal static class EdgeNode
 {
-    public static async Task RunAsync(string? configurationFile, string? data, string? socket, long? budget, CancellationToken cancellationToken)
+    public static async Task RunAsync(
+        string? configurationFile, string? data, string? socket, long? budget, HttpListen? http, CancellationToken cancellationToken)
     {
         AgentConfiguration configuration = ConfigurationFiles.Load(configurationFile);
-        var options = new NodeOptions(NodePaths.Data(data ?? configuration.Data), NodePaths.Socket(socket ?? configuration.Socket), Budget: budget ?? configuration.Budget);
+        var options = new NodeOptions(
+            NodePaths.Data(data ?? configuration.Data),
+            NodePaths.Socket(socket ?? configuration.Socket),
+            Budget: budget ?? configuration.Budget,
+            Http: http ?? configuration.Http);
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
         await using Node node = await Node.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
         await CreateTopicsAsync(node, configuration, loggers.CreateLogger<Node>()).ConfigureAwait(false);

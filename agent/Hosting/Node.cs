@@ -1,5 +1,7 @@
 using System.Net;
 using System.Security.Authentication;
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Agent.Hosting.Http;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
@@ -26,6 +28,9 @@ internal sealed class Node : IAsyncDisposable
 
     // Sources and streams sync on pool threads; the pool's own growth (one a second or so) would be felt as stutter.
     private const int MinWorkerThreads = 16;
+
+    private HttpEndpoint? _http;
+    private volatile bool _serving;
 
     private Node(
         NodeOptions options, DataDirectory data, IMetadataStore store, SpuNode spu, StreamController controller, NodeStorage storage,
@@ -58,6 +63,9 @@ internal sealed class Node : IAsyncDisposable
 
     /// <summary>What a person should know of the start, in one line; null where nothing was amiss.</summary>
     public string? StartProblem { get; private init; }
+
+    /// <summary>Whether all of it has started, and nothing of it stops yet.</summary>
+    public bool IsServing => _serving;
 
     /// <summary>Opens the state: recovery included, so what comes after it may serve.</summary>
     public static async Task<Node> OpenAsync(NodeOptions options, bool isHub, ILoggerFactory loggers)
@@ -96,6 +104,7 @@ internal sealed class Node : IAsyncDisposable
     }
 
     /// <summary>The web application of a node, with what both kinds serve.</summary>
+    /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>
     public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
@@ -121,6 +130,8 @@ internal sealed class Node : IAsyncDisposable
             kestrel.Limits.MaxRequestBodySize = null; // and carry terabytes
             kestrel.ListenUnixSocket(Options.Socket, listen => listen.Protocols = HttpProtocols.Http2);
         });
+        _http = HttpEndpoint.Open(Options.Http ?? HttpListen.Default, Options.Listen, Loggers.CreateLogger<Node>());
+        _http?.AddTo(builder);
         return builder;
     }
 
@@ -142,6 +153,7 @@ internal sealed class Node : IAsyncDisposable
     /// <summary>Serves until <paramref name="stopping"/>; <paramref name="started"/> runs once it listens.</summary>
     public async Task ServeAsync(WebApplication application, Func<Task> started, Func<Task> stopping, CancellationToken cancellationToken)
     {
+        _http?.Serve(application, this, application.Services.GetRequiredService<AgentService>());
         LocalSocket.Prepare(Options.Socket);
         try
         {
@@ -158,15 +170,17 @@ internal sealed class Node : IAsyncDisposable
         logger.LogInformation("data in {Data}, socket {Socket}", Data.Path, Options.Socket);
         foreach (string address in application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses)
         {
-            if (address.StartsWith("https:", StringComparison.Ordinal))
+            if (!address.StartsWith("http://unix:", StringComparison.Ordinal))
                 logger.LogInformation("listening on {Address}", address);
         }
 
         await started().ConfigureAwait(false);
+        _serving = true;
         var stop = new TaskCompletionSource();
         using CancellationTokenRegistration told = cancellationToken.Register(() => stop.TrySetResult());
         using CancellationTokenRegistration signalled = application.Lifetime.ApplicationStopping.Register(() => stop.TrySetResult());
         await stop.Task.ConfigureAwait(false);
+        _serving = false;
         logger.LogInformation("stopping");
         await stopping().ConfigureAwait(false);
         await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
@@ -174,6 +188,7 @@ internal sealed class Node : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        _http?.Dispose();
         Controller.Dispose();
         await Storage.DisposeAsync().ConfigureAwait(false);
         await Spu.DisposeAsync().ConfigureAwait(false);

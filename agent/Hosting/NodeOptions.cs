@@ -1,4 +1,5 @@
 using System.Net;
+using EdgeStream.Agent.Configuration;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -7,4 +8,5 @@ namespace EdgeStream.Agent.Hosting;
 /// <param name="Socket">The local Unix socket.</param>
 /// <param name="Listen">The network API; null at an edge, where nothing listens.</param>
 /// <param name="Budget">How much disk the data directory may use, in bytes; null for the default.</param>
-internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null, long? Budget = null);
+/// <param name="Http">Metrics and health; null for the default.</param>
+internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null, long? Budget = null, HttpListen? Http = null);

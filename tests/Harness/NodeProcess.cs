@@ -5,6 +5,8 @@ namespace EdgeStream.Harness;
 /// <summary>An edge or a hub as its own process, with a data directory that outlives it.</summary>
 public sealed class NodeProcess : IDisposable
 {
+    private const string FreeHttp = "127.0.0.1:0";
+
     private readonly string[] _arguments;
     private readonly string? _namespace;
     private ChildProcess? _process;
@@ -26,19 +28,24 @@ public sealed class NodeProcess : IDisposable
 
     public ChildProcess Process => _process ?? throw new InvalidOperationException($"{Name} does not run");
 
+    /// <summary>Where it says that its metrics and its health are, once it has started.</summary>
+    public async Task<Uri> HttpAsync() =>
+        new((await Process.WaitForLineAsync(@"listening on (http://\S+)").ConfigureAwait(false)).Groups[1].Value);
+
     /// <param name="directory">Where data and socket go.</param>
     /// <param name="configuration">The configuration file's text.</param>
     /// <param name="name">Its name.</param>
     /// <param name="runInNamespace">The network namespace it lives in.</param>
-    public static NodeProcess Edge(string directory, string configuration, string name = "edge", string? runInNamespace = null)
+    /// <param name="http">Where metrics and health are; null leaves it to configuration and default, where one node at a time can be.</param>
+    public static NodeProcess Edge(string directory, string configuration, string name = "edge", string? runInNamespace = null, string? http = FreeHttp)
     {
         string file = Path.Combine(directory, $"{name}.toml");
         File.WriteAllText(file, configuration);
-        return new NodeProcess(name, directory, ["run", "--config", file], runInNamespace);
+        return new NodeProcess(name, directory, ["run", "--config", file, .. Http(http)], runInNamespace);
     }
 
     public static NodeProcess Hub(string directory, string listen, string name = "hub", string? runInNamespace = null) =>
-        new(name, directory, ["hub", "--listen", listen], runInNamespace);
+        new(name, directory, ["hub", "--listen", listen, .. Http(FreeHttp)], runInNamespace);
 
     /// <summary>Starts it and waits until it serves.</summary>
     public async Task StartAsync()
@@ -58,4 +65,6 @@ public sealed class NodeProcess : IDisposable
     public Task<string> CommandAsync(params string[] arguments) => EdgeStreamProgram.RunGoodAsync([.. arguments, "--socket", Socket]);
 
     public void Dispose() => _process?.Dispose();
+
+    private static string[] Http(string? http) => http is null ? [] : ["--http", http];
 }

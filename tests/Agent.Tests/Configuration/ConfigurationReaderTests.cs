@@ -15,6 +15,9 @@ public sealed class ConfigurationReaderTests
             data = "/data"
             socket = "/socket"
 
+            [http]
+            listen = "[::]:9441"
+
             [[topic]]
             name = "readings"
             mirror = true
@@ -61,6 +64,7 @@ public sealed class ConfigurationReaderTests
             """);
 
         Assert.Equal(("/data", "/socket"), (read.Data, read.Socket));
+        Assert.Equal(("[::]:9441", true), (read.Http!.Endpoint!.ToString(), read.Http.IsChosen));
         Assert.Equal([("readings", 1, true, CompressionCodec.Zstd), ("logs", 4, false, CompressionCodec.None)],
             read.Topics.Select(topic => (topic.Name, topic.Partitions, topic.Settings.Mirror, topic.Settings.Compression)));
         MqttSourceOptions mqtt = Assert.Single(read.MqttSources);
@@ -88,6 +92,13 @@ public sealed class ConfigurationReaderTests
     }
 
     [Fact]
+    public void Http_can_be_turned_off()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("x.toml", "[http]\nlisten = \"none\"");
+        Assert.Equal(new HttpListen(null, IsChosen: true), read.Http);
+    }
+
+    [Fact]
     public void Example_of_the_readme_is_good()
     {
         IEnumerable<string> example = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "README.md"))
@@ -101,7 +112,7 @@ public sealed class ConfigurationReaderTests
     }
 
     [Theory]
-    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, socket, source, storage, topic, uplink")]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, http, socket, source, storage, topic, uplink")]
     [InlineData("[storage]\nbudget = \"1MiB\"", "f:2: storage.budget: storage.budget is 1048576 bytes; a node needs at least 67108864 (64MiB)")]
     [InlineData("[storage]\nbudget = \"lots\"", "f:2: storage.budget: is a size; write for instance \"512MiB\"")]
     [InlineData("[[topic]]\nname = \"a\"\nretention = { bytes = \"1kB\" }", "f:3: topic.retention: a topic keeps at least 16777216 bytes")]
@@ -121,6 +132,10 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x")]
+    [InlineData("[http]\nlisten = \"9440\"", "f:2: http.listen: '9440' is no address to listen on; write for instance 127.0.0.1:9440, or none")]
+    [InlineData("[http]\nlisten = \"127.0.0.1\"", "f:2: http.listen: '127.0.0.1' is no address to listen on; write for instance 127.0.0.1:9440, or none")]
+    [InlineData("[http]\nlisten = \"::0\"", "f:2: http.listen: '::0' is no address to listen on")]
+    [InlineData("[http]", "f:1: http.listen: is missing")]
     [InlineData("data = 1979-05-27", "f:1: data: a DateTime has no place here")]
     public void Mistake_names_file_line_and_key(string text, string expected)
     {

@@ -1,0 +1,201 @@
+using System.Buffers;
+using EdgeStream.Devices;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Gaps;
+using EdgeStream.Storage.Log;
+using Gap = EdgeStream.Storage.Gaps.Gap;
+using Partition = EdgeStream.Cluster.Spu.Partition;
+using SourceStatus = EdgeStream.Protocol.V1.SourceStatus;
+
+namespace EdgeStream.Agent.Hosting.Http;
+
+/// <summary>
+/// What a node says of itself to Prometheus: read at the moment it is asked, and kept nowhere, so a topic that is deleted is
+/// gone from here too.
+/// </summary>
+internal static class NodeMetrics
+{
+    private static readonly GapReason[] GapReasons = Enum.GetValues<GapReason>();
+    private static readonly string[] SourceStates = [.. Enum.GetNames<SourceState>().Select(name => name.ToLowerInvariant())];
+
+    /// <param name="output">Where the text goes.</param>
+    /// <param name="status">What the node says of itself as a whole.</param>
+    /// <param name="partitions">Its partitions.</param>
+    public static void Write(IBufferWriter<byte> output, NodeStatus status, IReadOnlyList<Partition> partitions)
+    {
+        var text = new PrometheusText(output);
+        WriteNode(text, status);
+        WriteStorage(text, status.Storage);
+        WritePartitions(text, [.. partitions.Select(PartitionFigures.Of)]);
+        WriteSources(text, status.Sources);
+        if (status.Uplink is { } uplink)
+            WriteUplink(text, uplink);
+
+        text.Gauge("edgestream_geo_location_online", "At a hub: 1 while the edge of this geo-location is connected.");
+        foreach (GeoLocation geo in status.GeoLocations.Where(geo => geo.State is GeoLocationState.Online or GeoLocationState.Offline))
+            text.Sample(geo.State == GeoLocationState.Online ? 1 : 0, ("geo", geo.Name));
+    }
+
+    private static void WriteNode(PrometheusText text, NodeStatus status)
+    {
+        text.Gauge("edgestream_build_info", "Always 1; the labels say which program this is.");
+        text.Sample(1, ("version", status.Version), ("role", status.Role));
+        text.Gauge("edgestream_uptime_seconds", "Time since the node started.");
+        text.Sample(status.UptimeSeconds);
+        text.Gauge("edgestream_problems", "What makes the node unhealthy, counted; /healthz and 'edgestream status' list it.");
+        text.Sample(status.Problems.Count);
+        text.Gauge("edgestream_process_resident_memory_bytes", "Memory of the process that is in RAM.");
+        text.Sample(Environment.WorkingSet);
+    }
+
+    private static void WriteStorage(PrometheusText text, StorageStatus storage)
+    {
+        text.Gauge("edgestream_storage_budget_bytes", "How much the data directory may use.");
+        text.Sample(storage.BudgetBytes);
+        text.Gauge("edgestream_storage_used_bytes", "How much of the budget is used.");
+        text.Sample(storage.UsedBytes);
+        text.Gauge("edgestream_disk_free_bytes", "What the disk has left for everybody.");
+        text.Sample(storage.DiskFreeBytes);
+        text.Counter("edgestream_storage_written_bytes_total", "Bytes that the process had the kernel write to disks.");
+        text.Sample(storage.WrittenBytes);
+        text.Counter("edgestream_storage_syncs_total", "Syncs of files and directories.");
+        text.Sample(storage.Syncs);
+
+        // A forecast that cannot be made is absent: as 0 it would ring the bell of everybody who asks for "full in a day".
+        text.Gauge("edgestream_storage_full_in_seconds", "When the budget is used up at the rate of the last hour; absent where it does not grow.");
+        if (storage.FullInSeconds > 0)
+            text.Sample(storage.FullInSeconds);
+
+        text.Gauge("edgestream_storage_written_bytes_per_year", "What the disk sees in a year at the rate of the last hour; absent at first.");
+        if (storage.WrittenBytesPerYear > 0)
+            text.Sample(storage.WrittenBytesPerYear);
+    }
+
+    private static void WritePartitions(PrometheusText text, PartitionFigures[] all)
+    {
+        text.Gauge("edgestream_partition_open", "1, or 0 where the partition could not be opened; then it has no other figures.");
+        foreach (PartitionFigures partition in all)
+            text.Sample(partition.Offsets is null ? 0 : 1, partition.Labels);
+
+        PartitionFigures[] open = [.. all.Where(partition => partition.Offsets is not null)];
+        text.Gauge("edgestream_partition_log_start_offset", "Offset of the first record held.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.Offsets!.Value.Start, partition.Labels);
+
+        text.Gauge("edgestream_partition_mirrored_offset", "What lies below is durable at the hub.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.Offsets!.Value.Mirrored, partition.Labels);
+
+        text.Gauge("edgestream_partition_durable_offset", "What lies below survives a power cut.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.Offsets!.Value.Durable, partition.Labels);
+
+        text.Gauge("edgestream_partition_log_end_offset", "The offset that the next record will get.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.Offsets!.Value.End, partition.Labels);
+
+        text.Gauge("edgestream_partition_edge_durable_offset", "At a hub: the durable offset of the edge's log, as it last told.");
+        foreach (PartitionFigures partition in open.Where(partition => partition.EdgeDurable >= 0))
+            text.Sample(partition.EdgeDurable, partition.Labels);
+
+        text.Gauge("edgestream_partition_size_bytes", "What the partition takes on the disk.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.SizeBytes, partition.Labels);
+
+        text.Counter("edgestream_partition_appended_bytes_total", "Bytes of record batches stored since the node started.");
+        foreach (PartitionFigures partition in open)
+            text.Sample(partition.AppendedBytes, partition.Labels);
+
+        WriteGaps(text, open);
+    }
+
+    /// <summary>Every reason, 0 included: an increase can only be seen from a value that was there before.</summary>
+    private static void WriteGaps(PrometheusText text, PartitionFigures[] open)
+    {
+        text.Gauge("edgestream_partition_gaps", "Ranges of offsets that are known to be lost; those that come to touch become one.");
+        foreach (PartitionFigures partition in open)
+        {
+            foreach ((GapReason reason, (long count, _)) in partition.Gaps)
+                text.Sample(count, [.. partition.Labels, ("reason", Word(reason))]);
+        }
+
+        text.Counter("edgestream_partition_gap_records_total", "Records that are known to be lost, since the partition was made.");
+        foreach (PartitionFigures partition in open)
+        {
+            foreach ((GapReason reason, (_, long records)) in partition.Gaps)
+                text.Sample(records, [.. partition.Labels, ("reason", Word(reason))]);
+        }
+    }
+
+    private static void WriteSources(PrometheusText text, IEnumerable<SourceStatus> statuses)
+    {
+        // Two sources may have one name, two samples may not have the same labels.
+        (string Name, SourceStatus Status)[] sources =
+        [
+            .. statuses.GroupBy(source => source.Name)
+                .SelectMany(same => same.Select((source, i) => (i == 0 ? source.Name : $"{source.Name} #{i + 1}", source))),
+        ];
+        text.Gauge("edgestream_source_state", "1 for the state that the source is in, 0 for the others.");
+        foreach ((string name, SourceStatus source) in sources)
+        {
+            foreach (string state in SourceStates)
+                text.Sample(source.State == state ? 1 : 0, ("source", name), ("state", state));
+        }
+
+        text.Counter("edgestream_source_received_messages_total", "Messages or events that came in.");
+        foreach ((string name, SourceStatus source) in sources)
+            text.Sample(source.Received, ("source", name));
+
+        text.Counter("edgestream_source_stored_records_total", "Records that are durable.");
+        foreach ((string name, SourceStatus source) in sources)
+            text.Sample(source.Stored, ("source", name));
+
+        text.Counter("edgestream_source_dropped_messages_total", "Messages or events that were not stored and never will be.");
+        foreach ((string name, SourceStatus source) in sources)
+            text.Sample(source.Dropped, ("source", name));
+    }
+
+    private static void WriteUplink(PrometheusText text, UplinkStatus uplink)
+    {
+        (string, string)[] labels = [("hub", uplink.Hub), ("geo", uplink.GeoLocation)];
+        text.Gauge("edgestream_uplink_connected", "1 while the hub is connected; that it is not is no problem by itself.");
+        text.Sample(uplink.Connected ? 1 : 0, labels);
+        text.Gauge("edgestream_uplink_lag_records", "Records that are durable here and not yet at the hub.");
+        text.Sample(uplink.LagRecords, labels);
+        text.Counter("edgestream_uplink_sent_bytes_total", "Bytes of record batches sent to the hub.");
+        text.Sample(uplink.SentBytes, labels);
+        text.Counter("edgestream_uplink_reconnects_total", "How often the link was made anew.");
+        text.Sample(uplink.Reconnects, labels);
+    }
+
+    private static string Word(GapReason reason) => reason.ToString().ToLowerInvariant();
+
+    /// <summary>A partition, read once, so that its figures belong together.</summary>
+    private sealed record PartitionFigures(
+        (string Name, string Value)[] Labels, LogOffsets? Offsets, long EdgeDurable, long SizeBytes, long AppendedBytes,
+        IReadOnlyDictionary<GapReason, (long Count, long Records)> Gaps)
+    {
+        public static PartitionFigures Of(Partition partition)
+        {
+            var gaps = GapReasons.ToDictionary(reason => reason, _ => (Count: 0L, Records: 0L));
+            (string, string)[] labels =
+            [
+                ("topic", partition.Id.Topic),
+                ("partition", partition.Id.Partition.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                ("geo", partition.Info.GeoLocation ?? ""),
+            ];
+            if (!partition.IsOpen)
+                return new PartitionFigures(labels, null, -1, 0, 0, gaps);
+
+            PartitionLog log = partition.Log;
+            foreach (Gap gap in log.Gaps)
+            {
+                // A newer version may have noted a reason that this one does not know.
+                (long count, long records) = gaps.GetValueOrDefault(gap.Reason);
+                gaps[gap.Reason] = (count + 1, records + gap.Records);
+            }
+
+            return new PartitionFigures(labels, log.Offsets, partition.EdgeDurable, log.SizeInBytes(), log.AppendedBytes, gaps);
+        }
+    }
+}

@@ -39,8 +39,8 @@ public sealed class FullDiskTests
         {
             await log.AppendAsync(Batches.Of("before"), AckLevel.Durable).InTimeAsync();
             Task filling = Task.Run(() => Fill(foreign));
-            List<(long Offset, string Value)>[] kept =
-                await Task.WhenAll(Enumerable.Range(0, Producers).Select(number => Task.Run(() => AppendUntilFullAsync(log, number, filling))));
+            List<(long Offset, string Value)>[] kept = await Task.WhenAll(
+                Enumerable.Range(0, Producers).Select(number => Task.Run(() => AppendUntilFullAsync(log, number, filling))));
             await filling;
             Assert.Null(log.Failure);
             AssertHolds(log, kept);

@@ -44,8 +44,8 @@ public sealed class LoopFileSystem : IDisposable
             image.SetLength(mebibytes * 1024L * 1024);
 
         // Blocks of the size that a real disk has, and all tables written now, so that no kernel thread writes them later.
-        string? problem =
-            Tool.TryRun("mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", made.Image) ?? made.TryMount();
+        const string AllAtOnce = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
+        string? problem = Tool.TryRun("mkfs.ext4", "-q", "-b", "4096", "-E", AllAtOnce, made.Image) ?? made.TryMount();
         if (problem is not null)
             made.Dispose();
         else

@@ -26,7 +26,10 @@ internal static partial class PowerSwitch
         uint flags = (uint)cut;
         long before = Stopwatch.GetTimestamp();
         if (directory.IsInvalid || IoCtl(directory, Shutdown, ref flags) != 0)
-            throw new Win32Exception(Marshal.GetLastPInvokeError(), $"the power of '{mountPoint}' could not be cut: {Marshal.GetLastPInvokeErrorMessage()}");
+        {
+            int error = Marshal.GetLastPInvokeError();
+            throw new Win32Exception(error, $"the power of '{mountPoint}' stays on: {Marshal.GetPInvokeErrorMessage(error)}");
+        }
 
         return before;
     }

@@ -20,7 +20,8 @@ internal static class Tool
             string errors = process.StandardError.ReadToEnd();
             output.Wait();
             process.WaitForExit();
-            return process.ExitCode == 0 ? null : $"{program} {string.Join(' ', arguments)}: {errors.Trim()} (exit code {process.ExitCode})";
+            string command = $"{program} {string.Join(' ', arguments)}";
+            return process.ExitCode == 0 ? null : $"{command}: {errors.Trim()} (exit code {process.ExitCode})";
         }
         catch (Win32Exception)
         {

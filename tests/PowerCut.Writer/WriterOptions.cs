@@ -9,16 +9,18 @@ namespace EdgeStream.PowerCut.Writer;
 /// <param name="Producers">How many append at the same time.</param>
 /// <param name="Window">How many batches each of them keeps on their way.</param>
 /// <param name="SegmentBytes">The log's segment size.</param>
-/// <param name="Mixed">Every other producer is content with <see cref="AckLevel.Written"/>; else all want <see cref="AckLevel.Durable"/>.</param>
+/// <param name="Mixed">
+/// Every other producer is content with <see cref="AckLevel.Written"/>; else all want <see cref="AckLevel.Durable"/>.
+/// </param>
 /// <param name="Appends">After how many batches a producer has done its work.</param>
 public sealed record WriterOptions(
     string Directory, int Run, int Producers, int Window, int SegmentBytes, bool Mixed, int Appends = int.MaxValue)
 {
-    public IEnumerable<string> ToArguments() =>
-    [
-        Directory,
-        .. new[] { Run, Producers, Window, SegmentBytes, Mixed ? 1 : 0, Appends }.Select(number => number.ToString(CultureInfo.InvariantCulture)),
-    ];
+    public IEnumerable<string> ToArguments()
+    {
+        int[] numbers = [Run, Producers, Window, SegmentBytes, Mixed ? 1 : 0, Appends];
+        return [Directory, .. numbers.Select(number => number.ToString(CultureInfo.InvariantCulture))];
+    }
 
     public static WriterOptions Parse(string[] arguments)
     {

@@ -1,5 +1,6 @@
 using EdgeStream.PowerCut.Writer;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 
@@ -26,6 +27,15 @@ public sealed class FullDiskTests
         Assert.SkipUnless(root, reason);
         using (disk)
             await FillAndFreeAsync(disk!.Path, new LogOptions { SegmentBytes = 256 * 1024 });
+    }
+
+    [Fact(Timeout = 300_000)]
+    public async Task Ext4_that_others_fill_is_outlived_by_a_topic_that_drops_its_oldest()
+    {
+        bool root = LoopFileSystem.TryCreate(Mebibytes, out LoopFileSystem? disk, out string reason);
+        Assert.SkipUnless(root, reason);
+        using (disk)
+            await OutliveAsync(disk!.Path, new LogOptions { SegmentBytes = 256 * 1024 });
     }
 
     /// <summary>
@@ -63,8 +73,34 @@ public sealed class FullDiskTests
         Assert.Equal(new RecordName(1, 0, 199).ToValue(), values[^1]);
     }
 
-    private static PartitionLog Open(string directory, LogOptions options) =>
-        PartitionLog.Open(directory, () => PartitionManifest.CreateNew("power", 0, new Dictionary<string, string>()), options);
+    private static PartitionLog Open(string directory, LogOptions options, LogSettings? settings = null) => PartitionLog.Open(
+        directory, () => PartitionManifest.CreateNew("power", 0, new Dictionary<string, string>()), options,
+        settings: settings ?? WriterOptions.Settings);
+
+    /// <summary>
+    /// A log that drops its oldest: with the disk full of foreign files it goes on for ever inside its own, and what it drops is
+    /// a gap.
+    /// </summary>
+    private static async Task OutliveAsync(string disk, LogOptions options)
+    {
+        const int Records = 4000;
+        string directory = Path.Combine(disk, "log");
+        var settings = new LogSettings { IsMirrored = true };
+        await using PartitionLog log = Open(directory, options, settings);
+        for (int i = 0; i < Records; i++)
+        {
+            if (i == Records / 4)
+                Fill(Path.Combine(disk, "foreign"));
+
+            await log.AppendAsync(Batches.Of($"{i} {new string('x', 1000)}"), AckLevel.Durable).InTimeAsync();
+        }
+
+        SortedDictionary<long, string> left = Batches.ReadRecords(log);
+        Assert.Equal(Records, left.Count + log.Gaps.Sum(gap => gap.Records));
+        Assert.All(left, record => Assert.StartsWith($"{record.Key} ", record.Value, StringComparison.Ordinal));
+        Assert.Equal((0, GapReason.Overflow), (log.Gaps[0].First, log.Gaps[0].Reason));
+        Assert.Null(log.Failure);
+    }
 
     /// <summary>In large pieces, then in small ones, until the file system has not a block left.</summary>
     private static void Fill(string path)

@@ -42,7 +42,7 @@ public sealed class SyncErrorTests : IDisposable
     public async Task Disk_that_fails_every_sync_acknowledges_nothing()
     {
         // The log is there already; the load is that of many producers.
-        await using (PartitionLog log = PartitionLog.Open(Options.Directory, NewManifest, Options.ToLogOptions()))
+        await using (PartitionLog log = PartitionLog.Open(Options.Directory, NewManifest, Options.ToLogOptions(), settings: WriterOptions.Settings))
         {
         }
 
@@ -64,7 +64,7 @@ public sealed class SyncErrorTests : IDisposable
         Strace strace = Fail("pwrite64,pwritev", "ENOSPC", when);
 
         // The files of a new log are small and must all be written.
-        await using (PartitionLog log = PartitionLog.Open(Options.Directory, NewManifest, Options.ToLogOptions()))
+        await using (PartitionLog log = PartitionLog.Open(Options.Directory, NewManifest, Options.ToLogOptions(), settings: WriterOptions.Settings))
         {
         }
 

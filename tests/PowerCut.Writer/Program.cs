@@ -28,7 +28,8 @@ async Task<int> WriteAsync()
     {
         report.Line(Report.Opening);
         PartitionLog log = PartitionLog.Open(
-            options.Directory, () => PartitionManifest.CreateNew("power", 0, new Dictionary<string, string>()), options.ToLogOptions());
+            options.Directory, () => PartitionManifest.CreateNew("power", 0, new Dictionary<string, string>()), options.ToLogOptions(),
+            settings: WriterOptions.Settings);
         report.Line(Report.Opened);
         await Task.WhenAll(Enumerable.Range(0, options.Producers).Select(number => new Producer(log, report, options, number).RunAsync()));
         await log.DisposeAsync();

@@ -1,5 +1,6 @@
 using System.Globalization;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
 
 namespace EdgeStream.PowerCut.Writer;
 
@@ -16,6 +17,9 @@ namespace EdgeStream.PowerCut.Writer;
 public sealed record WriterOptions(
     string Directory, int Run, int Producers, int Window, int SegmentBytes, bool Mixed, int Appends = int.MaxValue)
 {
+    /// <summary>A full disk refuses: nothing that was acknowledged may go.</summary>
+    public static LogSettings Settings { get; } = new() { Overflow = OverflowPolicy.Reject };
+
     public IEnumerable<string> ToArguments()
     {
         int[] numbers = [Run, Producers, Window, SegmentBytes, Mixed ? 1 : 0, Appends];

@@ -14,7 +14,10 @@ namespace EdgeStream.Storage.Gaps;
 /// i64, bytes i64, min and max timestamp i64, noted at i64, reason u32, zeros, CRC-32C u32 of all before it. Big-endian. An
 /// entry of zeros is free: the file is allocated in steps, so that a gap can be noted on a full disk.
 /// </para>
-/// <para>Gaps that touch and have one reason are one gap; the file is rewritten that way when it is full.</para>
+/// <para>
+/// Gaps that touch and have one reason are one gap. When the file is full its entries are joined that way, in place: a full disk
+/// has no room for a second file, and it is on a full disk that gaps come by the hundred.
+/// </para>
 /// </remarks>
 public sealed class GapLedger
 {
@@ -25,6 +28,8 @@ public sealed class GapLedger
     private const int EntrySize = 64;
     private const int CrcPosition = EntrySize - sizeof(uint);
     private const int StepBytes = 4096;
+    private const int SectorSize = 512;
+    private const int EntriesPerSector = SectorSize / EntrySize;
 
     // 64 MiB of gaps are a million of them.
     private const int MaxFileSize = 64 * 1024 * 1024;
@@ -34,15 +39,17 @@ public sealed class GapLedger
 
     // Ascending, without overlaps; replaced as a whole, so that readers need no lock.
     private Gap[] _gaps;
-    private int _usedEntries;
+
+    // Which of the file's entries are free. A damaged one is not: what is beside it is not to be put at risk again.
+    private bool[] _isUsed;
     private long _length;
 
-    private GapLedger(IStorageFiles files, string path, Gap[] gaps, int usedEntries, long length)
+    private GapLedger(IStorageFiles files, string path, Gap[] gaps, bool[] isUsed, long length)
     {
         _files = files;
         _path = path;
         _gaps = gaps;
-        _usedEntries = usedEntries;
+        _isUsed = isUsed;
         _length = length;
     }
 
@@ -68,13 +75,13 @@ public sealed class GapLedger
             }
 
             GapLedger known = Parse(files, path, contents);
-            if (known._usedEntries > 0)
+            if (known._isUsed.Contains(true))
                 known.WriteAgain(contents);
 
             return known;
         }
 
-        var ledger = new GapLedger(files, path, [], 0, 0);
+        var ledger = new GapLedger(files, path, [], [], 0);
         ledger.Rewrite([]);
         return ledger;
     }
@@ -142,15 +149,22 @@ public sealed class GapLedger
     private void AddUncovered(Gap gap)
     {
         Gap[] merged = Merge([.. Volatile.Read(ref _gaps), gap]);
-        long position = EntrySize * (1L + _usedEntries);
-        if (position + EntrySize > _length)
+        int free = Array.IndexOf(_isUsed, false);
+        if (free < 0 && merged.Length <= EntriesPerSector)
         {
-            if (2 * (merged.Length + 1) * EntrySize <= _length)
-            {
-                Rewrite(merged);
-                return;
-            }
+            JoinInPlace(merged);
+            return;
+        }
 
+        if (free < 0 && 2 * (merged.Length + 1) * EntrySize <= _length)
+        {
+            Rewrite(merged);
+            return;
+        }
+
+        if (free < 0)
+        {
+            free = _isUsed.Length;
             Grow();
         }
 
@@ -158,13 +172,35 @@ public sealed class GapLedger
         WriteEntry(entry, gap);
         using (ILogFile file = _files.OpenForWriting(_path))
         {
-            file.Write([entry], position);
+            file.Write([entry], PositionOf(free));
             file.SyncData();
         }
 
-        _usedEntries++;
+        _isUsed[free] = true;
         Volatile.Write(ref _gaps, merged);
     }
+
+    /// <summary>
+    /// Puts all gaps into the last sector, which a disk writes wholly or not at all, and then frees the other entries. In between,
+    /// and whichever of them a power cut brings back, they say nothing that the last sector does not.
+    /// </summary>
+    private void JoinInPlace(Gap[] gaps)
+    {
+        byte[] sector = new byte[SectorSize];
+        for (int i = 0; i < gaps.Length; i++)
+            WriteEntry(sector.AsSpan(i * EntrySize, EntrySize), gaps[i]);
+
+        using ILogFile file = _files.OpenForWriting(_path);
+        file.Write([sector], _length - SectorSize);
+        file.SyncData();
+        Volatile.Write(ref _gaps, gaps);
+        file.Write([new byte[_length - SectorSize - EntrySize]], EntrySize);
+        file.SyncData();
+        Array.Clear(_isUsed);
+        Array.Fill(_isUsed, true, _isUsed.Length - EntriesPerSector, gaps.Length);
+    }
+
+    private static long PositionOf(int entry) => EntrySize * (1L + entry);
 
     private void Grow()
     {
@@ -172,7 +208,10 @@ public sealed class GapLedger
         file.Allocate(_length + StepBytes);
         file.SyncData();
         Volatile.Write(ref _length, _length + StepBytes);
+        Array.Resize(ref _isUsed, EntriesIn(_length));
     }
+
+    private static int EntriesIn(long length) => (int)(length / EntrySize) - 1;
 
     private void Rewrite(Gap[] gaps)
     {
@@ -184,7 +223,8 @@ public sealed class GapLedger
             WriteEntry(contents.AsSpan(EntrySize * (1 + i), EntrySize), gaps[i]);
 
         SmallFile.Replace(_files, _path, contents);
-        _usedEntries = gaps.Length;
+        _isUsed = new bool[EntriesIn(contents.Length)];
+        Array.Fill(_isUsed, true, 0, gaps.Length);
         Volatile.Write(ref _length, contents.Length);
         Volatile.Write(ref _gaps, gaps);
     }
@@ -192,20 +232,23 @@ public sealed class GapLedger
     private static GapLedger Parse(IStorageFiles files, string path, byte[] contents)
     {
         var gaps = new List<Gap>();
-        int used = 0;
-        for (int i = 0; EntrySize * (i + 2) <= contents.Length; i++)
+
+        // A file that was cut to an odd length is taken as if it ended with its last whole step.
+        bool[] isUsed = new bool[Math.Max(0, EntriesIn(contents.Length / StepBytes * StepBytes))];
+        for (int i = 0; PositionOf(i + 1) <= contents.Length; i++)
         {
-            ReadOnlySpan<byte> entry = contents.AsSpan(EntrySize * (i + 1), EntrySize);
+            ReadOnlySpan<byte> entry = contents.AsSpan((int)PositionOf(i), EntrySize);
             if (!entry.ContainsAnyExcept((byte)0))
                 continue;
 
-            // A damaged entry is not written over: its neighbours in the block would be at risk again.
-            used = i + 1;
+            if (i < isUsed.Length)
+                isUsed[i] = true;
+
             if (TryReadEntry(entry) is { } gap)
                 gaps.Add(gap);
         }
 
-        return new GapLedger(files, path, Merge(gaps), used, contents.Length);
+        return new GapLedger(files, path, Merge(gaps), isUsed, contents.Length / StepBytes * StepBytes);
     }
 
     /// <summary>Sorts gaps and joins those that touch, or overlap, and have one reason.</summary>
@@ -226,7 +269,7 @@ public sealed class GapLedger
     private static Gap Join(Gap a, Gap b) => new(
         a.First,
         Math.Max(a.Last, b.Last),
-        a.Bytes + b.Bytes,
+        b.Last <= a.Last ? a.Bytes : a.Bytes + b.Bytes,
         a.MinTimestamp < 0 ? b.MinTimestamp : b.MinTimestamp < 0 ? a.MinTimestamp : Math.Min(a.MinTimestamp, b.MinTimestamp),
         Math.Max(a.MaxTimestamp, b.MaxTimestamp),
         a.Reason,

@@ -1,0 +1,98 @@
+using EdgeStream.Storage.Gaps;
+using EdgeStream.Testing;
+using EdgeStream.Testing.Simulated;
+
+namespace EdgeStream.Storage.Tests.Gaps;
+
+public class GapLedgerTests
+{
+    private const string Folder = SimulatedDisk.Root + "/log";
+
+    private readonly SimulatedDisk _disk = new();
+
+    public GapLedgerTests() => _disk.CreateDirectory(Folder);
+
+    [Fact]
+    public void Gaps_that_touch_and_have_one_reason_are_one()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        ledger.Add(Of(10, 19));
+        ledger.Add(Of(20, 29));
+        ledger.Add(Of(30, 39, GapReason.Damage));
+        ledger.Add(Of(0, 9));
+        Assert.Equal([(0, 29, 300, GapReason.Retention), (30, 39, 100, GapReason.Damage)], Said(ledger));
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+    }
+
+    [Fact]
+    public void What_is_noted_already_is_not_noted_again()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        ledger.Add(Of(10, 19, GapReason.Damage));
+        ledger.Add(Of(5, 24));
+        Assert.Equal([(5, 9), (10, 19), (20, 24)], ledger.Gaps.Select(gap => (gap.First, gap.Last)));
+        Assert.Equal(GapReason.Damage, ledger.Find(10)!.Reason);
+        Assert.Null(ledger.Find(4));
+        Assert.Null(ledger.Find(25));
+    }
+
+    [Fact]
+    public void Full_disk_is_no_end_of_what_can_be_noted()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        long size = ledger.SizeInBytes;
+        _disk.Faults = new FaultPlan(0, FaultyFiles.DiskFull, kind => kind is OperationKind.Create or OperationKind.Allocate, untilHealed: true);
+        for (int i = 0; i < 1000; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 9));
+
+        Assert.Equal([(0, 9999, 100_000, GapReason.Retention)], Said(ledger));
+        Assert.Equal(size, ledger.SizeInBytes);
+        _disk.Faults = null;
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+    }
+
+    [Fact]
+    public void Many_gaps_that_do_not_touch_are_all_kept()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        for (int i = 0; i < 500; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 3));
+
+        Assert.Equal(500, ledger.Gaps.Count);
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+        Assert.Equal(4, ledger.Find(4993)!.Records);
+    }
+
+    [Fact]
+    public void Power_cut_at_any_step_keeps_what_was_noted()
+    {
+        var random = new Random(1);
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        var noted = new List<(int Operations, int Count)>();
+        for (int i = 0; i < 200; i++)
+        {
+            ledger.Add(Of(10 * i, (10 * i) + 9, i % 50 == 0 ? GapReason.Damage : GapReason.Retention));
+            noted.Add((_disk.OperationCount, i + 1));
+        }
+
+        var state = new CrashState(_disk, CrashModel.Journaled, seed: 1);
+        while (state.Advance())
+        {
+            int due = noted.LastOrDefault(note => note.Operations <= state.Prefix).Count;
+            for (int image = 0; image < 3; image++)
+            {
+                SimulatedDisk cut = state.PowerCut(random);
+                if (due == 0)
+                    continue;
+
+                IReadOnlyList<(long First, long Last)> missing = GapLedger.Open(cut, Folder).Uncovered(0, (10 * due) - 1);
+                Assert.Empty(missing);
+            }
+        }
+    }
+
+    private static Gap Of(long first, long last, GapReason reason = GapReason.Retention) => new(first, last, 10 * (last - first + 1), 5, 6, reason, 7);
+
+    private static IEnumerable<(long First, long Last, long Bytes, GapReason Reason)> Said(GapLedger ledger) =>
+        ledger.Gaps.Select(gap => (gap.First, gap.Last, gap.Bytes, gap.Reason));
+}

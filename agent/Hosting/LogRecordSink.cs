@@ -70,7 +70,8 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
             throw new RecordRejectedException($"there is no topic '{record.Topic}'; 'edgestream topic create {record.Topic}' makes it");
 
         var id = new PartitionId(topic.Name, PartitionOf(topic, record));
-        return _accumulators.GetOrAdd(id, key => new RecordAccumulator(topic.Settings.Compression, (batch, _) => StoreAsync(key, batch)));
+        return _accumulators.GetOrAdd(id, key => new RecordAccumulator(
+            topic.Settings.Compression, (batch, _) => StoreAsync(key, batch), fillsWhileUnacknowledged: true));
     }
 
     private int PartitionOf(TopicInfo topic, SourceRecord record)
@@ -85,7 +86,10 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
             : (int)((uint)_roundRobin.AddOrUpdate(topic.Name, 0, (_, last) => last + 1) % count);
     }
 
-    /// <summary>One batch after the other: were two on their way, one that has to wait for room would be overtaken.</summary>
+    /// <summary>
+    /// One batch after the other, up to where it is written: were two on their way, one that has to wait for room would be
+    /// overtaken. The sync may take others along, as it can be a second away.
+    /// </summary>
     private async ValueTask<Task<long>> StoreAsync(PartitionId id, ReadOnlyMemory<byte> batch)
     {
         while (true)
@@ -93,9 +97,9 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
             try
             {
                 PartitionLog log = controller.GetPartition(id.Topic, id.Partition).Log;
-                AppendedRange range = await log.AppendAsync(batch, AckLevel.Durable).ConfigureAwait(false);
+                AppendedRange range = await log.AppendAsync(batch, AckLevel.Written).ConfigureAwait(false);
                 _problem = null;
-                return Task.FromResult(range.BaseOffset);
+                return WaitForDurableAsync(log, range);
             }
             catch (StorageFullException full)
             {
@@ -106,6 +110,12 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
                 await Task.Delay(FullRetry, time, _stop.Token).ConfigureAwait(false);
             }
         }
+    }
+
+    private static async Task<long> WaitForDurableAsync(PartitionLog log, AppendedRange range)
+    {
+        await log.WaitForDurableAsync(range.LastOffset + 1, CancellationToken.None).ConfigureAwait(false);
+        return range.BaseOffset;
     }
 
     private static Record ToRecord(SourceRecord record) => new(

@@ -60,7 +60,7 @@ internal static class WearBenchmark
 
             // As agent/Hosting/LogRecordSink does it.
             await using (var accumulator = new RecordAccumulator(CompressionCodec.None, async (batch, stop) =>
-                Task.FromResult((await log.AppendAsync(batch, AckLevel.Durable, stop)).BaseOffset)))
+                WaitForDurableAsync(await log.AppendAsync(batch, AckLevel.Written, stop)), fillsWhileUnacknowledged: true))
             {
                 await AtSteadyRateAsync(
                     RecordsPerSecond / 100, TimeSpan.FromMilliseconds(10), async timestamp => _ = CountAsync(await accumulator.AddAsync(Payload.Record(Value, timestamp))));
@@ -68,6 +68,12 @@ internal static class WearBenchmark
 
             await log.DisposeAsync();
             return stored;
+
+            async Task<long> WaitForDurableAsync(AppendedRange range)
+            {
+                await log.WaitForDurableAsync(range.LastOffset + 1, CancellationToken.None);
+                return range.BaseOffset;
+            }
 
             async Task CountAsync(Task<long> acknowledged)
             {

@@ -11,8 +11,13 @@ namespace EdgeStream.Storage.Records;
 /// over (the order of the two is then settled), the inner one with the offset of the batch's first record once it is
 /// acknowledged. The memory is valid until then.
 /// </param>
+/// <param name="fillsWhileUnacknowledged">
+/// Whether a batch that could take more waits until no other is unacknowledged, where it would else wait until the last one was
+/// handed over. Full ones wait for neither.
+/// </param>
 public sealed class RecordAccumulator(
-    CompressionCodec codec, Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask<Task<long>>> send) : IAsyncDisposable
+    CompressionCodec codec, Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask<Task<long>>> send, bool fillsWhileUnacknowledged = false)
+    : IAsyncDisposable
 {
     // Where a batch is closed although it could take more, in bytes before compression.
     private const int TargetBatchBytes = 64 * 1024;
@@ -27,6 +32,7 @@ public sealed class RecordAccumulator(
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Batch? _gathering;
     private int _batches;
+    private int _sent;
     private bool _isSending;
     private bool _disposed;
 
@@ -124,12 +130,7 @@ public sealed class RecordAccumulator(
             _closed.Enqueue(full);
 
         _gathering = batch;
-        if (!_isSending)
-        {
-            _isSending = true;
-            _ = Task.Run(SendAllAsync);
-        }
-
+        SendNext();
         return offset;
     }
 
@@ -145,6 +146,17 @@ public sealed class RecordAccumulator(
 
     private static async Task<long> OffsetOfAsync(Batch batch, int index) =>
         await batch.Acknowledged.Task.ConfigureAwait(false) + index;
+
+    private bool HasNext => _closed.Count > 0 || (_gathering is not null && (_sent == 0 || !fillsWhileUnacknowledged));
+
+    private void SendNext()
+    {
+        if (_isSending || !HasNext)
+            return;
+
+        _isSending = true;
+        _ = Task.Run(SendAllAsync);
+    }
 
     private async Task SendAllAsync()
     {
@@ -166,11 +178,17 @@ public sealed class RecordAccumulator(
     {
         lock (_lock)
         {
+            if (!HasNext)
+            {
+                _isSending = false;
+                return null;
+            }
+
+            _sent++;
             if (_closed.TryDequeue(out Batch? closed))
                 return closed;
 
             (Batch? gathered, _gathering) = (_gathering, null);
-            _isSending = gathered is not null;
             return gathered;
         }
     }
@@ -199,7 +217,9 @@ public sealed class RecordAccumulator(
         lock (_lock)
         {
             _batches--;
+            _sent--;
             AdmitWaiting();
+            SendNext();
             if (_disposed && _batches == 0)
                 _drained.TrySetResult();
         }

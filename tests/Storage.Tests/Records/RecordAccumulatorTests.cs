@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
@@ -44,6 +45,38 @@ public class RecordAccumulatorTests
         _log.SendMayReturn.Set();
         await Task.WhenAll(offsets).InTimeAsync();
         Assert.All(_log.Batches, batch => Assert.InRange(batch.Length, 1, 66));
+    }
+
+    [Fact]
+    public async Task Full_batches_go_before_the_last_one_is_acknowledged_and_others_wait_for_it_where_that_is_wanted()
+    {
+        var acknowledgements = new ConcurrentQueue<TaskCompletionSource<long>>();
+        await using var accumulator = new RecordAccumulator(
+            CompressionCodec.None,
+            (_, _) =>
+            {
+                var acknowledged = new TaskCompletionSource<long>();
+                acknowledgements.Enqueue(acknowledged);
+                return ValueTask.FromResult(acknowledged.Task);
+            },
+            fillsWhileUnacknowledged: true);
+        Task<long> first = await accumulator.AddAsync(Value("first"));
+        await Eventually.HoldsAsync(() => acknowledgements.Count == 1, "a lone record goes at once");
+        Task<long> last = first;
+        for (int i = 0; i < 100; i++)
+            last = await accumulator.AddAsync(new Record(0, null, new byte[1000]));
+
+        await Eventually.HoldsAsync(() => acknowledgements.Count == 2, "the full batch goes");
+        Assert.True(acknowledgements.TryDequeue(out var ofFirst));
+        Assert.True(acknowledgements.TryDequeue(out var ofSecond));
+        ofFirst!.SetResult(0);
+        Assert.Equal(0, await first.InTimeAsync());
+        Assert.Empty(acknowledgements);
+        ofSecond!.SetResult(1);
+        await Eventually.HoldsAsync(() => acknowledgements.Count == 1, "the rest goes");
+        Assert.True(acknowledgements.TryDequeue(out var ofLast));
+        ofLast!.SetResult(65);
+        Assert.Equal(100, await last.InTimeAsync());
     }
 
     [Fact]

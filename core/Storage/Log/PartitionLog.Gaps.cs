@@ -56,7 +56,7 @@ public sealed partial class PartitionLog
         SyncSoon();
         await _durable.WaitForAsync(end).ConfigureAwait(false);
         lock (_spaceLock)
-            _ledger.Add(gap with { First = end });
+            NoteGap(gap with { First = end });
 
         // An active segment without records stays behind as an empty file, until it is dropped as the oldest.
         if ((full = await TryRollAsync(gap.Last + 1, RecordBatchHeader.Size).ConfigureAwait(false)) is not null)

@@ -50,14 +50,14 @@ public sealed partial class PartitionLog
         SegmentInfo damaged = _segments[index];
         long endOffset = _segments[index + 1].BaseOffset;
         var repair = new SegmentRepair(_files, Directory, _quarantine);
-        long before = SizeInBytes();
+        long before = RetainedBytes() + _quarantine.SizeInBytes;
         IReadOnlyList<SegmentInfo> left = repair.Repair(
             damaged, endOffset, (first, last, bytes) => NoteGap(first, last, GapReason.Damage, bytes, (-1, -1)));
         lock (_segmentsLock)
             Volatile.Write(ref _segments, [.. _segments[..index], .. left, .. _segments[(index + 1)..]]);
 
         _mirrored.Advance(StartOffset);
-        _resources.Budget.Add(SizeInBytes() - before);
+        _resources.Budget.Add(RetainedBytes() + _quarantine.SizeInBytes - before);
         DamageNoted = true;
     }
 

@@ -90,14 +90,17 @@ public sealed partial class PartitionLog
         if (SegmentIndex.ReadAge(_files, Directory, baseOffset) is not { } stamp)
         {
             // Its index is lost: counted from now on.
-            stamp = _agesUnknownSince.TryGetValue(baseOffset, out long since) ? since : _agesUnknownSince[baseOffset] = now;
+            if (_ageUnknown.BaseOffset != baseOffset)
+                _ageUnknown = (baseOffset, now);
+
+            stamp = _ageUnknown.Since;
         }
 
         return Math.Max(0, now - stamp);
     }
 
-    // Touched by the cleaner only; holds the oldest segment at most.
-    private readonly Dictionary<long, long> _agesUnknownSince = [];
+    // The oldest segment where nobody knows how old it is, and since when it is known to be there. The cleaner's.
+    private (long BaseOffset, long Since) _ageUnknown = (-1, 0);
 
     /// <summary>The file for a new segment, with disk space for at least <paramref name="needed"/> bytes. Called by the writer.</summary>
     /// <exception cref="StorageFullException">There is no room for it.</exception>
@@ -216,8 +219,16 @@ public sealed partial class PartitionLog
         }
     }
 
-    private void NoteGap(long first, long last, GapReason reason, long bytes, (long Min, long Max) times) => _ledger.Add(
+    private void NoteGap(long first, long last, GapReason reason, long bytes, (long Min, long Max) times) => NoteGap(
         new Gap(first, last, bytes, times.Min, times.Max, reason, _resources.Time.GetUtcNow().ToUnixTimeMilliseconds()));
+
+    /// <summary>Durable on return. Called under <see cref="_spaceLock"/>.</summary>
+    private void NoteGap(Gap gap)
+    {
+        long before = _ledger.SizeInBytes;
+        _ledger.Add(gap);
+        _resources.Budget.Add(_ledger.SizeInBytes - before);
+    }
 
     private (long Min, long Max) TimeRange(SegmentInfo segment)
     {

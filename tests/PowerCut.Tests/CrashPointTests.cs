@@ -10,7 +10,7 @@ public sealed class CrashPointTests
     [Theory(Timeout = 300_000)]
     [InlineData("fdatasync", 20)]
     [InlineData("fsync", 8)]
-    [InlineData("rename", 8)]
+    [InlineData("rename", 2)]
     public async Task Crash_at_each_call_and_a_power_cut_lose_nothing_that_was_durable(string call, int points)
     {
         Assert.SkipWhen(Strace.Obstacle is not null, Strace.Obstacle ?? "");

@@ -55,7 +55,6 @@ public sealed class SyncErrorTests : IDisposable
     }
 
     [Theory(Timeout = 120_000)]
-    [InlineData("2")]
     [InlineData("5")]
     [InlineData("6..9")]
     [InlineData("3+7")]

@@ -16,8 +16,23 @@ public sealed class DiskFiles : IStorageFiles
 
     public bool FileExists(string path) => File.Exists(path);
 
-    public IReadOnlyList<StoredFile> ListFiles(string directory) =>
-        [.. new DirectoryInfo(directory).EnumerateFiles().Select(file => new StoredFile(file.Name, file.Length))];
+    public IReadOnlyList<StoredFile> ListFiles(string directory)
+    {
+        var files = new List<StoredFile>();
+        foreach (FileInfo file in new DirectoryInfo(directory).EnumerateFiles())
+        {
+            try
+            {
+                files.Add(new StoredFile(file.Name, file.Length));
+            }
+            catch (FileNotFoundException)
+            {
+                // Removed or renamed since it was listed: somebody looks on while a node works.
+            }
+        }
+
+        return files;
+    }
 
     public ILogFile Create(string path) => Open(path, FileMode.CreateNew, FileAccess.ReadWrite);
 

@@ -64,26 +64,36 @@ public sealed class GapLedger
     {
         string path = Path.Combine(directory, FileName);
         byte[]? contents = SmallFile.TryRead(files, path, MaxFileSize);
-        if (contents is not null && contents.Length >= EntrySize && BinaryPrimitives.ReadUInt32BigEndian(contents) == Magic)
-        {
-            uint version = BinaryPrimitives.ReadUInt32BigEndian(contents.AsSpan(4));
-            if (version > Version)
-            {
-                throw new EdgeStreamException(
-                    $"'{path}' has format version {version}, this program knows up to {Version}: "
-                    + "start the version of edgestream that wrote it, or a newer one");
-            }
+        if (contents is not null)
+            return OpenFrom(files, path, contents);
 
-            GapLedger known = Parse(files, path, contents);
-            if (known._isUsed.Contains(true))
-                known.WriteAgain(contents);
-
-            return known;
-        }
+        // One that is too large to be ours is kept, for whoever wants to look.
+        if (files.FileExists(path))
+            files.Rename(path, path + ".broken");
 
         var ledger = new GapLedger(files, path, [], [], 0);
         ledger.Rewrite([]);
         return ledger;
+    }
+
+    private static GapLedger OpenFrom(IStorageFiles files, string path, byte[] contents)
+    {
+        bool hasHeader = contents.Length >= EntrySize && BinaryPrimitives.ReadUInt32BigEndian(contents) == Magic;
+        if (hasHeader && BinaryPrimitives.ReadUInt32BigEndian(contents.AsSpan(4)) is > Version and var version)
+        {
+            throw new EdgeStreamException(
+                $"'{path}' has format version {version}, this program knows up to {Version}: "
+                + "start the version of edgestream that wrote it, or a newer one");
+        }
+
+        // Each entry proves itself: a damaged header or end costs none of the others.
+        GapLedger known = Parse(files, path, contents);
+        if (!hasHeader || contents.Length < StepBytes)
+            known.Rewrite([.. known.Gaps]);
+        else if (known._isUsed.Contains(true))
+            known.WriteAgain(contents);
+
+        return known;
     }
 
     /// <summary>The gap that an offset lies in.</summary>

@@ -59,7 +59,7 @@ internal sealed class SegmentRepair(IStorageFiles files, string directory, Quara
         DropIndex(segment.BaseOffset);
         if (runs.Count > 0 && runs[0].Position == 0)
             Cut(path, runs[0].EndPosition);
-        else
+        else if (runs.Count == 0 || runs[0].First != segment.BaseOffset)
             quarantine.Move(path, segment.BaseOffset, segment.Bytes);
 
         return [.. runs.Select(run => new SegmentInfo(run.First, run.EndPosition - run.Position))];

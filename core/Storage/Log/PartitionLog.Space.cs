@@ -47,7 +47,8 @@ public sealed partial class PartitionLog
     {
         lock (_spaceLock)
         {
-            if (!CanDropOldest(evenUnmirrored))
+            // The cleaner may come late: the directory can be another log's by now.
+            if (Volatile.Read(ref _disposed) != 0 || !CanDropOldest(evenUnmirrored))
                 return 0;
 
             SegmentInfo dropped = TakeOldest(reason);

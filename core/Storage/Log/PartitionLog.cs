@@ -247,7 +247,8 @@ public sealed partial class PartitionLog : IAsyncDisposable
                 segment.Dispose();
         }
 
-        _resources.Budget.Return(SizeInBytes());
+        lock (_spaceLock)
+            _resources.Budget.Return(SizeInBytes());
     }
 
     /// <summary>Everything is synced: the next opening need not read the active segment.</summary>

@@ -38,6 +38,10 @@ public sealed class DiskBudget(long limit)
     /// <summary>Takes new space, after making room for it where that can be done.</summary>
     public bool TryTake(long bytes)
     {
+        // Dropping all that there is would not make room for it.
+        if (bytes > limit - Other)
+            return false;
+
         while (true)
         {
             long used = Volatile.Read(ref _used);

@@ -63,6 +63,33 @@ public class GapLedgerTests
         Assert.Equal(4, ledger.Find(4993)!.Records);
     }
 
+    [Theory]
+    [InlineData("header")]
+    [InlineData("cut")]
+    [InlineData("entry")]
+    public void Damage_costs_no_entry_that_is_good(string damage)
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        for (int i = 0; i < 10; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 3));
+
+        string path = Folder + "/" + GapLedger.FileName;
+        using (Storage.Files.ILogFile file = _disk.OpenForWriting(path))
+        {
+            if (damage == "cut")
+                file.Truncate(64 * 8);
+            else
+                file.Write([new byte[] { 0xFF, 0xFF }], damage == "header" ? 0 : 64);
+        }
+
+        ledger = GapLedger.Open(_disk, Folder);
+        Assert.Equal(damage == "header" ? 10 : damage == "cut" ? 7 : 9, ledger.Gaps.Count);
+        for (int i = 100; i < 300; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 3));
+
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+    }
+
     [Fact]
     public void Power_cut_at_any_step_keeps_what_was_noted()
     {

@@ -106,6 +106,6 @@ internal sealed class Report
     {
         "%" => value.ToString("P0", CultureInfo.InvariantCulture),
         "×" => value.ToString("0.00", CultureInfo.InvariantCulture) + " ×",
-        _ => value.ToString("#,0.##", CultureInfo.InvariantCulture) + " " + unit,
+        _ => value.ToString("#,0", CultureInfo.InvariantCulture) + " " + unit,
     };
 }

@@ -17,14 +17,18 @@ internal static class WearBenchmark
     private const long DiskBytes = 512L * 1024 * 1024;
     private const long RecycledBound = 16 * 1024 * 1024;
 
-    private static readonly byte[] Value = Payload.OfSize(ValueSize).ToArray();
+    // Values that do not compress, nor repeat within a batch: only what the log adds to them can become smaller.
+    private static readonly byte[] Values = Payload.OfSize(1024 * 1024).ToArray();
+
     private static readonly LogSettings EverySecond = new() { Sync = SyncPolicy.Every(TimeSpan.FromSeconds(1)) };
 
     public static async Task RunAsync(Report report)
     {
+        LogSettings bounded = EverySecond with { RetentionBytes = RecycledBound };
         await MeasureAsync(report, "fresh segments", path => LogAsync(path, EverySecond, fill: 0), goal: 1.15);
+        await MeasureAsync(report, "recycled segments", path => LogAsync(path, bounded, fill: 2 * RecycledBound), goal: 1.15);
         await MeasureAsync(
-            report, "recycled segments", path => LogAsync(path, EverySecond with { RetentionBytes = RecycledBound }, 2 * RecycledBound), goal: 1.15);
+            report, "recycled segments, zstd", path => LogAsync(path, bounded, fill: 2 * RecycledBound, CompressionCodec.Zstd), goal: 1.15);
         await MeasureAsync(report, "SQLite, a transaction each second", SqliteAsync, goal: null);
     }
 
@@ -49,21 +53,22 @@ internal static class WearBenchmark
             report.Goal($"bytes written to the {(byDevice is null ? "files" : "device")} for a byte of payload, {what}", byDevice ?? byProcess, aim, "×", atMost: true);
     }
 
-    private static async Task<Func<Task<int>>> LogAsync(string path, LogSettings settings, long fill)
+    private static async Task<Func<Task<int>>> LogAsync(
+        string path, LogSettings settings, long fill, CompressionCodec codec = CompressionCodec.None)
     {
         PartitionLog log = LogWorkload.Open(Path.Combine(path, "log"), settings: settings with { Sync = SyncPolicy.Commit });
-        await LogWorkload.AppendAsync(log, Value, (int)(1 + (fill / ValueSize)), AckLevel.Durable);
+        await LogWorkload.AppendAsync(log, Value(0), (int)(1 + (fill / ValueSize)), AckLevel.Durable);
         log.Settings = settings;
         return async () =>
         {
-            int stored = 0;
+            int stored = 0, sent = 0;
 
             // As agent/Hosting/LogRecordSink does it.
-            await using (var accumulator = new RecordAccumulator(CompressionCodec.None, async (batch, stop) =>
+            await using (var accumulator = new RecordAccumulator(codec, async (batch, stop) =>
                 WaitForDurableAsync(await log.AppendAsync(batch, AckLevel.Written, stop)), fillsWhileUnacknowledged: true))
             {
                 await AtSteadyRateAsync(
-                    RecordsPerSecond / 100, TimeSpan.FromMilliseconds(10), async timestamp => _ = CountAsync(await accumulator.AddAsync(Payload.Record(Value, timestamp))));
+                    RecordsPerSecond / 100, TimeSpan.FromMilliseconds(10), async timestamp => _ = CountAsync(await accumulator.AddAsync(Payload.Record(Value(sent++), timestamp))));
             }
 
             await log.DisposeAsync();
@@ -91,7 +96,7 @@ internal static class WearBenchmark
             int stored = 0;
             await AtSteadyRateAsync(1, TimeSpan.FromSeconds(1), timestamp =>
             {
-                readings.Append(Value, RecordsPerSecond, timestamp);
+                readings.Append(Value(0).ToArray(), RecordsPerSecond, timestamp);
                 stored += RecordsPerSecond;
                 return Task.CompletedTask;
             });
@@ -99,6 +104,9 @@ internal static class WearBenchmark
             return stored;
         });
     }
+
+    private static ReadOnlyMemory<byte> Value(int number) =>
+        Values.AsMemory((int)((long)number * ValueSize % (Values.Length - ValueSize)), ValueSize);
 
     private static async Task AtSteadyRateAsync(int atOnce, TimeSpan interval, Func<long, Task> act)
     {

@@ -25,7 +25,7 @@ internal static class EdgeNode
         await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
         await using var sources = new SourceSupervisor(
             SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
-        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, TimeProvider.System, loggers);
+        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, [], TimeProvider.System, loggers);
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);

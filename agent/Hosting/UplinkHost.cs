@@ -10,7 +10,12 @@ namespace EdgeStream.Agent.Hosting;
 
 /// <summary>The edge's uplink, which comes with joining a hub and goes with leaving it. Safe from any thread.</summary>
 internal sealed class UplinkHost(
-    DataDirectory data, StreamController controller, UplinkOptions options, TimeProvider time, ILoggerFactory loggers) : IAsyncDisposable
+    DataDirectory data,
+    StreamController controller,
+    UplinkOptions options,
+    IReadOnlyList<IUplinkLane> lanes,
+    TimeProvider time,
+    ILoggerFactory loggers) : IAsyncDisposable
 {
     private readonly SemaphoreSlim _changing = new(1);
     private readonly ILogger<HubUplink> _logger = loggers.CreateLogger<HubUplink>();
@@ -104,7 +109,7 @@ internal sealed class UplinkHost(
     private void Run(EdgeIdentity identity)
     {
         _stop = new CancellationTokenSource();
-        Current = new HubUplink(identity, controller, options, BuildInfo.Version, time, _logger);
+        Current = new HubUplink(identity, controller, options, BuildInfo.Version, lanes, time, _logger);
         _running = Current.RunAsync(_stop.Token);
     }
 

@@ -12,7 +12,13 @@ namespace EdgeStream.Mirror.Uplink;
 /// link is lost. Being offline is no failure; it ends only when it is told to.
 /// </summary>
 public sealed class HubUplink(
-    EdgeIdentity identity, StreamController controller, UplinkOptions options, string version, TimeProvider time, ILogger<HubUplink> logger)
+    EdgeIdentity identity,
+    StreamController controller,
+    UplinkOptions options,
+    string version,
+    IReadOnlyList<IUplinkLane> lanes,
+    TimeProvider time,
+    ILogger<HubUplink> logger)
 {
     // How long an idle link may be dead before it is noticed.
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(20);
@@ -42,7 +48,13 @@ public sealed class HubUplink(
             {
                 using GrpcChannel channel = HubChannel.Open(identity, KeepAlive);
                 var session = new UplinkSession(channel, controller, options, version, time, logger, new Observer(this));
-                await session.RunAsync(cancellationToken).ConfigureAwait(false);
+                using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+                Task mirroring = session.RunAsync(cancellationToken);
+                Task besides = RunLanesAsync(new UplinkConnection(channel, identity), session.Welcomed, ended.Token);
+                await mirroring.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await ended.CancelAsync().ConfigureAwait(false);
+                await besides.ConfigureAwait(false);
+                await mirroring.ConfigureAwait(false);
                 Disconnected("the hub has ended the stream");
             }
             catch (Exception) when (cancellationToken.IsCancellationRequested)
@@ -75,6 +87,41 @@ public sealed class HubUplink(
             {
                 return;
             }
+        }
+    }
+
+    private async Task RunLanesAsync(UplinkConnection connection, Task welcomed, CancellationToken cancellationToken)
+    {
+        await Task.WhenAny(welcomed, Task.Delay(Timeout.Infinite, cancellationToken)).ConfigureAwait(false);
+        if (welcomed.IsCompletedSuccessfully)
+            await Task.WhenAll(lanes.Select(lane => RunLaneAsync(lane, connection, cancellationToken))).ConfigureAwait(false);
+    }
+
+    private async Task RunLaneAsync(IUplinkLane lane, UplinkConnection connection, CancellationToken cancellationToken)
+    {
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            try
+            {
+                await lane.RunAsync(connection, cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (RpcException unknown) when (unknown.StatusCode == StatusCode.Unimplemented)
+            {
+                logger.LogInformation("the hub {Hub} does not know the {Lane} lane", identity.Hub, lane.Name);
+                return;
+            }
+            catch (Exception problem) when (!cancellationToken.IsCancellationRequested)
+            {
+                logger.LogWarning("{Lane}: {Problem}; tried again", lane.Name, UplinkErrors.Describe(problem));
+            }
+            catch
+            {
+                return;
+            }
+
+            await Task.Delay(options.RefusedRetry, time, cancellationToken)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -41,8 +41,13 @@ internal sealed class UplinkSession(
     private readonly Channel<(V1.EdgeMessage Message, LogSlice? Slice)> _outgoing =
         Channel.CreateBounded<(V1.EdgeMessage, LogSlice?)>(new BoundedChannelOptions(4) { SingleReader = true });
 
+    private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     private ByteBudget? _credit;
     private long _lastProgress;
+
+    /// <summary>Completes when the hub has let this edge in; never where it does not.</summary>
+    public Task Welcomed => _welcomed.Task;
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -57,6 +62,7 @@ internal sealed class UplinkSession(
         _credit = new ByteBudget(welcome.CreditBytes);
         _lastProgress = time.GetTimestamp();
         observer.Welcomed();
+        _welcomed.TrySetResult();
         logger.LogInformation("connected to the hub as {GeoLocation}", welcome.GeoLocation);
 
         Task sending = SendAsync(call.RequestStream, stop.Token);

@@ -56,9 +56,9 @@ internal sealed class InProcessEdge : IAsyncDisposable
         return edge;
     }
 
-    public void StartUplink(UplinkOptions? options = null)
+    public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null)
     {
-        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", TimeProvider.System, NullLogger<HubUplink>.Instance);
+        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", lanes ?? [], TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
     }
 

@@ -6,7 +6,11 @@ using EdgeStream.Mirror.Uplink;
 namespace EdgeStream.Agent.Configuration;
 
 /// <summary>A topic that the node makes at its start where it is missing.</summary>
-internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings);
+/// <param name="Name">Its name.</param>
+/// <param name="Partitions">How many.</param>
+/// <param name="Settings">What the cluster keeps of it.</param>
+/// <param name="Priority">Which goes first where the link cannot carry all: the larger, the earlier.</param>
+internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings, int Priority = 0);
 
 /// <summary>A GPIO line and the chip that it is on.</summary>
 /// <param name="Chip">Its number; null for a simulated one.</param>

@@ -31,6 +31,12 @@ internal static class ConfigurationReader
     private static readonly Dictionary<string, GpioPull> Pulls =
         Enum.GetValues<GpioPull>().ToDictionary(pull => pull.ToString().ToLowerInvariant());
 
+    // A keep-alive that came more often would be traffic of its own.
+    private static readonly TimeSpan MinKeepAlive = TimeSpan.FromSeconds(1);
+
+    // In bytes a second.
+    private const long MinBandwidth = 1000;
+
     private static readonly Dictionary<string, MqttProtocol> Protocols =
         new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
 
@@ -56,7 +62,8 @@ internal static class ConfigurationReader
         sources?.Done();
         root.Done();
         CheckClientIds(file, configuration.MqttSources);
-        return configuration;
+        Dictionary<string, int> priorities = configuration.Topics.DistinctBy(topic => topic.Name).ToDictionary(topic => topic.Name, topic => topic.Priority);
+        return configuration with { Uplink = configuration.Uplink with { Priorities = priorities } };
     }
 
     /// <summary>A broker lets one connection in under a client id: two sources would throw each other out for ever.</summary>
@@ -87,7 +94,8 @@ internal static class ConfigurationReader
                 RetentionAge = retention?.Time("age"),
                 Overflow = section.Choice("overflow", Overflows) ?? OverflowPolicy.DropOldest,
                 Sync = section.Sync("sync") ?? SyncPolicy.Commit,
-            });
+            },
+            section.Int("priority", 0, 9) ?? 0);
         retention?.Done();
         if (topic.Settings.Mirror && topic.Partitions > 1)
             throw section.Error("partitions", "a mirror topic at an edge has one partition");
@@ -229,9 +237,36 @@ internal static class ConfigurationReader
         {
             ProgressTimeout = section.Time("progress-timeout") ?? defaults.ProgressTimeout,
             MaxBackoff = section.Time("max-backoff") ?? defaults.MaxBackoff,
+            KeepAlive = section.Time("keep-alive") ?? defaults.KeepAlive,
+            Linger = section.Time("linger") ?? defaults.Linger,
+            BytesPerSecond = section.Rate("bandwidth"),
+            DataPlan = ReadDataPlan(section),
         };
+        if (options.KeepAlive < MinKeepAlive)
+            throw section.Error("keep-alive", "is less than a second");
+
+        if (options.BytesPerSecond < MinBandwidth)
+            throw section.Error("bandwidth", $"is less than {8 * MinBandwidth / 1000} kbit/s, of which little more than headers could be sent");
+
         section.Done();
         return options;
+    }
+
+    private static DataPlanOptions ReadDataPlan(TomlSection section)
+    {
+        if (section.Bytes("data-budget") is not { } budget)
+        {
+            return section.String("free-hours") is null
+                ? new DataPlanOptions()
+                : throw section.Error("free-hours", "is for a data-budget, and there is none");
+        }
+
+        string hours = section.String("free-hours") ?? "00:00-00:00";
+        return hours.Split('-') is [var from, var until]
+            && TimeOnly.TryParseExact(from, "HH:mm", out TimeOnly freeFrom)
+            && TimeOnly.TryParseExact(until, "HH:mm", out TimeOnly freeUntil)
+            ? new DataPlanOptions(budget, freeFrom, freeUntil)
+            : throw section.Error("free-hours", $"'{hours}' are no hours; write for instance \"01:00-05:00\"");
     }
 
     private static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));

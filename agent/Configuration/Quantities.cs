@@ -9,6 +9,9 @@ public static class Quantities
     private static readonly (string Suffix, double Seconds)[] TimeUnits =
         [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
 
+    private static readonly (string Suffix, double Bytes)[] RateUnits =
+        [("kbit/s", 1e3 / 8), ("Mbit/s", 1e6 / 8), ("Gbit/s", 1e9 / 8), ("bit/s", 1.0 / 8)];
+
     /// <summary>A time such as <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c> or <c>7d</c>; greater than zero.</summary>
     public static bool TryParseTime(string text, out TimeSpan time)
     {
@@ -56,6 +59,26 @@ public static class Quantities
 
         bytes = (long)(value * factor);
         return true;
+    }
+
+    /// <summary>A rate such as <c>200kbit/s</c>, <c>2Mbit/s</c> or <c>25kB/s</c>, in bytes a second; greater than zero.</summary>
+    public static bool TryParseRate(string text, out long bytesPerSecond)
+    {
+        bytesPerSecond = 0;
+        foreach ((string suffix, double factor) in RateUnits)
+        {
+            if (text.EndsWith(suffix, StringComparison.Ordinal)
+                && double.TryParse(
+                    text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
+                && number * factor is >= 1 and < 1L << 50)
+            {
+                bytesPerSecond = (long)(number * factor);
+                return true;
+            }
+        }
+
+        return text.EndsWith("/s", StringComparison.Ordinal) && !text.Contains("bit", StringComparison.Ordinal)
+            && TryParseBytes(text[..^2], out bytesPerSecond);
     }
 
     /// <summary>When to sync: <c>commit</c>, <c>os</c>, or an interval such as <c>1s</c>.</summary>

@@ -85,6 +85,15 @@ internal sealed class TomlSection(string file, string path, int line)
     };
 
     /// <summary>When to sync: <c>"commit"</c>, <c>"os"</c> or <c>{ interval = "1s" }</c>.</summary>
+    /// <summary>Bytes a second.</summary>
+    public long? Rate(string key) => String(key) switch
+    {
+        null => null,
+        string text => Quantities.TryParseRate(text, out long bytesPerSecond)
+            ? bytesPerSecond
+            : throw Error(key, $"'{text}' is no rate; write for instance \"200kbit/s\", \"2Mbit/s\" or \"25kB/s\""),
+    };
+
     public SyncPolicy? Sync(string key)
     {
         if (!_nodes.TryGetValue(key, out TomlNode? node))

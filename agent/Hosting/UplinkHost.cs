@@ -19,6 +19,7 @@ internal sealed class UplinkHost(
 {
     private readonly SemaphoreSlim _changing = new(1);
     private readonly ILogger<HubUplink> _logger = loggers.CreateLogger<HubUplink>();
+    private readonly LinkLimits _limits = new(options, data.Path, time);
     private CancellationTokenSource? _stop;
     private Task _running = Task.CompletedTask;
     private bool _stopped;
@@ -99,6 +100,7 @@ internal sealed class UplinkHost(
         {
             _stopped = true;
             await StopAsync().ConfigureAwait(false);
+            _limits.Save();
         }
         finally
         {
@@ -109,7 +111,7 @@ internal sealed class UplinkHost(
     private void Run(EdgeIdentity identity)
     {
         _stop = new CancellationTokenSource();
-        Current = new HubUplink(identity, controller, options, BuildInfo.Version, lanes, time, _logger);
+        Current = new HubUplink(identity, controller, options, BuildInfo.Version, lanes, _limits, time, _logger);
         _running = Current.RunAsync(_stop.Token);
     }
 

@@ -136,7 +136,7 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
             }
 
             // Bundles hold what is durable at the edge.
-            partition.EdgeDurable = Math.Max(partition.EdgeDurable, end);
+            partition.Edge = partition.Edge with { Durable = Math.Max(partition.Edge.Durable, end) };
         }
 
         await log.WaitForDurableAsync(end, CancellationToken.None).ConfigureAwait(false);

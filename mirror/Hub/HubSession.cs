@@ -8,29 +8,54 @@ using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
+using ZstdSharp;
 
 namespace EdgeStream.Mirror.Hub;
 
 /// <summary>
 /// One uplink stream at the hub: reads chunks and appends them at the offsets they bring; acknowledges each, in order, once it
-/// is durable here. Many chunks are on their way at once, bounded by the credit.
+/// is durable here. Many chunks are on their way at once, bounded by the window that the hub grants.
 /// </summary>
 internal sealed class HubSession(
-    string geoLocation, StreamController controller, GeoLocationPresence presence, ILogger logger)
+    string geoLocation, StreamController controller, GeoLocationPresence presence, HubFlow flow, ILogger logger)
 {
-    /// <summary>How much an edge may have on its way without an acknowledgement, in bytes.</summary>
-    internal const int CreditBytes = 4 * 1024 * 1024;
+    // An edge may be past a window that has become smaller, by a piece, and a batch larger than the window may go alone.
+    private const int MaxArrivedBytes = HubFlow.MaxWindowBytes + (1024 * 1024);
 
     // Bounded, so that an edge that sends without reading is stopped by its own stream.
     private readonly Channel<PendingReply> _replies = Channel.CreateBounded<PendingReply>(
         new BoundedChannelOptions(4096) { SingleReader = true });
 
-    private readonly Dictionary<string, Partition> _open = new(StringComparer.Ordinal);
-    private long _usedCredit;
+    private readonly Dictionary<string, OpenedTopic> _open = new(StringComparer.Ordinal);
+    private readonly HubFlow.Share _share = new(flow);
 
-    /// <summary>A message to the edge; with a chunk's append, one that is sent when that has completed.</summary>
+    /// <summary>A message to the edge; with an append, one that is sent when that has completed.</summary>
     private readonly record struct PendingReply(
-        V1.HubMessage? Message, string Topic = "", PartitionLog? Log = null, Task<AppendedRange>? Append = null, int Credit = 0);
+        V1.HubMessage? Message,
+        string Topic = "",
+        OpenedTopic? To = null,
+        Task<AppendedRange>? Append = null,
+        int PieceBytes = 0,
+        RentedBytes? Memory = null);
+
+    /// <summary>A topic as it was opened on this stream.</summary>
+    private sealed class OpenedTopic(Partition partition) : IDisposable
+    {
+        // Set by the replying task, read by the reading one: what comes behind a refusal is passed over until it is opened again.
+        private volatile bool _isRefused;
+
+        public Partition Partition { get; } = partition;
+
+        public ChunkAssembly Assembly { get; } = new();
+
+        public bool IsRefused
+        {
+            get => _isRefused;
+            set => _isRefused = value;
+        }
+
+        public void Dispose() => Assembly.Dispose();
+    }
 
     /// <summary>
     /// Serves the stream until either side ends it, or the geo-location is revoked. <paramref name="stop"/> is cancelled when
@@ -53,6 +78,7 @@ internal sealed class HubSession(
 
     private async Task ReadAsync(IAsyncStreamReader<V1.EdgeMessage> requests, CancellationToken cancellationToken)
     {
+        using Decompressor decompressor = new();
         try
         {
             await SendAsync(Welcome(), cancellationToken).ConfigureAwait(false);
@@ -60,12 +86,14 @@ internal sealed class HubSession(
             {
                 presence.Seen(geoLocation);
                 CheckNotRevoked();
-                await HandleAsync(requests.Current, cancellationToken).ConfigureAwait(false);
+                await HandleAsync(requests.Current, decompressor, cancellationToken).ConfigureAwait(false);
             }
         }
         finally
         {
             _replies.Writer.TryComplete();
+            foreach (OpenedTopic topic in _open.Values)
+                topic.Dispose();
         }
     }
 
@@ -86,7 +114,7 @@ internal sealed class HubSession(
         {
             ClusterId = controller.Current.ClusterId,
             GeoLocation = geoLocation,
-            CreditBytes = CreditBytes,
+            WindowBytes = flow.WindowBytes,
             Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
         },
     };
@@ -97,12 +125,13 @@ internal sealed class HubSession(
             throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' was revoked");
     }
 
-    private ValueTask HandleAsync(V1.EdgeMessage message, CancellationToken cancellationToken) => message.MessageCase switch
+    private ValueTask HandleAsync(V1.EdgeMessage message, Decompressor decompressor, CancellationToken cancellationToken) => message.MessageCase switch
     {
         V1.EdgeMessage.MessageOneofCase.Open => OpenAsync(message.Open, cancellationToken),
-        V1.EdgeMessage.MessageOneofCase.Chunk => AppendAsync(message.Chunk, cancellationToken),
+        V1.EdgeMessage.MessageOneofCase.Chunk => AppendAsync(message.Chunk, decompressor, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Gap => TakeGapAsync(message.Gap, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Position => TakePosition(message.Position),
+        V1.EdgeMessage.MessageOneofCase.Diverged => TakeDiverged(message.Diverged),
 
         // Of a newer edge: what it means cannot matter to a hub that does not know it.
         _ => ValueTask.CompletedTask,
@@ -110,8 +139,20 @@ internal sealed class HubSession(
 
     private ValueTask TakePosition(V1.Position position)
     {
-        if (_open.TryGetValue(position.Topic, out Partition? partition))
-            partition.EdgeDurable = position.Durable;
+        if (_open.TryGetValue(position.Topic, out OpenedTopic? topic))
+            topic.Partition.Edge = new EdgeProgress(position.Durable, position.LagBytes, position.LagMs);
+
+        return ValueTask.CompletedTask;
+    }
+
+    private ValueTask TakeDiverged(V1.Diverged diverged)
+    {
+        if (_open.Remove(diverged.Topic, out OpenedTopic? topic))
+        {
+            topic.Partition.MirrorProblem = diverged.Message;
+            topic.Dispose();
+            logger.LogWarning("{GeoLocation} does not mirror {Topic}: {Problem}", geoLocation, diverged.Topic, diverged.Message);
+        }
 
         return ValueTask.CompletedTask;
     }
@@ -127,11 +168,23 @@ internal sealed class HubSession(
 
             // The edge takes what lies below for mirrored, so it must be durable before it is told.
             await partition.Log.WaitForDurableAsync(resume, cancellationToken).ConfigureAwait(false);
-            partition.EdgeDurable = open.Durable;
-            _open[open.Topic] = partition;
+            partition.Edge = new EdgeProgress(open.Durable);
+            partition.MirrorProblem = null;
+            if (_open.Remove(open.Topic, out OpenedTopic? before))
+                before.Dispose();
+
+            (long lastBatch, uint crc) = LastBatch.Of(partition.Log, resume);
+            _open[open.Topic] = new OpenedTopic(partition);
             answer = new V1.HubMessage
             {
-                Opened = new V1.TopicOpened { Topic = open.Topic, Partition = id.Partition, ResumeOffset = resume },
+                Opened = new V1.TopicOpened
+                {
+                    Topic = open.Topic,
+                    Partition = id.Partition,
+                    ResumeOffset = resume,
+                    LastBatchOffset = lastBatch,
+                    LastBatchCrc = crc,
+                },
             };
         }
         catch (Exception refusal) when (refusal is EdgeStreamException or IOException)
@@ -157,53 +210,61 @@ internal sealed class HubSession(
         return end;
     }
 
-    private async ValueTask AppendAsync(V1.Chunk chunk, CancellationToken cancellationToken)
+    private async ValueTask AppendAsync(V1.Chunk piece, Decompressor decompressor, CancellationToken cancellationToken)
     {
-        int size = chunk.Batches.Length;
-        if (Interlocked.Add(ref _usedCredit, size) > CreditBytes && _usedCredit > size)
-            throw new ClusterException(ErrorCode.InvalidArgument, $"'{geoLocation}' has sent more than its credit of {CreditBytes} bytes");
+        int size = piece.Data.Length;
+        if (_share.Bytes > 0 && _share.Bytes + size > MaxArrivedBytes)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"'{geoLocation}' has sent more than the {HubFlow.MaxWindowBytes} bytes that it was granted");
 
-        // A topic that was refused while chunks of it were on their way: they are passed over, their credit goes back.
-        if (!_open.TryGetValue(chunk.Topic, out Partition? partition))
-        {
-            await _replies.Writer.WriteAsync(new PendingReply(null, chunk.Topic, Credit: size), cancellationToken).ConfigureAwait(false);
-            return;
-        }
+        await _share.TakeAsync(size, cancellationToken).ConfigureAwait(false);
+        await _replies.Writer.WriteAsync(await TakePieceAsync(piece, decompressor, cancellationToken).ConfigureAwait(false), cancellationToken)
+            .ConfigureAwait(false);
+    }
 
-        partition.EdgeDurable = chunk.Durable;
-        PartitionLog log = partition.Log;
-        Task<AppendedRange> append;
+    private async ValueTask<PendingReply> TakePieceAsync(V1.Chunk piece, Decompressor decompressor, CancellationToken cancellationToken)
+    {
+        var reply = new PendingReply(null, piece.Topic, PieceBytes: piece.Data.Length);
+
+        // A topic that was refused while chunks of it were on their way: they are passed over.
+        if (!_open.TryGetValue(piece.Topic, out OpenedTopic? topic) || topic.IsRefused)
+            return reply with { To = topic };
+
+        AssembledChunk chunk = default;
         try
         {
-            append = await log.EnqueueVerbatimAsync(chunk.Batches.Memory, AckLevel.Durable, cancellationToken).ConfigureAwait(false);
+            if (topic.Assembly.Add(piece, decompressor) is not { } assembled)
+                return reply;
+
+            chunk = assembled;
+            topic.Partition.Edge = topic.Partition.Edge with { Durable = piece.Durable };
+            reply = reply with { To = topic, Memory = chunk.Memory };
+            Task<AppendedRange> append = await topic.Partition.Log
+                .EnqueueVerbatimAsync(chunk.Batches, AckLevel.Durable, cancellationToken)
+                .ConfigureAwait(false);
+            return reply with { Append = append };
         }
         catch (EdgeStreamException refusal)
         {
-            append = Task.FromException<AppendedRange>(refusal);
+            return reply with { To = topic, Append = Task.FromException<AppendedRange>(refusal) };
         }
-
-        await _replies.Writer
-            .WriteAsync(new PendingReply(null, chunk.Topic, log, append, size), cancellationToken)
-            .ConfigureAwait(false);
     }
 
     private async ValueTask TakeGapAsync(V1.MirrorGap gap, CancellationToken cancellationToken)
     {
-        if (!_open.TryGetValue(gap.Topic, out Partition? partition))
+        if (!_open.TryGetValue(gap.Topic, out OpenedTopic? topic) || topic.IsRefused)
             return;
 
-        PartitionLog log = partition.Log;
         Task<AppendedRange> append;
         try
         {
-            append = await log.EnqueueGapAsync(MirrorGaps.FromMessage(gap), cancellationToken).ConfigureAwait(false);
+            append = await topic.Partition.Log.EnqueueGapAsync(MirrorGaps.FromMessage(gap), cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException refusal)
         {
             append = Task.FromException<AppendedRange>(refusal);
         }
 
-        await _replies.Writer.WriteAsync(new PendingReply(null, gap.Topic, log, append), cancellationToken).ConfigureAwait(false);
+        await _replies.Writer.WriteAsync(new PendingReply(null, gap.Topic, topic, append), cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask SendAsync(V1.HubMessage message, CancellationToken cancellationToken) =>
@@ -223,31 +284,70 @@ internal sealed class HubSession(
         {
             // Nobody waits for these any more, but their memory is the log's until they are done.
             while (_replies.Reader.TryRead(out PendingReply rest))
-                _ = rest.Append?.ContinueWith(static task => _ = task.Exception, TaskScheduler.Default);
+                _ = ReleaseLaterAsync(rest);
         }
     }
 
-    /// <summary>The acknowledgement of a chunk; a refusal goes out before it where the append failed.</summary>
+    /// <summary>The acknowledgement of a piece or a gap; a refusal goes out before it where the append failed.</summary>
     private async ValueTask<V1.HubMessage> AcknowledgeAsync(
         PendingReply reply, IServerStreamWriter<V1.HubMessage> responses, CancellationToken cancellationToken)
     {
+        long durable = 0;
         try
         {
             // A disk that hangs does not keep the stream from ending; what was queued is appended all the same.
             if (reply.Append is not null)
                 await reply.Append.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+            Release(reply);
+            durable = reply.To?.Partition.Log.Offsets.Durable ?? 0;
+        }
+        catch (OperationCanceledException)
+        {
+            _ = ReleaseLaterAsync(reply);
+            throw;
         }
         catch (EdgeStreamException refusal)
         {
-            logger.LogWarning("{GeoLocation}: {Topic} was refused: {Problem}", geoLocation, reply.Topic, refusal.Message);
-            await responses.WriteAsync(Refused(reply.Topic, refusal, reply.Log!.Offsets.End), cancellationToken).ConfigureAwait(false);
+            Release(reply);
+            OpenedTopic topic = reply.To!;
+            durable = topic.Partition.IsOpen ? topic.Partition.Log.Offsets.Durable : 0;
+            if (!topic.IsRefused)
+            {
+                topic.IsRefused = true;
+                topic.Partition.MirrorProblem = refusal.Message;
+                logger.LogWarning("{GeoLocation}: {Topic} was refused: {Problem}", geoLocation, reply.Topic, refusal.Message);
+                await responses
+                    .WriteAsync(Refused(reply.Topic, refusal, topic.Partition.Log.Offsets.End), cancellationToken)
+                    .ConfigureAwait(false);
+            }
         }
 
-        Interlocked.Add(ref _usedCredit, -reply.Credit);
         return new V1.HubMessage
         {
-            Ack = new V1.MirrorAck { Topic = reply.Topic, DurableEnd = reply.Log?.Offsets.Durable ?? 0, CreditBytes = reply.Credit },
+            Ack = new V1.MirrorAck
+            {
+                Topic = reply.Topic,
+                DurableEnd = durable,
+                PieceBytes = reply.PieceBytes,
+                WindowBytes = flow.WindowBytes,
+            },
         };
+    }
+
+    private void Release(PendingReply reply)
+    {
+        reply.Memory?.Dispose();
+        if (reply.PieceBytes > 0)
+            _share.Return(reply.PieceBytes);
+    }
+
+    private async Task ReleaseLaterAsync(PendingReply reply)
+    {
+        if (reply.Append is not null)
+            await ((Task)reply.Append).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        Release(reply);
     }
 
     private static V1.HubMessage Refused(string topic, Exception refusal, long hubEnd) => new()

@@ -17,6 +17,7 @@ public sealed class MirrorService(
     StreamController controller,
     GeoLocationPresence presence,
     HubLinks links,
+    HubFlow flow,
     IHostApplicationLifetime lifetime,
     ILogger<MirrorService> logger)
     : V1.Mirror.MirrorBase
@@ -34,7 +35,7 @@ public sealed class MirrorService(
                 throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
 
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, requestStream.Current.Hello.SoftwareVersion);
-            var session = new HubSession(geoLocation, controller, presence, logger);
+            var session = new HubSession(geoLocation, controller, presence, flow, logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)

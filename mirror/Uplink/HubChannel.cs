@@ -1,5 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Mirror.Enrolment;
@@ -17,26 +19,28 @@ internal static class HubChannel
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>A channel with this edge's identity.</summary>
-    public static GrpcChannel Open(EdgeIdentity identity, TimeSpan keepAlive) =>
-        Open(HubAddress.Parse(identity.Hub), identity.Authority, identity.Certificate, keepAlive);
+    public static GrpcChannel Open(EdgeIdentity identity, TimeSpan keepAlive, WireMeter meter) =>
+        Open(HubAddress.Parse(identity.Hub), identity.Authority, identity.Certificate, keepAlive, meter);
 
     /// <summary>A channel to a hub of which only the CA is known.</summary>
-    public static GrpcChannel Open(Uri hub, X509Certificate2 authority) => Open(hub, authority, null, keepAlive: null);
+    public static GrpcChannel Open(Uri hub, X509Certificate2 authority) => Open(hub, authority, client: null, keepAlive: null, meter: null);
 
     /// <summary>A channel to whoever answers: for a question whose answer proves itself, and nothing else.</summary>
     [SuppressMessage(
         "Security", "CA5359", Justification = "Asks for the CA certificate only, which the caller compares with a fingerprint.")]
-    public static GrpcChannel OpenUnverified(Uri hub) => Open(hub, (_, _, _, _) => true, client: null, keepAlive: null);
+    public static GrpcChannel OpenUnverified(Uri hub) => Open(hub, (_, _, _, _) => true, client: null, keepAlive: null, meter: null);
 
-    private static GrpcChannel Open(Uri hub, X509Certificate2 authority, X509Certificate2? client, TimeSpan? keepAlive) => Open(
+    private static GrpcChannel Open(
+        Uri hub, X509Certificate2 authority, X509Certificate2? client, TimeSpan? keepAlive, WireMeter? meter) => Open(
         hub,
         (_, certificate, _, _) => certificate is X509Certificate2 presented
             && PinnedChain.FindProblem(presented, authority, CertificateRoles.ServerAuthentication, at: null) is null,
         client,
-        keepAlive);
+        keepAlive,
+        meter);
 
     private static GrpcChannel Open(
-        Uri hub, RemoteCertificateValidationCallback validate, X509Certificate2? client, TimeSpan? keepAlive)
+        Uri hub, RemoteCertificateValidationCallback validate, X509Certificate2? client, TimeSpan? keepAlive, WireMeter? meter)
     {
         var handler = new SocketsHttpHandler
         {
@@ -53,6 +57,9 @@ internal static class HubChannel
                 LocalCertificateSelectionCallback = client is null ? null : (_, _, _, _, _) => client,
             },
         };
+        if (meter is not null)
+            handler.ConnectCallback = (context, cancellationToken) => ConnectAsync(context.DnsEndPoint, meter, cancellationToken);
+
         if (keepAlive is { } period)
         {
             handler.KeepAlivePingDelay = period;
@@ -65,5 +72,20 @@ internal static class HubChannel
             DisposeHttpClient = true,
             MaxReceiveMessageSize = null,
         });
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(DnsEndPoint hub, WireMeter meter, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(hub, cancellationToken).ConfigureAwait(false);
+            return meter.Meter(new NetworkStream(socket, ownsSocket: true));
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 }

@@ -17,14 +17,14 @@ public sealed class HubUplink(
     UplinkOptions options,
     string version,
     IReadOnlyList<IUplinkLane> lanes,
+    LinkLimits limits,
     TimeProvider time,
     ILogger<HubUplink> logger)
 {
-    // How long an idle link may be dead before it is noticed.
-    private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(20);
-
     private readonly Lock _lock = new();
+    private readonly WireMeter _meter = new(limits.Meter);
     private UplinkState _state;
+    private FlowWindow? _window;
     private bool _welcomed;
     private bool _hasConnected;
 
@@ -35,7 +35,16 @@ public sealed class HubUplink(
         get
         {
             lock (_lock)
-                return _state;
+            {
+                return _state with
+                {
+                    WireSentBytes = _meter.Sent,
+                    WireReceivedBytes = _meter.Received,
+                    LinkBytesPerSecond = _window?.Rate ?? 0,
+                    RoundTrip = _window?.RoundTrip,
+                    Waiting = _state.Connected ? limits.Waiting : null,
+                };
+            }
         }
     }
 
@@ -46,8 +55,8 @@ public sealed class HubUplink(
         {
             try
             {
-                using GrpcChannel channel = HubChannel.Open(identity, KeepAlive);
-                var session = new UplinkSession(channel, controller, options, version, time, logger, new Observer(this));
+                using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
+                var session = new UplinkSession(channel, controller, options, version, limits.Wait, time, logger, new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);
                 Task besides = RunLanesAsync(new UplinkConnection(channel, identity), session.Welcomed, ended.Token);
@@ -148,10 +157,11 @@ public sealed class HubUplink(
 
     private sealed class Observer(HubUplink uplink) : IUplinkObserver
     {
-        public void Welcomed()
+        public void Welcomed(FlowWindow window)
         {
             lock (uplink._lock)
             {
+                uplink._window = window;
                 uplink._welcomed = true;
                 uplink._state = uplink._state with
                 {
@@ -162,10 +172,16 @@ public sealed class HubUplink(
             }
         }
 
-        public void Sent(int bytes)
+        public void Sending(int batchBytes, int pieceBytes)
         {
             lock (uplink._lock)
-                uplink._state = uplink._state with { SentBytes = uplink._state.SentBytes + bytes };
+            {
+                uplink._state = uplink._state with
+                {
+                    SentBytes = uplink._state.SentBytes + batchBytes,
+                    SentPieceBytes = uplink._state.SentPieceBytes + pieceBytes,
+                };
+            }
         }
 
         public void Refused(string problem)

@@ -1,46 +1,63 @@
-using System.Threading.Channels;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
+using ZstdSharp;
 
 namespace EdgeStream.Mirror.Uplink;
 
 /// <summary>
-/// One mirror topic on one stream: asks the hub where the copy goes on, then sends what is durable, as far as the credit that
-/// all topics share lets it (first come, first served, so none starves).
+/// One mirror topic on one stream: asks the hub where the copy goes on, makes sure that both hold the same data up to there,
+/// then sends what is durable, chunk by chunk, as its turns come.
 /// </summary>
 internal sealed class TopicUplink(
     string topic,
+    int priority,
     PartitionLog log,
     UplinkOptions options,
-    TimeProvider time,
-    ChannelWriter<(V1.EdgeMessage Message, LogSlice? Slice)> outgoing,
-    ByteBudget credit,
+    UplinkWriter writer,
+    FlowWindow window,
     IUplinkObserver observer,
+    TimeProvider time,
     ILogger logger)
 {
-    private readonly Lock _lock = new();
-    private TaskCompletionSource<long>? _opening;
-    private CancellationTokenSource? _sending;
+    private const int MinChunkBytes = 32 * 1024;
 
-    public void Opened(long resumeOffset)
+    // How many chunks go as they are after one that did not compress.
+    private const int ChunksUncompressed = 16;
+
+    private readonly Lock _lock = new();
+    private TaskCompletionSource<V1.TopicOpened?>? _opening;
+    private CancellationTokenSource? _sending;
+    private int _uncompressedChunks;
+
+    public void Opened(V1.TopicOpened opened)
     {
-        log.SetMirrored(resumeOffset);
         lock (_lock)
-            _opening?.TrySetResult(resumeOffset);
+            _opening?.TrySetResult(opened);
     }
 
-    public void Acknowledged(long durableEnd) => log.SetMirrored(durableEnd);
+    /// <exception cref="IOException">The hub acknowledges what it cannot have.</exception>
+    public void Acknowledged(long durableEnd)
+    {
+        if (durableEnd > log.Offsets.Durable)
+            throw new IOException($"the hub has acknowledged offsets of {topic} that were never sent; ask its operator");
+
+        log.SetMirrored(durableEnd);
+    }
 
     /// <summary>The hub takes no more of this topic for now; it is offered again later.</summary>
     public void Refused(string problem)
     {
-        observer.Refused(problem);
-        logger.LogWarning("the hub refused {Problem}; offered again in {Seconds:0} s", problem, options.RefusedRetry.TotalSeconds);
+        observer.Refused($"{topic}: {problem}");
+        logger.LogWarning(
+            "the hub refused {Topic}: {Problem}; offered again in {Seconds:0} s", topic, problem, options.RefusedRetry.TotalSeconds);
         lock (_lock)
         {
-            _opening?.TrySetResult(-1);
+            _opening?.TrySetResult(null);
             _sending?.Cancel();
         }
     }
@@ -54,9 +71,8 @@ internal sealed class TopicUplink(
             {
                 try
                 {
-                    long resume = await OpenAsync(cancellationToken).ConfigureAwait(false);
-                    if (resume >= 0)
-                        await MirrorFromAsync(resume, cancellationToken).ConfigureAwait(false);
+                    if (await OpenAsync(cancellationToken).ConfigureAwait(false) is { } opened)
+                        await MirrorFromAsync(opened.ResumeOffset, cancellationToken).ConfigureAwait(false);
                 }
                 catch (Exception problem) when (problem is IOException or EdgeStreamException and not LogClosedException)
                 {
@@ -73,9 +89,10 @@ internal sealed class TopicUplink(
         }
     }
 
-    private async Task<long> OpenAsync(CancellationToken cancellationToken)
+    /// <summary>Offers the topic; null where the hub refuses it, or holds other data.</summary>
+    private async Task<V1.TopicOpened?> OpenAsync(CancellationToken cancellationToken)
     {
-        var opening = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var opening = new TaskCompletionSource<V1.TopicOpened?>(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_lock)
             _opening = opening;
 
@@ -86,9 +103,24 @@ internal sealed class TopicUplink(
             Incarnation = log.Manifest.Incarnation.ToString("N"),
             LogStart = offsets.Start,
             Durable = offsets.Durable,
+            FirstOffset = log.Manifest.FirstOffset,
         };
-        await outgoing.WriteAsync((new V1.EdgeMessage { Open = open }, null), cancellationToken).ConfigureAwait(false);
-        return await opening.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await writer.SendControlAsync(new V1.EdgeMessage { Open = open }, cancellationToken).ConfigureAwait(false);
+        V1.TopicOpened? opened = await opening.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (opened is null)
+            return null;
+
+        if (MirrorHistory.FindDifference(log, opened) is { } difference)
+        {
+            observer.Refused($"{topic}: {difference}");
+            logger.LogError("{Topic} is not mirrored: {Problem}", topic, difference);
+            var diverged = new V1.Diverged { Topic = topic, Message = difference };
+            await writer.SendControlAsync(new V1.EdgeMessage { Diverged = diverged }, cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+
+        log.SetMirrored(opened.ResumeOffset);
+        return opened;
     }
 
     private async Task MirrorFromAsync(long resume, CancellationToken cancellationToken)
@@ -118,6 +150,7 @@ internal sealed class TopicUplink(
 
     private async Task SendChunksAsync(long resume, CancellationToken cancellationToken)
     {
+        using Compressor compressor = ChunkCodec.CreateCompressor();
         long next = resume;
         while (true)
         {
@@ -125,22 +158,38 @@ internal sealed class TopicUplink(
             try
             {
                 using LogReader reader = log.OpenReader(next);
-                next = await SendRunAsync(reader, cancellationToken).ConfigureAwait(false);
+                next = await SendRunAsync(reader, compressor, cancellationToken).ConfigureAwait(false);
             }
-            catch (OffsetOutOfRangeException) when (log.FindGap(next) is not null)
+            catch (OffsetOutOfRangeException) when (FindGap(next) is not null)
             {
                 // Retention was faster than the link. What it took goes up as a gap, and the mirror goes on behind it.
             }
         }
     }
 
+    /// <summary>
+    /// What is missing at an offset. Where the ledger knows of nothing but the log begins later, another hub had the records
+    /// when retention took them, or this hub had them once and has lost them: to it they are lost.
+    /// </summary>
+    private Gap? FindGap(long next)
+    {
+        if (log.FindGap(next) is { } gap)
+            return gap;
+
+        long start = log.StartOffset;
+        return next < start
+            ? new Gap(next, start - 1, Bytes: 0, -1, -1, GapReason.Retention, time.GetUtcNow().ToUnixTimeMilliseconds())
+            : null;
+    }
+
     /// <summary>The gaps at an offset, in the place of their records; where the log goes on.</summary>
     private async ValueTask<long> SendGapsAsync(long next, CancellationToken cancellationToken)
     {
-        while (log.FindGap(next) is { } gap)
+        while (FindGap(next) is { } gap)
         {
             V1.MirrorGap message = MirrorGaps.ToMessage(topic, gap with { First = next });
-            await outgoing.WriteAsync((new V1.EdgeMessage { Gap = message }, null), cancellationToken).ConfigureAwait(false);
+            using UplinkWriter.Turn turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
+            await turn.SendAsync(new V1.EdgeMessage { Gap = message }).ConfigureAwait(false);
             next = gap.Last + 1;
         }
 
@@ -148,82 +197,109 @@ internal sealed class TopicUplink(
     }
 
     /// <summary>Sends chunks until a gap comes; the offset at which it starts.</summary>
-    private async ValueTask<long> SendRunAsync(LogReader reader, CancellationToken cancellationToken)
+    private async ValueTask<long> SendRunAsync(LogReader reader, Compressor compressor, CancellationToken cancellationToken)
     {
         while (true)
         {
             await reader.WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (options.Linger > TimeSpan.Zero)
+                await Task.Delay(options.Linger, time, cancellationToken).ConfigureAwait(false);
+
             long next = reader.NextOffset;
             if (log.FindGap(next) is not null)
                 return next;
 
-            LogSlice slice;
+            // Read only now that it can go: what waits, waits in the log.
+            UplinkWriter.Turn turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
             try
             {
-                slice = reader.Read(options.ChunkBytes);
+                using LogSlice slice = reader.Read((int)Math.Clamp(4 * window.Size, MinChunkBytes, Math.Max(MinChunkBytes, options.ChunkBytes)));
+                if (slice.IsEmpty || slice.BaseOffset > next)
+                    return next; // Damage was found here, and became a gap.
+
+                using RentedBytes? compressed = TryCompress(compressor, slice.Batches.Span);
+                turn = await SendPiecesAsync(turn, slice.Batches.Length, compressed?.Memory ?? slice.Batches, compressed is not null, cancellationToken)
+                    .ConfigureAwait(false);
             }
-            catch (OffsetOutOfRangeException) when (log.FindGap(next) is not null)
+            catch (OffsetOutOfRangeException) when (FindGap(next) is not null)
             {
                 return next;
             }
-
-            if (slice.IsEmpty || slice.BaseOffset > next)
+            finally
             {
-                // Damage was found here, and became a gap.
-                slice.Dispose();
-                return next;
+                turn.Dispose();
+            }
+        }
+    }
+
+    private RentedBytes? TryCompress(Compressor compressor, ReadOnlySpan<byte> batches)
+    {
+        if (_uncompressedChunks > 0)
+        {
+            _uncompressedChunks--;
+            return null;
+        }
+
+        RentedBytes? compressed = ChunkCodec.TryCompress(compressor, batches);
+        _uncompressedChunks = compressed is null ? ChunksUncompressed : 0;
+        return compressed;
+    }
+
+    /// <summary>Sends a chunk, each piece of it in a turn of its own; the last of the turns is the caller's to end.</summary>
+    private async ValueTask<UplinkWriter.Turn> SendPiecesAsync(
+        UplinkWriter.Turn turn, int batchBytes, ReadOnlyMemory<byte> data, bool isCompressed, CancellationToken cancellationToken)
+    {
+        observer.Sending(batchBytes, data.Length);
+        while (true)
+        {
+            int size = Math.Min(data.Length, window.PieceBytes);
+            bool more = size < data.Length;
+            var piece = new V1.Chunk { Topic = topic, Data = UnsafeByteOperations.UnsafeWrap(data[..size]), More = more };
+            if (!more)
+            {
+                piece.UncompressedBytes = isCompressed ? batchBytes : 0;
+                piece.Durable = log.Offsets.Durable;
             }
 
             try
             {
-                await credit.AcquireAsync(slice.Batches.Length, cancellationToken).ConfigureAwait(false);
+                await turn.SendPieceAsync(piece).ConfigureAwait(false);
+                if (!more)
+                    return turn;
             }
             catch
             {
-                slice.Dispose();
+                turn.Dispose();
                 throw;
             }
 
-            await SendAsync(slice, cancellationToken).ConfigureAwait(false);
+            data = data[size..];
+            turn.Dispose();
+            turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Hands a chunk on that has its credit; takes both back where it cannot.</summary>
-    private async ValueTask SendAsync(LogSlice slice, CancellationToken cancellationToken)
-    {
-        int size = slice.Batches.Length;
-        try
-        {
-            var chunk = new V1.Chunk
-            {
-                Topic = topic,
-                Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
-                Durable = log.Offsets.Durable,
-            };
-            await outgoing.WriteAsync((new V1.EdgeMessage { Chunk = chunk }, slice), cancellationToken).ConfigureAwait(false);
-        }
-        catch
-        {
-            slice.Dispose();
-            credit.Release(size);
-            throw;
-        }
-    }
-
-    /// <summary>Lets the hub see the lag while chunks wait for credit.</summary>
+    /// <summary>Lets the hub see the lag while chunks wait.</summary>
     private async Task TellPositionsAsync(CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(options.PositionInterval, time);
-        long told = -1;
+        (long Durable, long Mirrored) told = (-1, -1);
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
-            long durable = log.Offsets.Durable;
-            if (durable == told)
+            LogOffsets offsets = log.Offsets;
+            if (told == (offsets.Durable, offsets.Mirrored))
                 continue;
 
-            told = durable;
-            var position = new V1.Position { Topic = topic, Durable = durable };
-            await outgoing.WriteAsync((new V1.EdgeMessage { Position = position }, null), cancellationToken).ConfigureAwait(false);
+            told = (offsets.Durable, offsets.Mirrored);
+            MirrorLag lag = MirrorLag.Of(log);
+            var position = new V1.Position
+            {
+                Topic = topic,
+                Durable = offsets.Durable,
+                LagBytes = lag.Bytes,
+                LagMs = (long)(lag.AgeAt(time.GetUtcNow())?.TotalMilliseconds ?? 0),
+            };
+            await writer.SendControlAsync(new V1.EdgeMessage { Position = position }, cancellationToken).ConfigureAwait(false);
         }
     }
 }

@@ -1,11 +1,9 @@
 using System.Collections.Concurrent;
-using System.Threading.Channels;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
-using EdgeStream.Storage.Log;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
@@ -15,35 +13,36 @@ namespace EdgeStream.Mirror.Uplink;
 /// <summary>Told what a session does. Called from any thread; does not block.</summary>
 internal interface IUplinkObserver
 {
-    void Welcomed();
+    void Welcomed(FlowWindow window);
 
-    void Sent(int bytes);
+    /// <summary>A chunk is being sent.</summary>
+    /// <param name="batchBytes">What it holds.</param>
+    /// <param name="pieceBytes">What that has become when it was compressed.</param>
+    void Sending(int batchBytes, int pieceBytes);
 
     void Refused(string problem);
 }
 
 /// <summary>
-/// One stream to the hub, from Hello to its end. A task for each mirror topic reads its log; one task writes to the stream, one
-/// reads from it, one watches that acknowledgements come. The first that ends, ends all.
+/// One stream to the hub, from Hello to its end. A task for each mirror topic reads its log and sends when its turn comes
+/// (<see cref="UplinkWriter"/>); one task reads what the hub says, one watches that acknowledgements come. The first that ends,
+/// ends all.
 /// </summary>
 internal sealed class UplinkSession(
     GrpcChannel channel,
     StreamController controller,
     UplinkOptions options,
     string version,
+    Func<TimeSpan> limit,
     TimeProvider time,
     ILogger logger,
     IUplinkObserver observer)
 {
     private readonly ConcurrentDictionary<string, TopicUplink> _topics = new(StringComparer.Ordinal);
-
-    // What is to be sent. A slice is disposed once its chunk is on its way.
-    private readonly Channel<(V1.EdgeMessage Message, LogSlice? Slice)> _outgoing =
-        Channel.CreateBounded<(V1.EdgeMessage, LogSlice?)>(new BoundedChannelOptions(4) { SingleReader = true });
-
     private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly FlowWindow _window = new(time);
 
-    private ByteBudget? _credit;
+    private UplinkWriter _writer = null!;
     private long _lastProgress;
 
     /// <summary>Completes when the hub has let this edge in; never where it does not.</summary>
@@ -59,45 +58,34 @@ internal sealed class UplinkSession(
             .WriteAsync(new V1.EdgeMessage { Hello = new V1.Hello { SoftwareVersion = version } }, stop.Token)
             .ConfigureAwait(false);
         V1.Welcome welcome = await ReceiveWelcomeAsync(call.ResponseStream, stop.Token).ConfigureAwait(false);
-        _credit = new ByteBudget(welcome.CreditBytes);
+        _window.Grant(welcome.WindowBytes);
+        _writer = new UplinkWriter(call.RequestStream, _window, limit, time, stop.Token);
         _lastProgress = time.GetTimestamp();
-        observer.Welcomed();
+        observer.Welcomed(_window);
         _welcomed.TrySetResult();
         logger.LogInformation("connected to the hub as {GeoLocation}", welcome.GeoLocation);
 
-        Task sending = SendAsync(call.RequestStream, stop.Token);
         Task receiving = ReceiveAsync(call.ResponseStream, stop.Token);
-        Task[] tasks = [sending, receiving, MirrorTopicsAsync(welcome, stop.Token), WatchAsync(stop.Token)];
+        Task[] tasks = [receiving, MirrorTopicsAsync(welcome, stop.Token), WatchAsync(stop.Token)];
         Task first = await Task.WhenAny(tasks).ConfigureAwait(false);
-        await stop.CancelAsync().ConfigureAwait(false);
-        await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        DisposeUnsent();
 
         // Why the hub has ended the stream is in its answer; a write that failed knows only that it did.
-        await (first == sending ? receiving : first).ConfigureAwait(false);
-        await first.ConfigureAwait(false);
+        if (first != receiving && first.Exception?.InnerException is RpcException or InvalidOperationException or IOException)
+            await Task.WhenAny(receiving, Task.Delay(options.ProgressTimeout, time, stop.Token)).ConfigureAwait(false);
+
+        Task cause = receiving.IsFaulted ? receiving : first;
+        await stop.CancelAsync().ConfigureAwait(false);
+        await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await cause.ConfigureAwait(false);
     }
 
     private async Task<V1.Welcome> ReceiveWelcomeAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
     {
         // The transport's own connect timeout ends when TCP and TLS stand; a frozen hub may still never answer.
         bool received = await messages.MoveNext(cancellationToken).WaitAsync(options.ProgressTimeout, time, cancellationToken).ConfigureAwait(false);
-        return received && messages.Current.Welcome is { CreditBytes: > 0 } welcome
+        return received && messages.Current.Welcome is { WindowBytes: > 0 } welcome
             ? welcome
-            : throw new IOException("the hub did not say welcome");
-    }
-
-    private async Task SendAsync(IClientStreamWriter<V1.EdgeMessage> requests, CancellationToken cancellationToken)
-    {
-        await foreach ((V1.EdgeMessage message, LogSlice? slice) in _outgoing.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
-        {
-            using (slice)
-            {
-                await requests.WriteAsync(message, cancellationToken).ConfigureAwait(false);
-                if (slice is not null)
-                    observer.Sent(slice.Batches.Length);
-            }
-        }
+            : throw new IOException("the hub did not say welcome; is it an EdgeStream hub of the same version?");
     }
 
     private async Task ReceiveAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
@@ -109,21 +97,30 @@ internal sealed class UplinkSession(
             switch (message.MessageCase)
             {
                 case V1.HubMessage.MessageOneofCase.Opened when _topics.TryGetValue(message.Opened.Topic, out TopicUplink? topic):
-                    topic.Opened(message.Opened.ResumeOffset);
+                    topic.Opened(message.Opened);
                     break;
 
                 case V1.HubMessage.MessageOneofCase.Refused when _topics.TryGetValue(message.Refused.Topic, out TopicUplink? topic):
-                    topic.Refused($"{message.Refused.Topic}: {message.Refused.Message}");
+                    topic.Refused(message.Refused.Message);
                     break;
 
                 case V1.HubMessage.MessageOneofCase.Ack:
-                    if (_topics.TryGetValue(message.Ack.Topic, out TopicUplink? acknowledged))
-                        acknowledged.Acknowledged(message.Ack.DurableEnd);
-
-                    _credit!.Release(message.Ack.CreditBytes);
+                    Acknowledged(message.Ack);
                     break;
             }
         }
+    }
+
+    private void Acknowledged(V1.MirrorAck ack)
+    {
+        if (_topics.TryGetValue(ack.Topic, out TopicUplink? topic))
+            topic.Acknowledged(ack.DurableEnd);
+
+        if (ack.PieceBytes > 0 && !_window.TryAcknowledge(ack.PieceBytes))
+            throw new IOException($"the hub has acknowledged {ack.PieceBytes} bytes that were not on their way; ask its operator");
+
+        _window.Grant(ack.WindowBytes);
+        _writer.Wake();
     }
 
     /// <summary>Starts a task for each mirror topic, those that come later included; makes those that the hub wants.</summary>
@@ -143,7 +140,8 @@ internal sealed class UplinkSession(
                     if (FindPartition(topic.Name) is not { IsOpen: true } partition)
                         continue;
 
-                    var uplink = new TopicUplink(topic.Name, partition.Log, options, time, _outgoing.Writer, _credit!, observer, logger);
+                    var uplink = new TopicUplink(
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, options, _writer, _window, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }
@@ -201,16 +199,10 @@ internal sealed class UplinkSession(
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
             // Time counts from when something was on its way.
-            if (_credit!.Used == 0)
+            if (_window.InFlight == 0)
                 Volatile.Write(ref _lastProgress, time.GetTimestamp());
             else if (time.GetElapsedTime(Volatile.Read(ref _lastProgress)) > options.ProgressTimeout)
                 throw new TimeoutException($"the hub has acknowledged nothing for {options.ProgressTimeout.TotalSeconds:0} s");
         }
-    }
-
-    private void DisposeUnsent()
-    {
-        while (_outgoing.Reader.TryRead(out (V1.EdgeMessage, LogSlice? Slice) unsent))
-            unsent.Slice?.Dispose();
     }
 }

@@ -60,10 +60,17 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         await uplink.ReceiveAsync();
         byte[] corrupt = Batches.At(2, "c");
         corrupt[^1] ^= 1;
-        Assert.Equal("CORRUPT_BATCH", await uplink.SendRefusedChunkAsync("t", corrupt));
-        Assert.Equal("CORRUPT_BATCH", await uplink.SendRefusedChunkAsync("t", []));
-        Assert.Equal("OFFSET_CONFLICT", await uplink.SendRefusedChunkAsync("t", Batches.At(3, "d")));
-        Assert.Equal("OFFSET_CONFLICT", await uplink.SendRefusedChunkAsync("t", Batches.At(1, "x", "x")));
+        foreach ((string code, byte[] chunk) in ((string, byte[])[])[
+            ("CORRUPT_BATCH", corrupt), ("CORRUPT_BATCH", []), ("OFFSET_CONFLICT", Batches.At(3, "d")), ("OFFSET_CONFLICT", Batches.At(1, "x", "x"))])
+        {
+            Assert.Equal(code, await uplink.SendRefusedChunkAsync("t", chunk));
+
+            // What comes behind a refusal is passed over until the topic is opened again.
+            await uplink.SendChunkAsync("t", Batches.At(2, "c"));
+            Assert.Equal(2, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+            Assert.Equal(2, (await uplink.OpenAsync("t", Incarnation)).Opened.ResumeOffset);
+        }
+
         Assert.Equal(["a", "b"], Values);
 
         await uplink.SendChunkAsync("t", Batches.At(0, "a", "b"));
@@ -135,7 +142,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         syncMayRun.Set();
         RpcException error = await uplink.EndsAsync();
         Assert.Equal("INVALID_ARGUMENT", error.Trailers.GetValue(RpcErrors.CodeTrailer));
-        Assert.True(sent > uplink.Welcome.CreditBytes);
+        Assert.True(sent > uplink.Welcome.WindowBytes);
         _hub.Files.BeforeSync = null;
     }
 
@@ -162,7 +169,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
     {
         using var channel = _hub.ChannelAs(_edge.Identity.Certificate);
         using var call = new V1.Mirror.MirrorClient(channel).Uplink();
-        await call.RequestStream.WriteAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = "t", Batches = ByteString.CopyFrom(Batches.Of("a")) } });
+        await call.RequestStream.WriteAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = "t", Data = ByteString.CopyFrom(Batches.Of("a")) } });
         var error = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
         Assert.Equal("INVALID_ARGUMENT", error.Trailers.GetValue(RpcErrors.CodeTrailer));
     }
@@ -173,7 +180,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
         byte[] batch = Batches.At(0, "a");
         await uplink.SendChunkAsync("t", batch);
-        Assert.Equal(batch.Length, (await uplink.ReceiveAsync()).Ack.CreditBytes);
+        Assert.Equal(batch.Length, (await uplink.ReceiveAsync()).Ack.PieceBytes);
         Assert.Empty(_hub.Parts.Controller.Current.Topics);
     }
 

@@ -58,7 +58,7 @@ internal sealed class InProcessEdge : IAsyncDisposable
 
     public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null)
     {
-        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", lanes ?? [], TimeProvider.System, NullLogger<HubUplink>.Instance);
+        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", lanes ?? [], new LinkLimits(options ?? Impatient, DataDirectory, TimeProvider.System), TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
     }
 

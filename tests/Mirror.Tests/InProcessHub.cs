@@ -79,7 +79,8 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton<HubAuthority>()
                 .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
-                .AddSingleton<HubLinks>(),
+                .AddSingleton<HubLinks>()
+                .AddSingleton(new HubFlow()),
             application =>
             {
                 application.MapGrpcService<EnrolmentService>();

@@ -31,7 +31,7 @@ internal sealed class RawUplink : IDisposable
     public Task SendAsync(V1.EdgeMessage message) => _call.RequestStream.WriteAsync(message).InTimeAsync();
 
     public Task SendChunkAsync(string topic, byte[] batches) =>
-        SendAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = topic, Batches = ByteString.CopyFrom(batches) } });
+        SendAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = topic, Data = ByteString.CopyFrom(batches) } });
 
     public async Task<V1.HubMessage> ReceiveAsync()
     {
@@ -51,7 +51,7 @@ internal sealed class RawUplink : IDisposable
     {
         await SendChunkAsync(topic, batches);
         V1.TopicRefused refused = (await ReceiveAsync()).Refused;
-        Assert.Equal(batches.Length, (await ReceiveAsync()).Ack.CreditBytes);
+        Assert.Equal(batches.Length, (await ReceiveAsync()).Ack.PieceBytes);
         return refused.ErrorCode;
     }
 

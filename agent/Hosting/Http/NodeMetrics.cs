@@ -195,7 +195,7 @@ internal static class NodeMetrics
                 gaps[gap.Reason] = (count + 1, records + gap.Records);
             }
 
-            return new PartitionFigures(labels, log.Offsets, partition.EdgeDurable, log.SizeInBytes(), log.AppendedBytes, gaps);
+            return new PartitionFigures(labels, log.Offsets, partition.Edge.Durable, log.SizeInBytes(), log.AppendedBytes, gaps);
         }
     }
 }

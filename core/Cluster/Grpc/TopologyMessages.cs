@@ -43,7 +43,10 @@ public static class TopologyMessages
         var status = new V1.PartitionStatus
         {
             Partition = ToMessage(partition.Id.Topic, partition.Info),
-            EdgeDurable = partition.EdgeDurable,
+            EdgeDurable = partition.Edge.Durable,
+            LagBytes = partition.Edge.LagBytes,
+            LagMs = partition.Edge.LagMs,
+            MirrorProblem = partition.MirrorProblem ?? "",
             Problem = partition.Problem ?? "",
         };
         if (partition.IsOpen)
@@ -55,6 +58,12 @@ public static class TopologyMessages
             status.LogEnd = offsets.End;
             status.SizeBytes = partition.Log.SizeInBytes();
             status.LostRecords = partition.Log.Gaps.Sum(gap => gap.Records);
+            if (partition.Log.Settings.IsMirrored)
+            {
+                MirrorLag lag = MirrorLag.Of(partition.Log);
+                status.LagBytes = lag.Bytes;
+                status.LagMs = (long)(lag.AgeAt(DateTimeOffset.UtcNow)?.TotalMilliseconds ?? 0);
+            }
             status.Incarnation = partition.Log.Manifest.Incarnation.ToString("N");
         }
 

@@ -10,7 +10,8 @@ public sealed class Partition : IAsyncDisposable
 {
     private readonly PartitionLog? _log;
     private readonly string? _problem;
-    private long _edgeDurable = -1;
+    private volatile EdgeProgress _edge = EdgeProgress.Unknown;
+    private volatile string? _mirrorProblem;
 
     public Partition(PartitionId id, PartitionInfo info, PartitionLog log)
         : this(id, info) => _log = log;
@@ -37,11 +38,18 @@ public sealed class Partition : IAsyncDisposable
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
 
-    /// <summary>At a hub: the durable end of the edge's log as it last told; -1 where unknown.</summary>
-    public long EdgeDurable
+    /// <summary>At a hub: how far the edge's log is, as it last told.</summary>
+    public EdgeProgress Edge
     {
-        get => Volatile.Read(ref _edgeDurable);
-        set => Volatile.Write(ref _edgeDurable, value);
+        get => _edge;
+        set => _edge = value;
+    }
+
+    /// <summary>At a hub: why nothing more of the edge's log is taken, in one line; null where it is.</summary>
+    public string? MirrorProblem
+    {
+        get => _mirrorProblem;
+        set => _mirrorProblem = value;
     }
 
     /// <summary>Stays until the next start, so that somebody sees it; the gaps stay for good.</summary>

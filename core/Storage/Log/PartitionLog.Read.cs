@@ -51,6 +51,26 @@ public sealed partial class PartitionLog
         return SegmentIndex.FindByTime(_files, Directory, baseOffset, timestamp);
     }
 
+    /// <summary>About how many bytes of batches the log holds from an offset on: as exact as an index entry, some KiB.</summary>
+    /// <exception cref="OffsetOutOfRangeException">The log does not hold the offset.</exception>
+    public long BytesFrom(long offset)
+    {
+        (long baseOffset, _) = FindSegment(offset);
+        long bytes = -FindPosition(baseOffset, offset);
+        lock (_segmentsLock)
+        {
+            // The active one's file is longer than what was written to it.
+            foreach (SegmentInfo segment in _segments.Where(segment => segment.BaseOffset >= baseOffset))
+                bytes += segment.BaseOffset == _active.BaseOffset ? _active.Position : segment.Bytes;
+        }
+
+        return Math.Max(0, bytes);
+    }
+
+    /// <summary>How many records are known to be lost from an offset on.</summary>
+    public long LostRecordsFrom(long offset) =>
+        _ledger.Gaps.Where(gap => gap.Last >= offset).Sum(gap => gap.Last - Math.Max(gap.First, offset) + 1);
+
     /// <summary>The segment that holds an offset, and the offset at which the next segment starts.</summary>
     internal (long BaseOffset, long NextBaseOffset) FindSegment(long offset)
     {

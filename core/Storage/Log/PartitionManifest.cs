@@ -23,6 +23,9 @@ public sealed record PartitionManifest(
     Guid Incarnation,
     IReadOnlyDictionary<string, string> Settings)
 {
+    /// <summary>The first offset that this log ever gave: it goes on where another log of the partition ended.</summary>
+    public long FirstOffset { get; init; }
+
     public const string FileName = "partition.json";
     public const int CurrentFormatVersion = 1;
 

@@ -2,6 +2,7 @@ using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Harness;
+using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Records;
 
 namespace EdgeStream.Agent.Tests.Configuration;
@@ -22,6 +23,7 @@ public sealed class ConfigurationReaderTests
             name = "readings"
             mirror = true
             compression = "zstd"
+            priority = 7
 
             [[topic]]
             name = "logs"
@@ -61,6 +63,11 @@ public sealed class ConfigurationReaderTests
             [uplink]
             progress-timeout = "10s"
             max-backoff = "5m"
+            bandwidth = "200kbit/s"
+            data-budget = "500MiB"
+            free-hours = "22:30-06:00"
+            keep-alive = "5m"
+            linger = "2s"
             """);
 
         Assert.Equal(("/data", "/socket"), (read.Data, read.Socket));
@@ -88,6 +95,9 @@ public sealed class ConfigurationReaderTests
         Assert.Equal((4, null), (read.GpioLines[0].Chip, read.GpioLines[1].Chip));
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(2)), (read.GpioLines[1].SimulatedPeriod, read.GpioLines[1].Line.Poll!.Value));
         Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
+        Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
+        Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
+        Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
         Assert.Equal(["readings", "logs", "door", "level"], read.SourceTopics);
     }
 
@@ -124,8 +134,14 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[topic]]\nname = \"a\"\npartitions = 0", "f:3: topic.partitions: must be a whole number from 1 to 1000")]
     [InlineData("[[topic]]\nname = \"a\"\nmirror = true\npartitions = 2", "f:4: topic.partitions: a mirror topic at an edge has one partition")]
     [InlineData("[[topic]]\nname = \"a\"\ncompression = \"rar\"", "f:3: topic.compression: 'rar' is not one of none, gzip, snappy, lz4, zstd")]
+    [InlineData("[[topic]]\nname = \"a\"\npriority = 10", "f:3: topic.priority: must be a whole number from 0 to 9")]
+    [InlineData("[uplink]\nbandwidth = \"fast\"", "f:2: uplink.bandwidth: 'fast' is no rate; write for instance \"200kbit/s\"")]
+    [InlineData("[uplink]\nbandwidth = \"1kbit/s\"", "f:2: uplink.bandwidth: is less than 8 kbit/s")]
+    [InlineData("[uplink]\nfree-hours = \"01:00-05:00\"", "f:2: uplink.free-hours: is for a data-budget, and there is none")]
+    [InlineData("[uplink]\ndata-budget = \"1GB\"\nfree-hours = \"1-5\"", "f:3: uplink.free-hours: '1-5' are no hours")]
+    [InlineData("[uplink]\nkeep-alive = \"10ms\"", "f:2: uplink.keep-alive: is less than a second")]
     [InlineData("[uplink]\nmax-backoff = \"0s\"", "f:2: uplink.max-backoff: '0s' is no time; write for instance \"500ms\", \"30s\" or \"7d\"")]
-    [InlineData("[uplink]\nmax_backoff = \"1s\"", "f:2: uplink.max_backoff: there is no such key; known here: max-backoff, progress-timeout")]
+    [InlineData("[uplink]\nmax_backoff = \"1s\"", "f:2: uplink.max_backoff: there is no such key; known here: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"", "f:1: source.mqtt.subscribe: is missing: which topics, and where they go")]
     [InlineData("[[source.gpio]]\nchip = \"imaginary\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is a number, or \"simulated\"")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a/b\"", "f:3: source.gpio.topic: 'a/b' cannot be a topic name")]

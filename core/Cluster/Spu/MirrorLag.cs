@@ -1,0 +1,43 @@
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
+
+namespace EdgeStream.Cluster.Spu;
+
+/// <summary>How far a log's copy is behind.</summary>
+/// <param name="Records">Durable records that are not known to be at the hub; what is lost is not counted.</param>
+/// <param name="Bytes">Of their batches, about.</param>
+/// <param name="OldestTimestamp">Of the oldest of them, in ms since 1970; null where there is none or it cannot be told.</param>
+public readonly record struct MirrorLag(long Records, long Bytes, long? OldestTimestamp)
+{
+    /// <summary>Looks at the log; reads from the disk where there is a lag.</summary>
+    public static MirrorLag Of(PartitionLog log)
+    {
+        LogOffsets offsets = log.Offsets;
+        if (offsets.Mirrored >= offsets.Durable)
+            return default;
+
+        try
+        {
+            using LogReader reader = log.OpenReader(Math.Max(offsets.Mirrored, offsets.Start));
+            using LogSlice slice = reader.Read(RecordBatchHeader.Size);
+            if (slice.IsEmpty || !RecordBatchHeader.TryRead(slice.Batches.Span, out RecordBatchHeader header, out _))
+                return default;
+
+            long first = Math.Max(slice.BaseOffset, offsets.Mirrored);
+            return new MirrorLag(
+                offsets.Durable - first - log.LostRecordsFrom(first), log.BytesFrom(slice.BaseOffset),
+                log.CorrectTimestamp(header.BaseOffset, header.BaseTimestamp).Timestamp);
+        }
+        catch (Exception error) when (error is IOException or EdgeStreamException)
+        {
+            // Dropped just now, or closed, or damaged; who reads it in earnest says so.
+            return new MirrorLag(offsets.Durable - offsets.Mirrored, 0, null);
+        }
+    }
+
+    /// <summary>How old the oldest record is that is not mirrored; null where there is none. Never negative.</summary>
+    public TimeSpan? AgeAt(DateTimeOffset now) => OldestTimestamp is { } oldest
+        ? TimeSpan.FromMilliseconds(Math.Max(0, now.ToUnixTimeMilliseconds() - oldest))
+        : null;
+}

@@ -1,0 +1,59 @@
+using System.Buffers;
+using EdgeStream.Storage.Records;
+using ZstdSharp;
+
+namespace EdgeStream.Mirror;
+
+/// <summary>
+/// How a chunk of batches is compressed on the wire: one zstd frame (RFC 8878) over all of it, so that what batches and records
+/// have in common is sent once.
+/// </summary>
+internal static class ChunkCodec
+{
+    /// <summary>The most that a chunk may have, in bytes, before compression: the largest batch fits, and a few small ones.</summary>
+    public const int MaxUncompressedBytes = RecordBatchHeader.MaxBatchSize + (1024 * 1024);
+
+    private const int Level = 3;
+
+    // Below that, a frame's own header eats what it saves.
+    private const int MinBytes = 64;
+
+    /// <summary>Compresses a chunk into pooled memory; null where that would not make it smaller by a twentieth.</summary>
+    public static RentedBytes? TryCompress(Compressor compressor, ReadOnlySpan<byte> batches)
+    {
+        if (batches.Length < MinBytes)
+            return null;
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(Compressor.GetCompressBound(batches.Length));
+        int length = compressor.Wrap(batches, buffer);
+        if (length < batches.Length - (batches.Length / 20))
+            return new RentedBytes(buffer, length);
+
+        ArrayPool<byte>.Shared.Return(buffer);
+        return null;
+    }
+
+    public static Compressor CreateCompressor() => new(Level);
+
+    /// <summary>The inverse of <see cref="TryCompress"/>, into memory of exactly the size that the sender has named.</summary>
+    /// <exception cref="CorruptBatchException">It is not what the sender said that it is; no more memory was used for it.</exception>
+    public static RentedBytes Decompress(Decompressor decompressor, ReadOnlySpan<byte> frame, int uncompressedBytes)
+    {
+        if (uncompressedBytes is <= 0 or > MaxUncompressedBytes)
+            throw new CorruptBatchException($"a chunk of {uncompressedBytes} bytes was announced; {MaxUncompressedBytes} is the most");
+
+        byte[] buffer = ArrayPool<byte>.Shared.Rent(uncompressedBytes);
+        try
+        {
+            if (decompressor.TryUnwrap(frame, buffer.AsSpan(0, uncompressedBytes), out int written) && written == uncompressedBytes)
+                return new RentedBytes(buffer, written);
+        }
+        catch (ZstdException)
+        {
+            // As below.
+        }
+
+        ArrayPool<byte>.Shared.Return(buffer);
+        throw new CorruptBatchException($"a compressed chunk does not hold the {uncompressedBytes} bytes that were announced");
+    }
+}

@@ -26,6 +26,7 @@ internal static class HubNode
         var importer = new BundleImporter(node.Controller, hub, links, node.Data.Path);
         builder.Services.AddSingleton(links);
         builder.Services.AddSingleton(new HubFlow());
+        builder.Services.AddSingleton(new CardFence(node.Store));
         builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System, importer: importer));
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();

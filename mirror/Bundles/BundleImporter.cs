@@ -127,7 +127,7 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
         long end = header.LastOffset + 1;
         if (held < end)
         {
-            MirrorOrigin.CheckOrAdopt(partition, header.Incarnation);
+            MirrorOrigin.CheckOrAdopt(partition, header.Incarnation, firstOffset: 0);
             using BundleReader reader = Rewind(bundle);
             while (reader.ReadChunk() is { } chunk)
             {

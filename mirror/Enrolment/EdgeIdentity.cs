@@ -17,13 +17,17 @@ public sealed class EdgeIdentity : IDisposable
     private const string AuthorityFile = "hub-ca.crt";
     private const string HubFile = "hub";
 
-    private EdgeIdentity(string hub, X509Certificate2 certificate, X509Certificate2 authority)
+    private EdgeIdentity(string directory, string hub, X509Certificate2 certificate, X509Certificate2 authority)
     {
+        Directory = directory;
         Hub = hub;
         Certificate = certificate;
         Authority = authority;
         GeoLocation = CertificateRoles.Read(certificate).Name;
     }
+
+    /// <summary>Where its files lie.</summary>
+    internal string Directory { get; }
 
     /// <summary>The hub's address, <c>host:port</c>.</summary>
     public string Hub { get; }
@@ -50,6 +54,7 @@ public sealed class EdgeIdentity : IDisposable
         try
         {
             return new EdgeIdentity(
+                directory,
                 File.ReadAllText(hubPath).Trim(),
                 X509Certificate2.CreateFromPemFile(Path.Combine(directory, CertificateFile), Path.Combine(directory, KeyFile)),
                 X509CertificateLoader.LoadCertificateFromFile(Path.Combine(directory, AuthorityFile)));
@@ -65,7 +70,7 @@ public sealed class EdgeIdentity : IDisposable
     public static void Save(string dataDirectory, string hub, ECDsa key, X509Certificate2 certificate, X509Certificate2 authority)
     {
         string directory = PathOf(dataDirectory);
-        Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        System.IO.Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         Forget(dataDirectory);
         Replace(KeyFile, key.ExportPkcs8PrivateKeyPem());
         File.SetUnixFileMode(Path.Combine(directory, KeyFile), UnixFileMode.UserRead | UnixFileMode.UserWrite);

@@ -17,7 +17,7 @@ namespace EdgeStream.Mirror.Hub;
 /// is durable here. Many chunks are on their way at once, bounded by the window that the hub grants.
 /// </summary>
 internal sealed class HubSession(
-    string geoLocation, StreamController controller, GeoLocationPresence presence, HubFlow flow, ILogger logger)
+    string geoLocation, string? startToken, StreamController controller, GeoLocationPresence presence, HubFlow flow, CardFence fence, ILogger logger)
 {
     // An edge may be past a window that has become smaller, by a piece, and a batch larger than the window may go alone.
     private const int MaxArrivedBytes = HubFlow.MaxWindowBytes + (1024 * 1024);
@@ -115,6 +115,7 @@ internal sealed class HubSession(
             ClusterId = controller.Current.ClusterId,
             GeoLocation = geoLocation,
             WindowBytes = flow.WindowBytes,
+            StartToken = startToken ?? "",
             Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
         },
     };
@@ -131,6 +132,7 @@ internal sealed class HubSession(
         V1.EdgeMessage.MessageOneofCase.Chunk => AppendAsync(message.Chunk, decompressor, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Gap => TakeGapAsync(message.Gap, cancellationToken),
         V1.EdgeMessage.MessageOneofCase.Position => TakePosition(message.Position),
+        V1.EdgeMessage.MessageOneofCase.TokenKept => TakeToken(message.TokenKept),
         V1.EdgeMessage.MessageOneofCase.Diverged => TakeDiverged(message.Diverged),
 
         // Of a newer edge: what it means cannot matter to a hub that does not know it.
@@ -142,6 +144,12 @@ internal sealed class HubSession(
         if (_open.TryGetValue(position.Topic, out OpenedTopic? topic))
             topic.Partition.Edge = new EdgeProgress(position.Durable, position.LagBytes, position.LagMs);
 
+        return ValueTask.CompletedTask;
+    }
+
+    private ValueTask TakeToken(V1.TokenKept kept)
+    {
+        fence.Confirm(geoLocation, kept.StartToken);
         return ValueTask.CompletedTask;
     }
 
@@ -173,7 +181,7 @@ internal sealed class HubSession(
             if (_open.Remove(open.Topic, out OpenedTopic? before))
                 before.Dispose();
 
-            (long lastBatch, uint crc) = LastBatch.Of(partition.Log, resume);
+            (long lastBatch, uint crc) = BatchProofs.Last(partition.Log, resume);
             _open[open.Topic] = new OpenedTopic(partition);
             answer = new V1.HubMessage
             {
@@ -199,12 +207,13 @@ internal sealed class HubSession(
     private static long CheckContinues(Partition partition, V1.OpenTopic open)
     {
         long end = partition.Log.Offsets.End;
-        MirrorOrigin.CheckOrAdopt(partition, open.Incarnation);
+        MirrorOrigin.CheckOrAdopt(partition, open.Incarnation, open.FirstOffset);
         if (end > open.Durable)
         {
             throw new ClusterException(
                 ErrorCode.OffsetConflict,
-                $"{partition.Id} ends at {end} here but at {open.Durable} at the edge: the edge has lost records (an old backup?)");
+                $"{partition.Id} ends at {end} here but at {open.Durable} at the edge: the edge has lost records (a card restored from an old image?); "
+                + "nothing was changed; 'edgestream join HUB --token TOKEN --replace' on the edge goes on behind what is here");
         }
 
         return end;
@@ -238,15 +247,25 @@ internal sealed class HubSession(
             chunk = assembled;
             topic.Partition.Edge = topic.Partition.Edge with { Durable = piece.Durable };
             reply = reply with { To = topic, Memory = chunk.Memory };
-            Task<AppendedRange> append = await topic.Partition.Log
-                .EnqueueVerbatimAsync(chunk.Batches, AckLevel.Durable, cancellationToken)
-                .ConfigureAwait(false);
-            return reply with { Append = append };
+            var poison = RecordChecks.FindPoison(chunk.Batches);
+            ReadOnlyMemory<byte> good = poison is var (position, _) ? chunk.Batches[..position] : chunk.Batches;
+            Task<AppendedRange>? append = good.IsEmpty && poison is not null
+                ? null
+                : await topic.Partition.Log.EnqueueVerbatimAsync(good, AckLevel.Durable, cancellationToken).ConfigureAwait(false);
+            return reply with { Append = poison is var (_, problem) ? RefuseAfterAsync(append, problem) : append };
         }
         catch (EdgeStreamException refusal)
         {
             return reply with { To = topic, Append = Task.FromException<AppendedRange>(refusal) };
         }
+    }
+
+    private static async Task<AppendedRange> RefuseAfterAsync(Task<AppendedRange>? append, PoisonBatchException poison)
+    {
+        if (append is not null)
+            await append.ConfigureAwait(false);
+
+        throw poison;
     }
 
     private async ValueTask TakeGapAsync(V1.MirrorGap gap, CancellationToken cancellationToken)
@@ -355,9 +374,12 @@ internal sealed class HubSession(
         Refused = new V1.TopicRefused
         {
             Topic = topic,
-            ErrorCode = RpcErrors.NameOf(RpcErrors.CodeOf(refusal)),
+            ErrorCode = RpcErrors.NameOf(refusal is PoisonBatchException ? ErrorCode.CorruptBatch : RpcErrors.CodeOf(refusal)),
             Message = refusal.Message,
             HubEnd = hubEnd,
+            Poison = refusal is PoisonBatchException poison
+                ? new V1.PoisonBatch { FirstOffset = poison.First, LastOffset = poison.Last }
+                : null,
         },
     };
 }

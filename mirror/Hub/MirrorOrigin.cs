@@ -19,7 +19,7 @@ internal static class MirrorOrigin
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{incarnation}' is no incarnation");
     }
 
-    /// <summary>Checks that a partition was filled from this log, or from none yet; changes nothing.</summary>
+    /// <summary>Checks that a partition was filled from this log last, or from none yet; changes nothing.</summary>
     /// <exception cref="ClusterException">It was filled from another.</exception>
     public static void Check(Partition partition, string incarnation)
     {
@@ -28,19 +28,28 @@ internal static class MirrorOrigin
         {
             throw new ClusterException(
                 ErrorCode.IncarnationMismatch,
-                $"{partition.Id} was filled from another log of '{partition.Info.GeoLocation}' (a replaced or new card?); "
-                + "nothing was changed; join under a new geo-location name");
+                $"{partition.Id} was filled from another log of '{partition.Info.GeoLocation}' (a new card, or the topic was deleted and made again); "
+                + "nothing was changed; 'edgestream join HUB --token TOKEN --replace' on the edge goes on behind what is here");
         }
     }
 
-    /// <summary>As <see cref="Check"/>; a partition that was filled from none yet is this log's from now on, durably.</summary>
-    public static void CheckOrAdopt(Partition partition, string incarnation)
+    /// <summary>
+    /// As <see cref="Check"/>, where a log that begins where the partition ends, or later, may continue it: nothing is written
+    /// over, and what lies in between becomes a gap. The partition is this log's from now on, durably.
+    /// </summary>
+    public static void CheckOrAdopt(Partition partition, string incarnation, long firstOffset)
     {
-        Check(partition, incarnation);
-        if (Known(partition) is null)
-            partition.Log.SaveSetting(EdgeIncarnationSetting, incarnation);
+        CheckForm(incarnation);
+        if (Known(partition) == incarnation)
+            return;
+
+        if (firstOffset == 0 || firstOffset < partition.Log.Offsets.End)
+            Check(partition, incarnation);
+
+        partition.Log.SaveSetting(EdgeIncarnationSetting, incarnation);
     }
 
-    private static string? Known(Partition partition) =>
+    /// <summary>The log that a partition was filled from last; null where from none yet.</summary>
+    public static string? Known(Partition partition) =>
         partition.Log.Manifest.Settings.GetValueOrDefault(EdgeIncarnationSetting);
 }

@@ -18,6 +18,7 @@ public sealed class MirrorService(
     GeoLocationPresence presence,
     HubLinks links,
     HubFlow flow,
+    CardFence fence,
     IHostApplicationLifetime lifetime,
     ILogger<MirrorService> logger)
     : V1.Mirror.MirrorBase
@@ -27,15 +28,17 @@ public sealed class MirrorService(
     {
         string geoLocation = GuardInterceptor.CallerOf(context).Name;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } hello)
+            throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
+
+        // Before the old stream is ended for it: a copy of the card must not get in the way of the card.
+        string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
         try
         {
-            if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is null)
-                throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
-
-            logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, requestStream.Current.Hello.SoftwareVersion);
-            var session = new HubSession(geoLocation, controller, presence, flow, logger);
+            logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
+            var session = new HubSession(geoLocation, startToken, controller, presence, flow, fence, logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)
@@ -46,6 +49,35 @@ public sealed class MirrorService(
         {
             presence.Disconnected(geoLocation);
             logger.LogInformation("{GeoLocation} is disconnected", geoLocation);
+        }
+    }
+
+    public override Task<V1.ListMirroredResponse> ListMirrored(V1.ListMirroredRequest request, ServerCallContext context)
+    {
+        string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        return Task.FromResult(new V1.ListMirroredResponse
+        {
+            Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror && topic.PartitionOf(geoLocation) is not null).Select(topic => topic.Name) },
+        });
+    }
+
+    public override async Task ListBatches(
+        V1.ListBatchesRequest request, IServerStreamWriter<V1.ListBatchesResponse> responseStream, ServerCallContext context)
+    {
+        string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
+        if (controller.Current.Topics.GetValueOrDefault(request.Topic)?.PartitionOf(geoLocation) is not { } known)
+        {
+            await responseStream.WriteAsync(new V1.ListBatchesResponse(), stop.Token).ConfigureAwait(false);
+            return;
+        }
+
+        await foreach (V1.ListBatchesResponse response in BatchProofs
+            .Of(controller.GetPartition(request.Topic, known.Number), request.FromOffset, request.ToOffset)
+            .WithCancellation(stop.Token)
+            .ConfigureAwait(false))
+        {
+            await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
         }
     }
 }

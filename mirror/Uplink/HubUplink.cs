@@ -23,6 +23,7 @@ public sealed class HubUplink(
 {
     private readonly Lock _lock = new();
     private readonly WireMeter _meter = new(limits.Meter);
+    private readonly StartToken _startToken = new(identity.Directory);
     private UplinkState _state;
     private FlowWindow? _window;
     private bool _welcomed;
@@ -56,7 +57,9 @@ public sealed class HubUplink(
             try
             {
                 using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
-                var session = new UplinkSession(channel, controller, options, version, limits.Wait, time, logger, new Observer(this));
+                var session = new UplinkSession(
+                    channel, controller, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
+                    new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);
                 Task besides = RunLanesAsync(new UplinkConnection(channel, identity), session.Welcomed, ended.Token);

@@ -20,6 +20,7 @@ internal sealed class TopicUplink(
     UplinkOptions options,
     UplinkWriter writer,
     FlowWindow window,
+    DeadLetters deadLetters,
     IUplinkObserver observer,
     TimeProvider time,
     ILogger logger)
@@ -32,6 +33,7 @@ internal sealed class TopicUplink(
     private readonly Lock _lock = new();
     private TaskCompletionSource<V1.TopicOpened?>? _opening;
     private CancellationTokenSource? _sending;
+    private V1.TopicRefused? _poisoned;
     private int _uncompressedChunks;
 
     public void Opened(V1.TopicOpened opened)
@@ -49,14 +51,19 @@ internal sealed class TopicUplink(
         log.SetMirrored(durableEnd);
     }
 
-    /// <summary>The hub takes no more of this topic for now; it is offered again later.</summary>
-    public void Refused(string problem)
+    /// <summary>The hub takes no more of this topic for now; it is offered again later, or once what it never takes is put aside.</summary>
+    public void Refused(V1.TopicRefused refused)
     {
-        observer.Refused($"{topic}: {problem}");
-        logger.LogWarning(
-            "the hub refused {Topic}: {Problem}; offered again in {Seconds:0} s", topic, problem, options.RefusedRetry.TotalSeconds);
+        observer.Refused($"{topic}: {refused.Message}");
+        if (refused.Poison is null)
+        {
+            logger.LogWarning(
+                "the hub refused {Topic}: {Problem}; offered again in {Seconds:0} s", topic, refused.Message, options.RefusedRetry.TotalSeconds);
+        }
+
         lock (_lock)
         {
+            _poisoned = refused.Poison is null ? null : refused;
             _opening?.TrySetResult(null);
             _sending?.Cancel();
         }
@@ -73,6 +80,9 @@ internal sealed class TopicUplink(
                 {
                     if (await OpenAsync(cancellationToken).ConfigureAwait(false) is { } opened)
                         await MirrorFromAsync(opened.ResumeOffset, cancellationToken).ConfigureAwait(false);
+
+                    if (await PutPoisonAsideAsync().ConfigureAwait(false))
+                        continue;
                 }
                 catch (Exception problem) when (problem is IOException or EdgeStreamException and not LogClosedException)
                 {
@@ -121,6 +131,21 @@ internal sealed class TopicUplink(
 
         log.SetMirrored(opened.ResumeOffset);
         return opened;
+    }
+
+    private async ValueTask<bool> PutPoisonAsideAsync()
+    {
+        V1.TopicRefused? poisoned;
+        lock (_lock)
+            (poisoned, _poisoned) = (_poisoned, null);
+
+        if (poisoned is null)
+            return false;
+
+        await deadLetters
+            .TakeAsync(topic, log, poisoned.Poison.FirstOffset, poisoned.Poison.LastOffset, poisoned.Message)
+            .ConfigureAwait(false);
+        return true;
     }
 
     private async Task MirrorFromAsync(long resume, CancellationToken cancellationToken)

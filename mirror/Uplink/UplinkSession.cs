@@ -3,6 +3,7 @@ using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Storage;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -33,6 +34,8 @@ internal sealed class UplinkSession(
     StreamController controller,
     UplinkOptions options,
     string version,
+    StartToken startToken,
+    DeadLetters deadLetters,
     Func<TimeSpan> limit,
     TimeProvider time,
     ILogger logger,
@@ -54,9 +57,8 @@ internal sealed class UplinkSession(
         using AsyncDuplexStreamingCall<V1.EdgeMessage, V1.HubMessage> call =
             new V1.Mirror.MirrorClient(channel).Uplink(cancellationToken: stop.Token);
 
-        await call.RequestStream
-            .WriteAsync(new V1.EdgeMessage { Hello = new V1.Hello { SoftwareVersion = version } }, stop.Token)
-            .ConfigureAwait(false);
+        var hello = new V1.Hello { SoftwareVersion = version, StartToken = startToken.Value, NewStart = startToken.IsNewStart };
+        await call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = hello }, stop.Token).ConfigureAwait(false);
         V1.Welcome welcome = await ReceiveWelcomeAsync(call.ResponseStream, stop.Token).ConfigureAwait(false);
         _window.Grant(welcome.WindowBytes);
         _writer = new UplinkWriter(call.RequestStream, _window, limit, time, stop.Token);
@@ -64,9 +66,8 @@ internal sealed class UplinkSession(
         observer.Welcomed(_window);
         _welcomed.TrySetResult();
         logger.LogInformation("connected to the hub as {GeoLocation}", welcome.GeoLocation);
-
         Task receiving = ReceiveAsync(call.ResponseStream, stop.Token);
-        Task[] tasks = [receiving, MirrorTopicsAsync(welcome, stop.Token), WatchAsync(stop.Token)];
+        Task[] tasks = [receiving, MirrorAsync(welcome, stop.Token), WatchAsync(stop.Token)];
         Task first = await Task.WhenAny(tasks).ConfigureAwait(false);
 
         // Why the hub has ended the stream is in its answer; a write that failed knows only that it did.
@@ -77,6 +78,29 @@ internal sealed class UplinkSession(
         await stop.CancelAsync().ConfigureAwait(false);
         await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await cause.ConfigureAwait(false);
+    }
+
+    private async Task MirrorAsync(V1.Welcome welcome, CancellationToken cancellationToken)
+    {
+        await KeepTokenAsync(welcome.StartToken, cancellationToken).ConfigureAwait(false);
+        await MirrorTopicsAsync(welcome, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A full disk does not keep the mirror from making room: without the new token the old one stays good.</summary>
+    private async Task KeepTokenAsync(string token, CancellationToken cancellationToken)
+    {
+        if (token.Length == 0)
+            return;
+
+        if (startToken.TryKeep(token))
+        {
+            var kept = new V1.EdgeMessage { TokenKept = new V1.TokenKept { StartToken = token } };
+            await _writer.SendControlAsync(kept, cancellationToken).ConfigureAwait(false);
+        }
+        else
+        {
+            logger.LogWarning("the hub's start token cannot be kept; should this card be copied now, the hub could not tell");
+        }
     }
 
     private async Task<V1.Welcome> ReceiveWelcomeAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
@@ -101,7 +125,7 @@ internal sealed class UplinkSession(
                     break;
 
                 case V1.HubMessage.MessageOneofCase.Refused when _topics.TryGetValue(message.Refused.Topic, out TopicUplink? topic):
-                    topic.Refused(message.Refused.Message);
+                    topic.Refused(message.Refused);
                     break;
 
                 case V1.HubMessage.MessageOneofCase.Ack:
@@ -141,7 +165,7 @@ internal sealed class UplinkSession(
                         continue;
 
                     var uplink = new TopicUplink(
-                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, options, _writer, _window, observer, time, logger);
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, options, _writer, _window, deadLetters, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }

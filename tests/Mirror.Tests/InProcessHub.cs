@@ -80,7 +80,8 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()
-                .AddSingleton(new HubFlow()),
+                .AddSingleton(new HubFlow())
+                .AddSingleton(new CardFence(Parts.Store)),
             application =>
             {
                 application.MapGrpcService<EnrolmentService>();

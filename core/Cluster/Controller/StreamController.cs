@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
 using EdgeStream.Storage.Retention;
 
 namespace EdgeStream.Cluster.Controller;
@@ -137,6 +138,14 @@ public sealed class StreamController : IDisposable
 
             return (SaveTopic(map, topic), new PartitionId(topicName, partition.Number));
         }).ConfigureAwait(false);
+    }
+
+    /// <summary>At an edge: <see cref="SpuNode.ReplaceLogAsync"/> of a topic's one partition.</summary>
+    /// <exception cref="EdgeStreamException">There is no such topic, or no room; the old log stays.</exception>
+    public async Task ReplaceLogAsync(string topicName, long firstOffset, long carryFrom)
+    {
+        TopicInfo topic = Current.Topics.GetValueOrDefault(topicName) ?? throw ClusterException.TopicNotFound(topicName);
+        await _spu.ReplaceLogAsync(topic, topic.Partitions[0], firstOffset, carryFrom).ConfigureAwait(false);
     }
 
     /// <summary>Adds a geo-location, or changes what is known of it.</summary>

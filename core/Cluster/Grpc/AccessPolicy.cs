@@ -23,6 +23,8 @@ public static class AccessPolicy
         ["/edgestream.v1.DataPlane/Produce"] = [CallerRole.Producer, CallerRole.Admin],
         ["/edgestream.v1.DataPlane/Consume"] = [CallerRole.Consumer, CallerRole.Admin],
         ["/edgestream.v1.Mirror/Uplink"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Mirror/ListMirrored"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Mirror/ListBatches"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Enrolment/GetAuthority"] = [.. Enum.GetValues<CallerRole>()],
         ["/edgestream.v1.Enrolment/Join"] = [.. Enum.GetValues<CallerRole>()],
     }.ToFrozenDictionary();

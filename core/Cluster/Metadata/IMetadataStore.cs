@@ -34,4 +34,10 @@ public interface IMetadataStore : IDisposable
 
     /// <summary>Forgets all tokens for a geo-location.</summary>
     void DeleteInvites(string geoLocation);
+
+    /// <summary>At a hub: null where the geo-location has not connected since it joined.</summary>
+    StartTokens? FindStartTokens(string geoLocation);
+
+    /// <summary>Null forgets them.</summary>
+    void SaveStartTokens(string geoLocation, StartTokens? tokens);
 }

@@ -18,6 +18,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     private readonly ILiteCollection<BsonDocument> _topics;
     private readonly ILiteCollection<BsonDocument> _geoLocations;
     private readonly ILiteCollection<BsonDocument> _invites;
+    private readonly ILiteCollection<BsonDocument> _startTokens;
 
     /// <exception cref="LiteException">The file is not a LiteDB file, or is damaged.</exception>
     public LiteDbMetadataStore(string path)
@@ -35,6 +36,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
             _topics = _database.GetCollection("topics");
             _geoLocations = _database.GetCollection("geo_locations");
             _invites = _database.GetCollection("invites");
+            _startTokens = _database.GetCollection("start_tokens");
             ClusterId = LoadClusterId();
         }
         catch
@@ -66,6 +68,18 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     public Invite? FindInvite(string secretHash) =>
         _invites.FindById(secretHash) is { } document ? ToInvite(document) : null;
+
+    public StartTokens? FindStartTokens(string geoLocation) => _startTokens.FindById(geoLocation) is { } document
+        ? new StartTokens(TextOf(document["current"]), TextOf(document["pending"]))
+        : null;
+
+    public void SaveStartTokens(string geoLocation, StartTokens? tokens)
+    {
+        if (tokens is null)
+            _startTokens.Delete(geoLocation);
+        else
+            _startTokens.Upsert(new BsonDocument { ["_id"] = geoLocation, ["current"] = tokens.Current, ["pending"] = tokens.Pending });
+    }
 
     public void Dispose() => _database.Dispose();
 
@@ -130,6 +144,8 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     private static Invite ToInvite(BsonDocument document) =>
         new(document["_id"].AsString, document["geo"].AsString, ToTime(document["expires"])!.Value, ToTime(document["used"]));
+
+    private static string? TextOf(BsonValue value) => value.IsString ? value.AsString : null;
 
     // As text: LiteDB's own dates are local time.
     private static BsonValue FromTime(DateTimeOffset? time) =>

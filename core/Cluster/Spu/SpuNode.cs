@@ -119,6 +119,45 @@ public sealed class SpuNode : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Puts another log in a partition's place, which begins at <paramref name="firstOffset"/> with what the old one holds from
+    /// <paramref name="carryFrom"/> on; the rest of the old one goes. Producers and readers of the partition are refused
+    /// meanwhile. After a crash it is the old log that is there, or the new one.
+    /// </summary>
+    /// <exception cref="EdgeStreamException">There is no room, or the log cannot be read; the old one stays.</exception>
+    /// <exception cref="IOException">The same, of the disk.</exception>
+    public async Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom)
+    {
+        var key = new PartitionId(topic.Name, info.Number);
+        await _applying.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (!_partitions.TryGetValue(key, out Partition? old))
+                return;
+
+            _partitions[key] = new Partition(key, info, "its log is being replaced; try again");
+
+            if (old.IsOpen)
+                _cleaner.Remove(old.Log);
+
+            await old.DisposeAsync().ConfigureAwait(false);
+            try
+            {
+                await new LogReplacement(_directories.PathOf(key), _logOptions, _files ?? DiskFiles.Instance, _resources, _cleaner)
+                    .RunAsync(PartitionDirectories.NewManifest(topic, info) with { FirstOffset = firstOffset }, topic.Settings.ToLogSettings(_isHub), carryFrom)
+                    .ConfigureAwait(false);
+            }
+            finally
+            {
+                _partitions[key] = Open(key, topic, info);
+            }
+        }
+        finally
+        {
+            _applying.Release();
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         await Task.WhenAll(_partitions.Values.Select(partition => partition.DisposeAsync().AsTask())).ConfigureAwait(false);
@@ -199,6 +238,7 @@ public sealed class SpuNode : IAsyncDisposable
         {
             Directory.CreateDirectory(_directories.PathOf(topic.Name));
             DiskFiles.Instance.SyncDirectory(_directories.Root);
+            LogReplacement.Complete(path, _files ?? DiskFiles.Instance);
             PartitionLog log = PartitionLog.Open(
                 path, () => PartitionDirectories.NewManifest(topic, info), _logOptions, _files, topic.Settings.ToLogSettings(_isHub), _resources);
             _cleaner.Add(log);

@@ -17,6 +17,9 @@ public enum GapReason
 
     /// <summary>A person dropped them.</summary>
     Operator = 5,
+
+    /// <summary>The hub refused them for what they are; their bytes are in the topic <c>dead-letter</c>.</summary>
+    Refused = 7,
 }
 
 /// <summary>A range of offsets that is known to be lost. Its offsets are never given again.</summary>

@@ -23,8 +23,10 @@ internal sealed class SegmentRepair(IStorageFiles files, string directory, Quara
     /// <param name="segment">The segment; sealed and synced.</param>
     /// <param name="endOffset">Where the next segment starts; null where this is the last.</param>
     /// <param name="noteGap">Told each lost range (first, last, bytes); it is durable when that returns.</param>
+    /// <param name="condemned">Offsets of a batch that is to count as damaged though it is not.</param>
     /// <returns>What the segment has become; empty where nothing of it was good.</returns>
-    public IReadOnlyList<SegmentInfo> Repair(SegmentInfo segment, long? endOffset, Action<long, long, long> noteGap)
+    public IReadOnlyList<SegmentInfo> Repair(
+        SegmentInfo segment, long? endOffset, Action<long, long, long> noteGap, (long First, long Last)? condemned = null)
     {
         string path = Path.Combine(directory, SegmentFileName.Log(segment.BaseOffset));
         if (!files.FileExists(path))
@@ -39,6 +41,9 @@ internal sealed class SegmentRepair(IStorageFiles files, string directory, Quara
         using (var salvaged = new SalvagedFile(files.OpenForReading(path)))
         {
             runs = SegmentScanner.FindRuns(salvaged, 0, segment.BaseOffset, endOffset ?? long.MaxValue);
+            if (condemned is var (firstCondemned, lastCondemned))
+                runs = [.. runs.SelectMany(run => Without(salvaged, run, firstCondemned, lastCondemned))];
+
             List<(long First, long Last, long Position, long EndPosition)> holes = Holes(runs, segment.BaseOffset, endOffset, salvaged.Length);
             if (runs.Count > 0)
             {
@@ -63,6 +68,18 @@ internal sealed class SegmentRepair(IStorageFiles files, string directory, Quara
             quarantine.Move(path, segment.BaseOffset, segment.Bytes);
 
         return [.. runs.Select(run => new SegmentInfo(run.First, run.EndPosition - run.Position))];
+    }
+
+    /// <summary>What is left of a run without the batches that hold some offsets: what lies before them, and behind.</summary>
+    private static IEnumerable<BatchRun> Without(SalvagedFile file, BatchRun run, long first, long last)
+    {
+        if (last < run.First || first >= run.Next)
+            return [run];
+
+        BatchRun before = SegmentScanner.Scan(file, run.Position, run.First, endOffset: first);
+        BatchRun condemned = SegmentScanner.Scan(file, before.EndPosition, before.Next, endOffset: last + 1);
+        BatchRun behind = run with { Position = condemned.EndPosition, First = condemned.Next };
+        return ((BatchRun[])[before, behind]).Where(part => !part.IsEmpty);
     }
 
     private static List<(long First, long Last, long Position, long EndPosition)> Holes(

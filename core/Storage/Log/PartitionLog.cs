@@ -177,6 +177,23 @@ public sealed partial class PartitionLog : IAsyncDisposable
         return log;
     }
 
+    /// <summary>
+    /// Makes the directory of a log that begins at <see cref="PartitionManifest.FirstOffset"/>, so that opening it finds one
+    /// that is empty there. Durable on return, its own name excepted.
+    /// </summary>
+    /// <exception cref="IOException">The disk cannot be written, or the directory is there.</exception>
+    public static void Create(string directory, PartitionManifest manifest, IStorageFiles? files = null)
+    {
+        files ??= DiskFiles.Instance;
+        if (files.DirectoryExists(directory))
+            throw new IOException($"'{directory}' exists already");
+
+        files.CreateDirectory(directory);
+        long first = manifest.FirstOffset;
+        new LogCheckpoint(first, first, first, first, 0, IsClean: false).Write(files, directory, sync: true);
+        manifest.Write(files, directory);
+    }
+
     private static void SetBrokenManifestAside(IStorageFiles files, string directory)
     {
         string path = Path.Combine(directory, PartitionManifest.FileName);

@@ -1,0 +1,9 @@
+namespace EdgeStream.Cluster.Metadata;
+
+/// <summary>
+/// By which a hub tells a geo-location's card from an old image or a copy of it: each start of the edge gets another token, and
+/// only the last one counts.
+/// </summary>
+/// <param name="Current">What the edge was last known to hold; null where it has none yet.</param>
+/// <param name="Pending">What it was given and has not said that it keeps; null where there is none.</param>
+public sealed record StartTokens(string? Current, string? Pending);

@@ -1,36 +1,17 @@
 using System.Globalization;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Agent.Configuration;
 
 /// <summary>Sizes and times as people write them.</summary>
 public static class Quantities
 {
-    private static readonly (string Suffix, double Seconds)[] TimeUnits =
-        [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
-
     private static readonly (string Suffix, double Bytes)[] RateUnits =
         [("kbit/s", 1e3 / 8), ("Mbit/s", 1e6 / 8), ("Gbit/s", 1e9 / 8), ("bit/s", 1.0 / 8)];
 
     /// <summary>A time such as <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c> or <c>7d</c>; greater than zero.</summary>
-    public static bool TryParseTime(string text, out TimeSpan time)
-    {
-        foreach ((string suffix, double seconds) in TimeUnits)
-        {
-            if (text.EndsWith(suffix, StringComparison.Ordinal)
-                && double.TryParse(
-                    text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double number)
-                && number > 0
-                && number * seconds < TimeSpan.FromDays(36500).TotalSeconds)
-            {
-                time = TimeSpan.FromSeconds(number * seconds);
-                return true;
-            }
-        }
-
-        time = default;
-        return false;
-    }
+    public static bool TryParseTime(string text, out TimeSpan time) => Durations.TryParse(text, out time);
 
     /// <summary>A size such as <c>512MiB</c>, <c>2GiB</c>, <c>1.5GB</c> or a plain number of bytes; greater than zero.</summary>
     public static bool TryParseBytes(string text, out long bytes)

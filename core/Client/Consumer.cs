@@ -11,13 +11,22 @@ public sealed class Consumer : IDisposable
 {
     private readonly AsyncServerStreamingCall<ConsumeResponse> _call;
     private readonly string _endpoint;
+    private readonly RecordExpiry _expiry;
     private long _nextOffset;
+    private long? _hubTime;
 
-    internal Consumer(DataPlane.DataPlaneClient spu, ConsumeRequest request, string endpoint)
+    internal Consumer(DataPlane.DataPlaneClient spu, Topic topic, ConsumeRequest request, string endpoint)
     {
         _endpoint = endpoint;
+        _expiry = new RecordExpiry(topic.Settings.TimeToLiveMs > 0 ? TimeSpan.FromMilliseconds(topic.Settings.TimeToLiveMs) : null);
         _call = spu.Consume(request);
     }
+
+    /// <summary>
+    /// At an edge, of a topic that flows down from the hub: <see cref="ReadAsync"/> gives records, too, whose time to live is over, or
+    /// may be for all that is known before the hub was heard.
+    /// </summary>
+    public bool IncludesExpired { get; init; }
 
     /// <summary>The partition's durable end, as of the last response.</summary>
     public long DurableEnd { get; private set; }
@@ -34,6 +43,7 @@ public sealed class Consumer : IDisposable
             ConsumeResponse response = _call.ResponseStream.Current;
             DurableEnd = response.Durable;
             _nextOffset = Math.Max(_nextOffset, response.StartOffset);
+            _hubTime = response.HasHubTime ? response.HubTime : null;
             foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(response.Batches.Memory))
                 yield return batch;
         }
@@ -53,12 +63,16 @@ public sealed class Consumer : IDisposable
                     continue;
 
                 _nextOffset = record.Offset + 1;
-                yield return record;
+                if (!HasExpired(record))
+                    yield return record;
             }
         }
     }
 
     public void Dispose() => _call.Dispose();
+
+    private bool HasExpired(in Record record) =>
+        !IncludesExpired && _hubTime is { } now && _expiry.ExpiresAt(record) is var at && at != RecordExpiry.Never && (now < 0 || at <= now);
 
     private async Task<bool> MoveNextAsync(CancellationToken cancellationToken)
     {

@@ -54,11 +54,13 @@ public sealed class EdgeStreamClient : IDisposable
     }
 
     /// <summary>Starts to read a partition.</summary>
+    /// <param name="request">What to read.</param>
+    /// <param name="includeExpired">See <see cref="Consumer.IncludesExpired"/>.</param>
     /// <exception cref="ClientException">There is no such topic or partition.</exception>
-    public async Task<Consumer> ConsumeAsync(ConsumeRequest request)
+    public async Task<Consumer> ConsumeAsync(ConsumeRequest request, bool includeExpired = false)
     {
-        (_, DataPlane.DataPlaneClient spu) = await FindLeaderAsync(request.Topic, request.Partition).ConfigureAwait(false);
-        return new Consumer(spu, request, _options.Endpoint);
+        (Topic topic, DataPlane.DataPlaneClient spu) = await FindLeaderAsync(request.Topic, request.Partition).ConfigureAwait(false);
+        return new Consumer(spu, topic, request, _options.Endpoint) { IncludesExpired = includeExpired };
     }
 
     public void Dispose()

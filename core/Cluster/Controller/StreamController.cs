@@ -59,32 +59,89 @@ public sealed class StreamController : IDisposable
     /// <param name="name">The topic's name.</param>
     /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
     /// <param name="settings">Its settings.</param>
+    /// <param name="geoLocations">Of one that flows down: those that it is for; empty for all.</param>
     /// <exception cref="InvalidNameException"/>
     /// <exception cref="ClusterException">It exists already, or the settings contradict each other.</exception>
-    public Task<TopicInfo> CreateTopicAsync(string name, int partitions, TopicSettings settings)
+    public Task<TopicInfo> CreateTopicAsync(
+        string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null)
     {
         Names.CheckTopic(name);
         TopicLimits.Check(settings);
+        geoLocations ??= [];
+        if (geoLocations.Count > 0 && !settings.IsDown)
+            throw new ClusterException(ErrorCode.InvalidArgument, "geo-locations are chosen for topics that flow down; add --down");
+
+        if (settings.IsDown && !_isHub)
+        {
+            throw new ClusterException(
+                ErrorCode.WrongRole, "a topic that flows down is made at the hub, which tells its edges to have it");
+        }
+
         int count = CheckPartitionCount(partitions, settings);
-        settings = settings with { AtEveryEdge = _isHub && settings.Mirror };
+        settings = settings with
+        {
+            AtEveryEdge = _isHub && settings.Mirror,
+            Down = !settings.IsDown ? DownTo.Nobody : geoLocations.Count > 0 ? DownTo.Chosen : DownTo.Everybody,
+        };
         return ChangeAsync(map =>
         {
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
 
-            _spu.CheckRoomFor(count);
-
-            var topic = new TopicInfo(name, settings, [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
+            var topic = new TopicInfo(name, settings, settings.IsDown
+                ? DownTopics.Partitions(map, geoLocations, _spu.Id)
+                : [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
+            _spu.CheckRoomFor(topic.Partitions.Length);
             return (SaveTopic(map, topic), topic);
         });
     }
 
-    /// <summary>Changes how a topic is kept: retention, overflow, sync, compression. Whether it is mirrored stays.</summary>
+    /// <summary>At an edge: has the copy of a topic that flows down from the hub, made at the first call.</summary>
+    /// <param name="name">The topic's name.</param>
+    /// <param name="timeToLive">As the hub has it now.</param>
+    /// <exception cref="ClusterException">A topic of this edge has the name.</exception>
+    public Task<TopicInfo> EnsureDownTopicAsync(string name, TimeSpan? timeToLive)
+    {
+        Names.CheckTopic(name);
+        return ChangeAsync(map =>
+        {
+            TopicInfo? known = map.Topics.GetValueOrDefault(name);
+            if (known is { Settings.IsDown: false })
+            {
+                throw new ClusterException(
+                    ErrorCode.TopicExists, $"topic '{name}' of this edge has the name of one that flows down from the hub; rename one of the two");
+            }
+
+            if (known is null)
+                _spu.CheckRoomFor(1);
+
+            TopicInfo topic = known ?? new TopicInfo(name, new TopicSettings { Down = DownTo.Chosen }, [new PartitionInfo(0, _spu.Id)]);
+            if (known is not null && known.Settings.TimeToLive == timeToLive)
+                return (map, known);
+
+            topic = topic with { Settings = topic.Settings with { TimeToLive = timeToLive } };
+            return (SaveTopic(map, topic), topic);
+        });
+    }
+
+    /// <summary>
+    /// Changes how a topic is kept: retention, overflow, sync, compression, time to live. Whether it is mirrored or flows down stays.
+    /// </summary>
     /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
     public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(map =>
     {
         TopicInfo topic = map.Topics.GetValueOrDefault(name) ?? throw ClusterException.TopicNotFound(name);
-        TopicSettings settings = change(topic.Settings) with { Mirror = topic.Settings.Mirror, AtEveryEdge = topic.Settings.AtEveryEdge };
+        TopicSettings settings = change(topic.Settings) with
+        {
+            Mirror = topic.Settings.Mirror,
+            AtEveryEdge = topic.Settings.AtEveryEdge,
+            Down = topic.Settings.Down,
+        };
+
+        // What has flown down keeps the hub's.
+        if (topic.Settings.IsDown && !_isHub)
+            settings = settings with { TimeToLive = topic.Settings.TimeToLive };
+
         TopicLimits.Check(settings);
         foreach (Partition partition in _spu.Partitions.Where(partition => partition.Id.Topic == name && partition.IsOpen))
             TopicLimits.CheckHolds(partition, settings);
@@ -124,15 +181,13 @@ public sealed class StreamController : IDisposable
             if (partition is null)
             {
                 _spu.CheckRoomFor(1);
-                if (map.Topics.Values.Count(other => other.PartitionOf(geoLocation) is not null) >= MaxMirrorTopics)
+                if (map.Topics.Values.Count(other => other.Settings.Mirror && other.PartitionOf(geoLocation) is not null) >= MaxMirrorTopics)
                 {
                     throw new ClusterException(
                         ErrorCode.InvalidArgument, $"geo-location '{geoLocation}' mirrors {MaxMirrorTopics} topics already, which is the most");
                 }
 
-                // Not their count: after the metadata was rebuilt, a number may be missing in between.
-                int number = topic.Partitions.Select(other => other.Number + 1).DefaultIfEmpty().Max();
-                partition = new PartitionInfo(number, _spu.Id, geoLocation);
+                partition = new PartitionInfo(topic.NextPartitionNumber, _spu.Id, geoLocation);
                 topic = topic with { Partitions = topic.Partitions.Add(partition) };
             }
 
@@ -148,11 +203,16 @@ public sealed class StreamController : IDisposable
         await _spu.ReplaceLogAsync(topic, topic.Partitions[0], firstOffset, carryFrom).ConfigureAwait(false);
     }
 
-    /// <summary>Adds a geo-location, or changes what is known of it.</summary>
+    /// <summary>Adds a geo-location, or changes what is known of it. Topics that flow down to everybody flow to it too.</summary>
+    /// <exception cref="ClusterException">There is no room for its partitions; nothing was changed.</exception>
     public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(map =>
     {
+        IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(map, geoLocation.Name, _spu.Id);
+        if (extended.Count > 0)
+            _spu.CheckRoomFor(extended.Count);
+
         _store.SaveGeoLocation(geoLocation);
-        return (map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) }, true);
+        return (extended.Aggregate(map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) }, SaveTopic), true);
     });
 
     /// <exception cref="ClusterException">There is no such topic or partition.</exception>
@@ -169,6 +229,12 @@ public sealed class StreamController : IDisposable
     {
         if (partitions is < 0 or > MaxPartitions)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a topic has 1 to {MaxPartitions} partitions, not {partitions}");
+
+        if (settings.IsDown)
+        {
+            return partitions == 0 ? 0 : throw new ClusterException(
+                ErrorCode.InvalidArgument, "a topic that flows down has one partition for each geo-location; leave --partitions out");
+        }
 
         if (!settings.Mirror)
             return Math.Max(1, partitions);

@@ -14,6 +14,8 @@ public static class TopicLimits
 
     public static readonly TimeSpan MinRetentionAge = TimeSpan.FromMinutes(1);
 
+    public static readonly TimeSpan MinTimeToLive = TimeSpan.FromMilliseconds(1);
+
     /// <exception cref="ClusterException">The settings make no sense.</exception>
     public static void Check(TopicSettings settings)
     {
@@ -25,6 +27,15 @@ public static class TopicLimits
 
         if (settings.RetentionAge is { } age && age < MinRetentionAge)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a topic keeps records for at least 1m, not {age.TotalSeconds} s");
+
+        if (settings is { IsDown: true, Mirror: true })
+            throw new ClusterException(ErrorCode.InvalidArgument, "a topic is mirrored up or flows down, not both; choose --mirror or --down");
+
+        if (settings is { IsDown: false, TimeToLive: not null })
+            throw new ClusterException(ErrorCode.InvalidArgument, "a time to live is for topics that flow down; add --down");
+
+        if (settings.TimeToLive is { } life && life < MinTimeToLive)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"a record counts for at least 1ms, not {life.TotalMilliseconds} ms");
     }
 
     /// <summary>A smaller bound must not drop at once what is stored: that would be a slip of the finger.</summary>

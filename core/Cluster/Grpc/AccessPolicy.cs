@@ -25,6 +25,7 @@ public static class AccessPolicy
         ["/edgestream.v1.Mirror/Uplink"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/ListMirrored"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/ListBatches"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Downlink/Follow"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Enrolment/GetAuthority"] = [.. Enum.GetValues<CallerRole>()],
         ["/edgestream.v1.Enrolment/Join"] = [.. Enum.GetValues<CallerRole>()],
     }.ToFrozenDictionary();

@@ -27,6 +27,7 @@ public sealed partial class DataPlaneService
         long start = StartOffset(request, log);
         long end = log.Offsets.Durable;
         using LogReader reader = log.OpenReader(start);
+        HubClock? expiresBy = controller.Current.Topics.GetValueOrDefault(request.Topic) is { Settings.IsDown: true } ? hubClock : null;
         await responseStream.WriteAsync(new V1.ConsumeResponse { StartOffset = start, Durable = end }, stop.Token).ConfigureAwait(false);
         while (!request.StopAtEnd || reader.NextOffset < end)
         {
@@ -43,6 +44,9 @@ public sealed partial class DataPlaneService
                 Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
                 Durable = log.Offsets.Durable,
             };
+            if (expiresBy is not null)
+                response.HubTime = expiresBy.Now ?? -1;
+
             await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
         }
     }

@@ -21,7 +21,7 @@ public sealed partial class DataPlaneService
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false))
             return;
 
-        (PartitionLog log, AckLevel ack) = Open(requestStream.Current.Open);
+        (PartitionLog log, AckLevel ack, bool isDown) = Open(requestStream.Current.Open);
         var unacknowledged = Channel.CreateBounded<Task<AppendedRange>>(
             new BoundedChannelOptions(MaxUnacknowledged) { SingleReader = true, SingleWriter = true });
         Task responses = RespondAsync(unacknowledged.Reader, responseStream, stop);
@@ -30,7 +30,7 @@ public sealed partial class DataPlaneService
             while (await requestStream.MoveNext(stop.Token).ConfigureAwait(false))
             {
                 ReadOnlyMemory<byte> batches = requestStream.Current.Batches.Memory;
-                VerifyRecords(batches);
+                VerifyRecords(batches, isDown);
 
                 // Waits where the log is behind: then nothing is read from the stream, and HTTP/2 stops the producer.
                 Task<AppendedRange> acknowledged = await log.EnqueueAsync(batches, ack, stop.Token).ConfigureAwait(false);
@@ -48,13 +48,21 @@ public sealed partial class DataPlaneService
         }
     }
 
-    private (PartitionLog Log, AckLevel Ack) Open(V1.ProduceOpen? open)
+    private (PartitionLog Log, AckLevel Ack, bool IsDown) Open(V1.ProduceOpen? open)
     {
         if (open is null)
             throw new ClusterException(ErrorCode.InvalidArgument, "the first request of Produce names the topic ('open')");
 
         Partition partition = controller.GetPartition(open.Topic, open.Partition);
-        if (partition.Info.GeoLocation is { } geoLocation)
+        bool isDown = controller.Current.Topics.GetValueOrDefault(open.Topic) is { Settings.IsDown: true };
+        if (isDown && !controller.IsHub)
+        {
+            throw new ClusterException(
+                ErrorCode.MirrorOnly,
+                $"topic '{open.Topic}' flows down from the hub; produce there: edgestream produce {open.Topic} --geo NAME-OF-THIS-EDGE");
+        }
+
+        if (!isDown && partition.Info.GeoLocation is { } geoLocation)
         {
             throw new ClusterException(
                 ErrorCode.MirrorOnly, $"{partition.Id} is the copy of what geo-location '{geoLocation}' has; produce there");
@@ -66,20 +74,25 @@ public sealed partial class DataPlaneService
             V1.Ack.Written => AckLevel.Written,
             V1.Ack.Mirrored => AckLevel.Mirrored,
             _ => throw new ClusterException(ErrorCode.InvalidArgument, $"the ack level {(int)open.Ack} is unknown"),
-        });
+        }, isDown);
     }
 
     /// <summary>
     /// A checksum proves that the bytes are as they were sent, not that they are records: a batch that no consumer could read
-    /// must not get into the log.
+    /// must not get into the log. Neither must a command of which nobody could tell for how long it counts.
     /// </summary>
-    private static void VerifyRecords(ReadOnlyMemory<byte> batches)
+    private static void VerifyRecords(ReadOnlyMemory<byte> batches, bool isDown)
     {
         foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(batches))
         {
             using RecordBatchReader reader = RecordBatchReader.Open(batch);
-            while (reader.TryRead(out _))
+            while (reader.TryRead(out Record record))
             {
+                if (isDown && RecordExpiry.HasUnreadableTimeToLive(record))
+                {
+                    throw new ClusterException(
+                        ErrorCode.InvalidArgument, $"the header {RecordExpiry.HeaderName} of a record is no time; write for instance 30s or 10m");
+                }
             }
         }
     }

@@ -18,6 +18,8 @@ public static class TopicSettingsMessages
         RetentionAgeMs = (long)(settings.RetentionAge?.TotalMilliseconds ?? 0),
         Overflow = settings.Overflow == OverflowPolicy.Reject ? V1.Overflow.Reject : V1.Overflow.DropOldest,
         SyncIntervalMs = (long)settings.Sync.Interval.TotalMilliseconds,
+        Down = settings.IsDown,
+        TimeToLiveMs = (long)(settings.TimeToLive?.TotalMilliseconds ?? 0),
     };
 
     /// <exception cref="ClusterException">A value makes no sense.</exception>
@@ -28,6 +30,8 @@ public static class TopicSettingsMessages
         RetentionAge = Age(message.RetentionAgeMs),
         Overflow = Overflow(message.Overflow),
         Sync = Sync(message.SyncIntervalMs),
+        Down = message.Down ? DownTo.Everybody : DownTo.Nobody,
+        TimeToLive = TimeToLive(message.TimeToLiveMs),
     };
 
     /// <summary>The settings with what the request names put in.</summary>
@@ -39,6 +43,7 @@ public static class TopicSettingsMessages
         Overflow = request.HasOverflow ? Overflow(request.Overflow) : settings.Overflow,
         Sync = request.HasSyncIntervalMs ? Sync(request.SyncIntervalMs) : settings.Sync,
         Compression = request.HasCompression ? Compression(request.Compression) : settings.Compression,
+        TimeToLive = request.HasTimeToLiveMs ? TimeToLive(request.TimeToLiveMs) : settings.TimeToLive,
     };
 
     private static CompressionCodec Compression(string name)
@@ -63,6 +68,13 @@ public static class TopicSettingsMessages
         0 => null,
         > 0 when milliseconds <= MaxAge.TotalMilliseconds => TimeSpan.FromMilliseconds(milliseconds),
         _ => throw Invalid($"a topic cannot keep records for {milliseconds} ms; choose 1m to 36500d"),
+    };
+
+    private static TimeSpan? TimeToLive(long milliseconds) => milliseconds switch
+    {
+        0 => null,
+        > 0 when milliseconds <= MaxAge.TotalMilliseconds => TimeSpan.FromMilliseconds(milliseconds),
+        _ => throw Invalid($"a record cannot count for {milliseconds} ms; choose 1ms to 36500d"),
     };
 
     private static OverflowPolicy Overflow(V1.Overflow overflow) => overflow switch

@@ -48,6 +48,7 @@ public static class TopologyMessages
             LagMs = partition.Edge.LagMs,
             MirrorProblem = partition.MirrorProblem ?? "",
             Problem = partition.Problem ?? "",
+            Down = partition.IsDown,
         };
         if (partition.IsOpen)
         {

@@ -6,8 +6,8 @@ using EdgeStream.Storage.Retention;
 namespace EdgeStream.Cluster.Metadata;
 
 /// <summary>
-/// A topic's retention, overflow and sync settings as names and values, as the metadata and the partitions' manifests keep them.
-/// Absent stands for the default, and so does what cannot be read.
+/// A topic's settings of how long its records are kept and count, and where they flow, as names and values: so the metadata and the
+/// partitions' manifests keep them. Absent stands for the default, and so does what cannot be read.
 /// </summary>
 internal static class StorageSettingsText
 {
@@ -15,8 +15,10 @@ internal static class StorageSettingsText
     private const string RetentionAge = "retention-age-ms";
     private const string Overflow = "overflow";
     private const string SyncInterval = "sync-interval-ms";
+    private const string Down = "down-to";
+    private const string TimeToLive = "time-to-live-ms";
 
-    public static IReadOnlyList<string> Names { get; } = [RetentionBytes, RetentionAge, Overflow, SyncInterval];
+    public static IReadOnlyList<string> Names { get; } = [RetentionBytes, RetentionAge, Overflow, SyncInterval, Down, TimeToLive];
 
     public static Dictionary<string, string> Write(TopicSettings settings)
     {
@@ -33,6 +35,12 @@ internal static class StorageSettingsText
         if (settings.Sync != SyncPolicy.Commit)
             values[SyncInterval] = Text((long)settings.Sync.Interval.TotalMilliseconds);
 
+        if (settings.IsDown)
+            values[Down] = settings.Down.ToString();
+
+        if (settings.TimeToLive is { } timeToLive)
+            values[TimeToLive] = Text((long)timeToLive.TotalMilliseconds);
+
         return values;
     }
 
@@ -42,6 +50,8 @@ internal static class StorageSettingsText
         RetentionAge = Number(value(RetentionAge)) is { } age ? TimeSpan.FromMilliseconds(age) : null,
         Overflow = Enum.TryParse(value(Overflow), out OverflowPolicy overflow) ? overflow : default,
         Sync = Number(value(SyncInterval)) is { } interval ? SyncPolicy.Every(TimeSpan.FromMilliseconds(interval)) : SyncPolicy.Commit,
+        Down = Enum.TryParse(value(Down), out DownTo down) ? down : default,
+        TimeToLive = Number(value(TimeToLive)) is { } life ? TimeSpan.FromMilliseconds(life) : null,
     };
 
     private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);

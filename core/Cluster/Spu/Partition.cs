@@ -38,6 +38,9 @@ public sealed class Partition : IAsyncDisposable
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
 
+    /// <summary>At a hub: it is not the copy of a geo-location's log, but flows down to it.</summary>
+    public bool IsDown => Info.GeoLocation is not null && _log is { Settings.IsMirrored: true };
+
     /// <summary>At a hub: how far the edge's log is, as it last told.</summary>
     public EdgeProgress Edge
     {

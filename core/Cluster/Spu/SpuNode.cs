@@ -186,13 +186,14 @@ public sealed class SpuNode : IAsyncDisposable
         if (topology.Topics.GetValueOrDefault(partition.Id.Topic) is not { } topic)
             return;
 
-        LogSettings settings = topic.Settings.ToLogSettings(_isHub);
-        if (partition.Log.Settings == settings)
-            return;
-
         // First in the manifest, from which the metadata can be rebuilt.
-        partition.Log.SaveSettings(PartitionDirectories.ChangesTo(partition.Log.Manifest, topic, partition.Info));
-        partition.Log.Settings = settings;
+        IReadOnlyDictionary<string, string?> changes = PartitionDirectories.ChangesTo(partition.Log.Manifest, topic, partition.Info);
+        if (changes.Count > 0)
+            partition.Log.SaveSettings(changes);
+
+        LogSettings settings = topic.Settings.ToLogSettings(_isHub);
+        if (partition.Log.Settings != settings)
+            partition.Log.Settings = settings;
     }
 
     private void TryDelete(string condemned)

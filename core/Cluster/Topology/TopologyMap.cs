@@ -11,6 +11,19 @@ public readonly record struct PartitionId(string Topic, int Partition)
     public override string ToString() => $"{Topic}/{Partition}";
 }
 
+/// <summary>Which geo-locations a topic's records flow down to.</summary>
+public enum DownTo
+{
+    /// <summary>None: it is no topic that flows down.</summary>
+    Nobody,
+
+    /// <summary>Those that it has a partition for. At an edge: this one.</summary>
+    Chosen,
+
+    /// <summary>Each that the hub knows, those that come later included.</summary>
+    Everybody,
+}
+
 /// <summary>What can be chosen for a topic.</summary>
 /// <param name="Mirror">At an edge: copied to the hub. At a hub: each partition is the copy of one geo-location's.</param>
 /// <param name="Compression">How sources and clients compress what they produce.</param>
@@ -30,28 +43,45 @@ public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compres
 
     public SyncPolicy Sync { get; init; }
 
-    /// <summary>What the topic's logs are told. At a hub the mirror's records have arrived, so they need not be kept for one.</summary>
+    /// <summary>
+    /// At a hub: one partition for each geo-location, which producers at the hub fill and that geo-location copies. At an edge:
+    /// the copy, which nobody else appends to.
+    /// </summary>
+    public DownTo Down { get; init; }
+
+    /// <summary>Of a topic that flows down: how long after its timestamp a record counts, by the hub's clock; null for ever.</summary>
+    public TimeSpan? TimeToLive { get; init; }
+
+    public bool IsDown => Down != DownTo.Nobody;
+
+    /// <summary>
+    /// What the topic's logs are told. At a hub the mirror's records have arrived, so they need not be kept for one; those that
+    /// flow down have not.
+    /// </summary>
     public LogSettings ToLogSettings(bool isHub) => new()
     {
         RetentionBytes = RetentionBytes,
         RetentionAge = RetentionAge,
         Overflow = Overflow,
         Sync = Sync,
-        IsMirrored = Mirror && !isHub,
+        IsMirrored = isHub ? IsDown : Mirror,
     };
 }
 
 /// <summary>Where a partition lives.</summary>
 /// <param name="Number">From 0, dense.</param>
 /// <param name="LeaderSpu">The SPU that takes its records.</param>
-/// <param name="GeoLocation">At a hub: whose log it is a copy of.</param>
+/// <param name="GeoLocation">At a hub: whose log it is a copy of, or, where the topic flows down, whose copy it is for.</param>
 public sealed record PartitionInfo(int Number, int LeaderSpu, string? GeoLocation = null);
 
 public sealed record TopicInfo(string Name, TopicSettings Settings, ImmutableArray<PartitionInfo> Partitions)
 {
-    /// <summary>At a hub: the partition that a geo-location fills.</summary>
+    /// <summary>At a hub: the partition of a geo-location.</summary>
     public PartitionInfo? PartitionOf(string geoLocation) =>
         Partitions.FirstOrDefault(partition => partition.GeoLocation == geoLocation);
+
+    /// <summary>Not their count: after the metadata was rebuilt, a number may be missing in between.</summary>
+    public int NextPartitionNumber => Partitions.Select(partition => partition.Number + 1).DefaultIfEmpty().Max();
 }
 
 /// <summary>A streaming processing unit.</summary>

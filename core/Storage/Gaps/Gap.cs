@@ -18,6 +18,9 @@ public enum GapReason
     /// <summary>A person dropped them.</summary>
     Operator = 5,
 
+    /// <summary>Their time to live was over before a hub could send them down.</summary>
+    Expired = 6,
+
     /// <summary>The hub refused them for what they are; their bytes are in the topic <c>dead-letter</c>.</summary>
     Refused = 7,
 }

@@ -18,8 +18,8 @@ public sealed record LogSettings
     public SyncPolicy Sync { get; init; }
 
     /// <summary>
-    /// Whether the records are meant to reach a hub: what is dropped before it did is a gap, and what it has goes first.
-    /// Otherwise this log is where they end, and retention is no loss.
+    /// Whether the records are meant to reach another node, an edge's the hub, and those of a topic that flows down its edge: what
+    /// is dropped before it did is a gap, and what it has goes first. Otherwise this log is where they end, and retention is no loss.
     /// </summary>
     public bool IsMirrored { get; init; }
 }

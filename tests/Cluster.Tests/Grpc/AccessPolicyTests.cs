@@ -24,6 +24,7 @@ public class AccessPolicyTests
         ["DataPlane/Produce"] = "Producer Admin",
         ["DataPlane/Consume"] = "Consumer Admin",
         ["Mirror/Uplink"] = "GeoLocation",
+        ["Downlink/Follow"] = "GeoLocation",
         ["Enrolment/GetAuthority"] = Everyone,
         ["Enrolment/Join"] = Everyone,
         ["Agent/GetStatus"] = "",

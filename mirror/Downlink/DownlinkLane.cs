@@ -1,0 +1,148 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using Grpc.Core;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Mirror.Downlink;
+
+/// <summary>
+/// The edge's end of the downlink: has the topics that the hub tells it to have, and appends what comes, verbatim, at the hub's
+/// offsets. Asks the hub for its time, first of all and then now and then.
+/// </summary>
+public sealed class DownlinkLane(StreamController controller, HubClock clock, TimeProvider time, ILogger<DownlinkLane> logger) : IUplinkLane
+{
+    // Often enough that two clocks do not drift apart by more than a few milliseconds.
+    private static readonly TimeSpan AskInterval = TimeSpan.FromSeconds(30);
+
+    public string Name => "downlink";
+
+    public async Task RunAsync(UplinkConnection connection, CancellationToken cancellationToken)
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using AsyncDuplexStreamingCall<V1.DownEdgeMessage, V1.DownHubMessage> call =
+            new V1.Downlink.DownlinkClient(connection.Channel).Follow(cancellationToken: stop.Token);
+        using var requests = new Requests(call.RequestStream);
+        Task asking = AskAsync(requests, stop.Token);
+        Task receiving = ReceiveAsync(call.ResponseStream, requests, stop.Token);
+        await Task.WhenAny(asking, receiving).ConfigureAwait(false);
+        await stop.CancelAsync().ConfigureAwait(false);
+        await asking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // Why the hub has ended the stream is in its answer; a write that failed knows only that it did.
+        await receiving.ConfigureAwait(false);
+        throw new IOException("the hub has ended the stream");
+    }
+
+    private async Task AskAsync(Requests requests, CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(AskInterval, time);
+        do
+        {
+            await requests
+                .WriteAsync(new V1.DownEdgeMessage { AskTime = new V1.AskTime { AskedAt = clock.Monotonic } }, cancellationToken)
+                .ConfigureAwait(false);
+        }
+        while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false));
+    }
+
+    private async Task ReceiveAsync(
+        IAsyncStreamReader<V1.DownHubMessage> messages, Requests requests, CancellationToken cancellationToken)
+    {
+        var copies = new Dictionary<string, DownCopy>(StringComparer.Ordinal);
+        while (await messages.MoveNext(cancellationToken).ConfigureAwait(false))
+        {
+            V1.DownHubMessage message = messages.Current;
+            switch (message.MessageCase)
+            {
+                case V1.DownHubMessage.MessageOneofCase.Time:
+                    clock.Tell(message.Time.HubTime, message.Time.AskedAt);
+                    break;
+
+                case V1.DownHubMessage.MessageOneofCase.Topic:
+                    await OpenAsync(message.Topic, copies, requests, cancellationToken).ConfigureAwait(false);
+                    break;
+
+                case V1.DownHubMessage.MessageOneofCase.Batches
+                    when copies.GetValueOrDefault(message.Batches.Topic) is { } copy && copy.Incarnation == message.Batches.Incarnation:
+                    await AppendAsync(
+                        copy, message.Batches.Topic, copy.Log.EnqueueVerbatimAsync(message.Batches.Batches.Memory, AckLevel.Durable, cancellationToken),
+                        requests, cancellationToken).ConfigureAwait(false);
+                    break;
+
+                case V1.DownHubMessage.MessageOneofCase.Gap
+                    when copies.GetValueOrDefault(message.Gap.Gap.Topic) is { } copy && copy.Incarnation == message.Gap.Incarnation:
+                    await AppendAsync(
+                        copy, message.Gap.Gap.Topic, copy.Log.EnqueueGapAsync(MirrorGaps.FromMessage(message.Gap.Gap), cancellationToken),
+                        requests, cancellationToken).ConfigureAwait(false);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>A topic that cannot be had here does not keep the others from coming.</summary>
+    private async Task OpenAsync(
+        V1.DownTopic told, Dictionary<string, DownCopy> copies, Requests requests, CancellationToken cancellationToken)
+    {
+        bool isFollowed = copies.TryGetValue(told.Topic, out DownCopy? known) && known.Incarnation == told.Incarnation;
+        copies.Remove(told.Topic);
+        try
+        {
+            copies[told.Topic] = await DownCopy.OpenAsync(controller, told, logger).ConfigureAwait(false);
+        }
+        catch (EdgeStreamException problem)
+        {
+            logger.LogError("the topic {Topic} does not flow down here: {Problem}", told.Topic, problem.Message);
+            return;
+        }
+
+        // Else only its settings have changed.
+        if (!isFollowed)
+        {
+            long end = copies[told.Topic].Log.Offsets.Durable;
+            var follow = new V1.FollowTopic { Topic = told.Topic, Incarnation = told.Incarnation, Offset = end };
+            await requests.WriteAsync(new V1.DownEdgeMessage { Follow = follow }, cancellationToken).ConfigureAwait(false);
+            await TellDurableAsync(copies[told.Topic], told.Topic, requests, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// One message after the other is durable before the next is read: what flows down is little, and HTTP/2 keeps the rest at the hub.
+    /// </summary>
+    private static async Task AppendAsync(
+        DownCopy copy, string topic, ValueTask<Task<AppendedRange>> append, Requests requests, CancellationToken cancellationToken)
+    {
+        Task<AppendedRange> acknowledged = await append.ConfigureAwait(false);
+        await acknowledged.ConfigureAwait(false);
+        await TellDurableAsync(copy, topic, requests, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static Task TellDurableAsync(DownCopy copy, string topic, Requests requests, CancellationToken cancellationToken)
+    {
+        var durable = new V1.DownDurable { Topic = topic, Incarnation = copy.Incarnation, Durable = copy.Log.Offsets.Durable };
+        return requests.WriteAsync(new V1.DownEdgeMessage { Durable = durable }, cancellationToken);
+    }
+
+    /// <summary>What goes to the hub, one message at a time.</summary>
+    private sealed class Requests(IClientStreamWriter<V1.DownEdgeMessage> stream) : IDisposable
+    {
+        private readonly SemaphoreSlim _writing = new(1);
+
+        public async Task WriteAsync(V1.DownEdgeMessage message, CancellationToken cancellationToken)
+        {
+            await _writing.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await stream.WriteAsync(message, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                _writing.Release();
+            }
+        }
+
+        public void Dispose() => _writing.Dispose();
+    }
+}

@@ -1,6 +1,8 @@
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Mirror.Bundles;
+using EdgeStream.Mirror.Downlink;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Log;
@@ -37,6 +39,12 @@ internal sealed class InProcessEdge : IAsyncDisposable
 
     public HubUplink Uplink { get; private set; } = null!;
 
+    /// <summary>What it knows of the hub's time; forgotten when it is restarted.</summary>
+    public HubClock Clock { get; private set; } = new(TimeProvider.System);
+
+    /// <summary>What its downlink says.</summary>
+    public KeptLog<DownlinkLane> DownlinkLogger { get; } = new();
+
     /// <summary>Joins with a fresh token, and starts to mirror.</summary>
     public static async Task<InProcessEdge> JoinAsync(InProcessHub hub, string name, params string[] topics)
     {
@@ -58,7 +66,10 @@ internal sealed class InProcessEdge : IAsyncDisposable
 
     public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null)
     {
-        Uplink = new HubUplink(Identity, Parts.Controller, options ?? Impatient, "test", lanes ?? [], new LinkLimits(options ?? Impatient, DataDirectory, TimeProvider.System), TimeProvider.System, NullLogger<HubUplink>.Instance);
+        options ??= Impatient;
+        lanes ??= [new DownlinkLane(Parts.Controller, Clock, TimeProvider.System, DownlinkLogger)];
+        var limits = new LinkLimits(options, DataDirectory, TimeProvider.System);
+        Uplink = new HubUplink(Identity, Parts.Controller, options, "test", lanes, limits, TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
     }
 
@@ -81,6 +92,7 @@ internal sealed class InProcessEdge : IAsyncDisposable
 
         Parts = await NodeParts.StartAsync(DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
         Identity = EdgeIdentity.Load(DataDirectory)!;
+        Clock = new HubClock(TimeProvider.System);
         StartUplink();
     }
 
@@ -139,6 +151,18 @@ internal sealed class InProcessEdge : IAsyncDisposable
         Identity.Dispose();
         _stop.Dispose();
         _temp.Dispose();
+    }
+
+    /// <summary>Waits until the edge has all that flows down to it, and compares every byte.</summary>
+    public async Task HasAllOfAsync(InProcessHub hub, string topic)
+    {
+        PartitionLog original = hub.LogOf(Name, topic)!;
+        long end = original.Offsets.Durable;
+        await Eventually.HoldsAsync(() => Parts.Controller.Current.Topics.ContainsKey(topic), $"{Name} has {topic}");
+        await original.WaitForMirroredAsync(end, CancellationToken.None).InTimeAsync();
+        PartitionLog copy = Log(topic);
+        Assert.Equal(end, copy.Offsets.Durable);
+        Assert.Equal(BytesOf(original, original.StartOffset), BytesOf(copy, original.StartOffset));
     }
 
     private static byte[] BytesOf(PartitionLog log, long from)

@@ -4,6 +4,7 @@ using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Client;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Mirror.Bundles;
 using EdgeStream.Mirror.Enrolment;
@@ -44,6 +45,9 @@ internal sealed class InProcessHub : IAsyncDisposable
     /// <summary>What its disk is made to do; applies from the start of the hub on.</summary>
     public FaultyFiles Files { get; } = new();
 
+    /// <summary>Its clock; applies from the start of the hub on.</summary>
+    public TimeProvider Time { get; set; } = TimeProvider.System;
+
     public int Port { get; private set; }
 
     public string Address => $"127.0.0.1:{Port}";
@@ -75,6 +79,7 @@ internal sealed class InProcessHub : IAsyncDisposable
                 });
             }),
             services => services
+                .AddSingleton(Time)
                 .AddSingleton(Authority)
                 .AddSingleton<HubAuthority>()
                 .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
@@ -86,6 +91,7 @@ internal sealed class InProcessHub : IAsyncDisposable
             {
                 application.MapGrpcService<EnrolmentService>();
                 application.MapGrpcService<MirrorService>();
+                application.MapGrpcService<DownlinkService>();
             });
         Port = _server.Port;
     }
@@ -101,6 +107,17 @@ internal sealed class InProcessHub : IAsyncDisposable
         await Parts.DisposeAsync();
     }
 
+    /// <summary>The records of all topics, while it is stopped.</summary>
+    public string TopicsDirectory => Path.Combine(_temp.Sub("data"), "topics");
+
+    /// <summary>Makes a topic that flows down, to all geo-locations or to those that are named.</summary>
+    public Task CreateDownTopicAsync(string topic, TimeSpan? timeToLive = null, params string[] geoLocations) => Parts.Controller
+        .CreateTopicAsync(topic, 0, new TopicSettings { Down = DownTo.Everybody, TimeToLive = timeToLive }, geoLocations);
+
+    /// <summary>Appends a batch to what flows down to a geo-location.</summary>
+    public async Task SendDownAsync(string geoLocation, string topic, byte[] batch) =>
+        await LogOf(geoLocation, topic)!.AppendAsync(batch, AckLevel.Durable);
+
     /// <summary>Imports a bundle as the API does: from a spool of its own.</summary>
     public async Task<V1.ImportLogResponse> ImportAsync(byte[] bundle)
     {
@@ -114,7 +131,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     public async Task<string> InviteAsync(string geoLocation) =>
         (await Rights.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
 
-    /// <summary>The log that a geo-location's topic is copied to; null while there is none.</summary>
+    /// <summary>The log that a geo-location's topic is copied to, or flows down from; null while there is none.</summary>
     public PartitionLog? LogOf(string geoLocation, string topic) =>
         Parts.Controller.Current.Topics.GetValueOrDefault(topic)?.PartitionOf(geoLocation) is { } partition
             ? Parts.Log(topic, partition.Number)

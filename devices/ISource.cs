@@ -1,19 +1,4 @@
 namespace EdgeStream.Devices;
 
-/// <summary>Something that brings records in. Made once; run, and run again after it failed, by <see cref="SourceSupervisor"/>.</summary>
-public interface ISource
-{
-    /// <summary>What people call it, for instance <c>mqtt://localhost:1883</c>; unique on a node.</summary>
-    string Name { get; }
-
-    /// <summary>What it has counted; lives as long as the source, across runs.</summary>
-    SourceCounters Counters { get; }
-
-    /// <summary>
-    /// Runs until cancelled. On cancellation it takes nothing new, waits a moment for what is on its way to the sink, and
-    /// returns. Any other end is an exception with a one-line message: the supervisor reports it and tries again later.
-    /// </summary>
-    /// <param name="running">To be called whenever it works (again): connected, lines open, listening.</param>
-    /// <param name="cancellationToken">Ends the run.</param>
-    Task RunAsync(Action running, CancellationToken cancellationToken);
-}
+/// <summary>Something that brings records in.</summary>
+public interface ISource : ISupervised;

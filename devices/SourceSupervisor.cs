@@ -3,10 +3,16 @@ using Microsoft.Extensions.Logging;
 namespace EdgeStream.Devices;
 
 /// <summary>
-/// Runs sources side by side. One that fails is reported and run again after a jittered, growing pause; the others do not
+/// Runs sources side by side, or sinks. One that fails is reported and run again after a jittered, growing pause; the others do not
 /// notice.
 /// </summary>
-public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvider time, ILogger<SourceSupervisor> logger) : IAsyncDisposable
+/// <param name="sources">What is run.</param>
+/// <param name="time">The clock.</param>
+/// <param name="logger">Told what runs and what waits.</param>
+/// <param name="kind">What the log calls them.</param>
+public sealed class SourceSupervisor(
+    IReadOnlyList<ISupervised> sources, TimeProvider time, ILogger<SourceSupervisor> logger, string kind = "source")
+    : IAsyncDisposable
 {
     private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
@@ -16,9 +22,9 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
     private Task _running = Task.CompletedTask;
     private int _disposed;
 
-    private sealed class Supervised(ISource source)
+    private sealed class Supervised(ISupervised source)
     {
-        public ISource Source => source;
+        public ISupervised Source => source;
 
         public volatile string? Error;
         public volatile SourceState State = SourceState.Starting;
@@ -62,7 +68,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
             {
                 await supervised.Source.RunAsync(Running, _stop.Token).ConfigureAwait(false);
                 if (!_stop.IsCancellationRequested)
-                    throw new InvalidOperationException("the source ended by itself");
+                    throw new InvalidOperationException($"the {kind} ended by itself");
             }
             catch (Exception) when (_stop.IsCancellationRequested)
             {
@@ -80,7 +86,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
                 worked = true;
                 supervised.Error = null;
                 supervised.State = SourceState.Running;
-                logger.LogInformation("source {Name} runs", supervised.Source.Name);
+                logger.LogInformation("{Kind} {Name} runs", kind, supervised.Source.Name);
             }
         }
 
@@ -91,7 +97,7 @@ public sealed class SourceSupervisor(IReadOnlyList<ISource> sources, TimeProvide
     {
         // One that stays away is told once, not at each attempt.
         if (supervised.Error != error.Message)
-            logger.LogWarning("source {Name} waits: {Problem}; it is tried again", supervised.Source.Name, error.Message);
+            logger.LogWarning("{Kind} {Name} waits: {Problem}; it is tried again", kind, supervised.Source.Name, error.Message);
 
         // In this order: who sees that it waits sees why.
         supervised.Error = error.Message;

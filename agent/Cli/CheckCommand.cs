@@ -22,7 +22,9 @@ internal static class CheckCommand
         {
             AgentConfiguration read = ConfigurationFiles.Load(result.GetValue(configuration));
             int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count;
-            return result.InvocationConfiguration.Output.WriteLineAsync($"the configuration is good: {read.Topics.Count} topics, {sources} sources");
+            int sinks = read.GpioSinks.Count + read.MqttSinks.Count;
+            return result.InvocationConfiguration.Output.WriteLineAsync(
+                $"the configuration is good: {read.Topics.Count} topics, {sources} sources, {sinks} sinks");
         });
         return command;
     }

@@ -22,6 +22,7 @@ internal static class ConsumeCommand
     private static readonly Option<string?> Since = new("--since") { Description = "From so long ago, for instance 10m", HelpName = "time" };
     private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records", HelpName = "count" };
     private static readonly Option<bool> StopAtEnd = new("-d") { Description = "Stop at the end instead of waiting for more" };
+    private static readonly Option<bool> Expired = new("--expired") { Description = "At an edge, of what flows down from the hub: also what has expired" };
     private static readonly Option<bool> ShowKey = new("--show-key", "-k") { Description = "Print 'key<tab>value'" };
     private static readonly Option<string> Format = CreateFormat();
 
@@ -33,7 +34,7 @@ internal static class ConsumeCommand
             "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d")
         {
             Arguments = { Topic },
-            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, ShowKey, Format },
+            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, Expired, ShowKey, Format },
         };
         command.Does(ConsumeAsync);
         return command;
@@ -44,7 +45,7 @@ internal static class ConsumeCommand
         using var client = ConnectionOptions.Open(result);
         ConsumeRequest request = Request(result);
         if (result.GetValue(Geo) is { } geo)
-            request.Partition = await PartitionOfAsync(client, request.Topic, geo);
+            request.Partition = (await GeoPartitions.FindAsync(client, request.Topic, [geo], all: false))[0];
 
         long remaining = result.GetValue(Count) ?? long.MaxValue;
         if (remaining <= 0)
@@ -52,7 +53,7 @@ internal static class ConsumeCommand
 
         TextWriter output = result.InvocationConfiguration.Output;
         bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey);
-        using Consumer consumer = await client.ConsumeAsync(request);
+        using Consumer consumer = await client.ConsumeAsync(request, result.GetValue(Expired));
         try
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))
@@ -99,15 +100,6 @@ internal static class ConsumeCommand
     private static TimeSpan Parse(string text) => Quantities.TryParseTime(text, out TimeSpan time)
         ? time
         : throw new CommandException($"'{text}' is no time; write for instance 30s, 10m or 7d");
-
-    private static async Task<int> PartitionOfAsync(EdgeStreamClient client, string topicName, string geo)
-    {
-        Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-        Topic topic = topology.Topics.FirstOrDefault(topic => topic.Name == topicName)
-            ?? throw new CommandException($"there is no topic '{topicName}'");
-        return topic.Partitions.FirstOrDefault(partition => partition.GeoLocation == geo)?.Partition_
-            ?? throw new CommandException($"geo-location '{geo}' has mirrored nothing of '{topicName}' yet; 'edgestream topology' shows who has");
-    }
 
     private static string ToText(Record record, bool showKey)
     {

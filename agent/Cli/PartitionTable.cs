@@ -17,15 +17,24 @@ internal static class PartitionTable
                 partition.GeoLocation.Length > 0 ? partition.GeoLocation : null,
                 partition.LeaderSpu,
                 status.LogStart,
-                partition.GeoLocation.Length > 0 ? null : status.Mirrored,
+                partition.GeoLocation.Length > 0 && !status.Down ? null : status.Mirrored,
                 status.Durable,
                 status.LogEnd,
-                status.EdgeDurable >= 0 ? Math.Max(0, status.EdgeDurable - status.Durable) : null,
+                BehindOf(status),
                 status.LostRecords,
                 status.SizeBytes,
                 status.Problem.Length > 0 ? status.Problem : null);
         }
 
         return table;
+    }
+
+    /// <summary>How many records the copy is behind; null where that is not known here.</summary>
+    private static long? BehindOf(PartitionStatus status)
+    {
+        if (status.Down)
+            return status.Durable - status.Mirrored;
+
+        return status.EdgeDurable >= 0 ? Math.Max(0, status.EdgeDurable - status.Durable) : null;
     }
 }

@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Text;
+using EdgeStream.Agent.Configuration;
 using EdgeStream.Client;
 using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Records;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Agent.Cli;
@@ -13,39 +15,106 @@ internal static class ProduceCommand
     {
         var topic = new Argument<string>("topic");
         var partition = new Option<int>("--partition", "-p") { Description = "Which partition" };
+        var geo = new Option<string[]>("--geo")
+        {
+            Description = "At a hub, of a topic that flows down: to this geo-location; can be given again",
+            HelpName = "name",
+        };
+        var allGeos = new Option<bool>("--all-geos") { Description = "At a hub, of a topic that flows down: to each geo-location" };
+        var timeToLive = new Option<string?>("--ttl")
+        {
+            Description = "Of a topic that flows down: how long the records count, for instance 30s (default: as the topic says)",
+            HelpName = "time",
+        };
         var separator = new Option<string?>("--key-separator") { Description = "What stands between key and value in a line", HelpName = "text" };
         var file = new Option<string?>("--file", "-f") { Description = "Read lines from a file instead of standard input", HelpName = "path" };
         var ack = new Option<string>("--ack") { Description = "When a record counts as stored", DefaultValueFactory = _ => "durable" };
         ack.AcceptOnlyFromAmong("written", "durable", "mirrored");
         var command = new CliCommand(
-            "produce", "Append a record for each line of standard input", "echo 'kitchen:21.5' | edgestream produce readings --key-separator :")
+            "produce", "Append a record for each line of standard input", "echo 'kitchen:21.5' | edgestream produce readings --key-separator :\necho on | edgestream produce commands --geo berlin-7 --ttl 30s")
         {
             Arguments = { topic },
-            Options = { partition, separator, file, ack },
+            Options = { partition, geo, allGeos, timeToLive, separator, file, ack },
         };
         command.Does(async (result, cancellationToken) =>
         {
             using var client = ConnectionOptions.Open(result);
             using TextReader lines = Open(result.GetValue(file));
-            await using Producer producer = await client.ProduceAsync(
-                result.GetValue(topic)!, result.GetValue(partition), Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
-            (long count, long last) = await ProduceAsync(producer, lines, result.GetValue(separator), cancellationToken);
+            string name = result.GetValue(topic)!;
+            var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
+            IReadOnlyList<int> partitions = result.GetValue(geo) is { Length: > 0 } || result.GetValue(allGeos)
+                ? await GeoPartitions.FindAsync(client, name, result.GetValue(geo) ?? [], result.GetValue(allGeos))
+                : [result.GetValue(partition)];
+            await using var producers = new Producers();
+            foreach (int number in partitions)
+                await producers.AddAsync(client, name, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
+
+            (long count, long last) = await ProduceAsync(producers.All, lines, format, cancellationToken);
+            string each = partitions.Count == 1 ? $", the last at offset {last}" : $" in each of {partitions.Count} partitions";
             result.InvocationConfiguration.Error.WriteLine(
-                count == 0 ? "nothing to store" : $"{count} record{(count == 1 ? "" : "s")} stored, the last at offset {last}");
+                count == 0 ? "nothing to store" : $"{count} record{(count == 1 ? "" : "s")} stored{each}");
         });
         return command;
     }
 
-    private static async Task<(long Count, long LastOffset)> ProduceAsync(
-        Producer producer, TextReader lines, string? separator, CancellationToken cancellationToken)
+    /// <summary>What becomes of a line: where its key ends, and the headers that each record gets.</summary>
+    private sealed record LineFormat(string? Separator, IReadOnlyList<RecordHeader> Headers)
     {
-        // Enough to keep the stream full; each is waited for, so that an error is never missed.
+        public Record ToRecord(string line)
+        {
+            long now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
+            int at = string.IsNullOrEmpty(Separator) ? -1 : line.IndexOf(Separator, StringComparison.Ordinal);
+            return at < 0
+                ? new Record(0, now, Key: null, new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line)), Headers)
+                : new Record(
+                    0,
+                    now,
+                    new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line[..at])),
+                    new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line[(at + Separator!.Length)..])),
+                    Headers);
+        }
+    }
+
+    /// <summary>One for each partition; disposed together.</summary>
+    private sealed class Producers : IAsyncDisposable
+    {
+        private readonly List<Producer> _all = [];
+
+        public IReadOnlyList<Producer> All => _all;
+
+        public async Task AddAsync(EdgeStreamClient client, string topic, int partition, Ack ack) =>
+            _all.Add(await client.ProduceAsync(topic, partition, ack));
+
+        public async ValueTask DisposeAsync()
+        {
+            foreach (Producer producer in _all)
+                await producer.DisposeAsync();
+        }
+    }
+
+    private static IReadOnlyList<RecordHeader> HeadersOf(string? timeToLive)
+    {
+        if (timeToLive is null)
+            return [];
+
+        return Quantities.TryParseTime(timeToLive, out _)
+            ? [new RecordHeader(RecordExpiry.HeaderName, new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(timeToLive)))]
+            : throw new CommandException($"--ttl '{timeToLive}' is no time; write for instance 30s or 10m");
+    }
+
+    private static async Task<(long Count, long LastOffset)> ProduceAsync(
+        IReadOnlyList<Producer> producers, TextReader lines, LineFormat format, CancellationToken cancellationToken)
+    {
+        // Enough to keep the streams full; each is waited for, so that an error is never missed.
         const int MaxUnacknowledged = 10_000;
         var unacknowledged = new Queue<Task<long>>();
         long count = 0, last = -1;
         while (await lines.ReadLineAsync(cancellationToken) is { } line)
         {
-            unacknowledged.Enqueue(await producer.SendAsync(ToRecord(line, separator), cancellationToken));
+            Record record = format.ToRecord(line);
+            foreach (Producer producer in producers)
+                unacknowledged.Enqueue(await producer.SendAsync(record, cancellationToken));
+
             count++;
             while (unacknowledged.Count > MaxUnacknowledged || (unacknowledged.TryPeek(out Task<long>? first) && first.IsCompleted))
                 last = await unacknowledged.Dequeue();
@@ -55,18 +124,6 @@ internal static class ProduceCommand
             last = await next;
 
         return (count, last);
-    }
-
-    private static Record ToRecord(string line, string? separator)
-    {
-        long now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
-        int at = string.IsNullOrEmpty(separator) ? -1 : line.IndexOf(separator, StringComparison.Ordinal);
-        return at < 0
-            ? new Record(now, key: null, value: new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line)))
-            : new Record(
-                now,
-                new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line[..at])),
-                new ReadOnlyMemory<byte>(Encoding.UTF8.GetBytes(line[(at + separator!.Length)..])));
     }
 
     private static TextReader Open(string? path)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Protocol.V1;
+using Google.Protobuf.Collections;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -41,18 +42,24 @@ internal static class StatusCommand
         else if (status.Role == "edge")
             output.WriteLine("uplink: none; 'edgestream join HUB --token TOKEN' joins a hub");
 
-        if (status.Sources.Count > 0)
-        {
-            output.WriteLine();
-            var sources = new TableOutput("source", "state", "received", "stored", "dropped", "last_error");
-            foreach (SourceStatus source in status.Sources)
-                sources.Add(source.Name, source.State, source.Received, source.Stored, source.Dropped, source.Problem.Length > 0 ? source.Problem : null);
-
-            sources.Write(result, "");
-        }
+        WriteDevices(result, status.Sources, "source", "stored");
+        WriteDevices(result, status.Sinks, "sink", "done");
 
         output.WriteLine();
         PartitionTable.Of(status.Partitions).Write(result, "There are no topics yet.");
+    }
+
+    private static void WriteDevices(ParseResult result, RepeatedField<SourceStatus> devices, string kind, string stored)
+    {
+        if (devices.Count == 0)
+            return;
+
+        result.InvocationConfiguration.Output.WriteLine();
+        var table = new TableOutput(kind, "state", "received", stored, "dropped", "last_error");
+        foreach (SourceStatus device in devices)
+            table.Add(device.Name, device.State, device.Received, device.Stored, device.Dropped, device.Problem.Length > 0 ? device.Problem : null);
+
+        table.Write(result, "");
     }
 
     private static void WriteStorage(TextWriter output, StorageStatus storage)

@@ -39,11 +39,16 @@ internal static class TopicCommands
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
         var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
         var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
+        var down = new Option<bool>("--down") { Description = "At a hub: the topic flows down to geo-locations, a partition each" };
+        var geo = new Option<string[]>("--geo") { Description = "With --down: only to this geo-location; can be given again (default: to all)", HelpName = "name" };
         var settings = new TopicSettingOptions();
-        var command = new CliCommand("create", "Create a topic", "edgestream topic create readings --mirror --retention-bytes 256MiB")
+        var command = new CliCommand(
+            "create",
+            "Create a topic",
+            "edgestream topic create readings --mirror --retention-bytes 256MiB\nedgestream topic create commands --down --ttl 10m")
         {
             Arguments = { name },
-            Options = { partitions, mirror },
+            Options = { partitions, mirror, down, geo },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
@@ -54,9 +59,12 @@ internal static class TopicCommands
             {
                 Name = result.GetValue(name),
                 Partitions = result.GetValue(partitions),
+                GeoLocations = { result.GetValue(geo) ?? [] },
                 Settings = new TopicSettings
                 {
                     Mirror = result.GetValue(mirror),
+                    Down = result.GetValue(down),
+                    TimeToLiveMs = kept.TimeToLiveMs,
                     Compression = kept.Compression,
                     RetentionBytes = kept.RetentionBytes,
                     RetentionAgeMs = kept.RetentionAgeMs,
@@ -101,7 +109,7 @@ internal static class TopicCommands
             using var client = ConnectionOptions.Open(result);
             Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
             var table = new TableOutput(
-                "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync");
+                "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync", "down", "ttl");
             foreach (Topic topic in topology.Topics)
             {
                 TopicSettings settings = topic.Settings;
@@ -110,7 +118,9 @@ internal static class TopicCommands
                     settings.RetentionBytes > 0 ? settings.RetentionBytes : null,
                     settings.RetentionAgeMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.RetentionAgeMs)) : null,
                     settings.Overflow == Overflow.Reject ? "reject" : "drop-oldest",
-                    settings.SyncIntervalMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.SyncIntervalMs)) : "commit");
+                    settings.SyncIntervalMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.SyncIntervalMs)) : "commit",
+                    settings.Down,
+                    settings.TimeToLiveMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.TimeToLiveMs)) : null);
             }
 
             table.Write(result, "There are no topics yet; 'edgestream topic create NAME' makes one.");

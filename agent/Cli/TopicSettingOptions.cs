@@ -33,6 +33,12 @@ internal sealed class TopicSettingOptions
 
     public Option<string?> Compression { get; } = new("--compression") { Description = "How producers compress (default: none)" };
 
+    public Option<string?> TimeToLive { get; } = new("--ttl")
+    {
+        Description = "Of a topic that flows down: how long a record counts, for instance 10m; 'none': for ever",
+        HelpName = "time",
+    };
+
     public TopicSettingOptions()
     {
         Overflow.AcceptOnlyFromAmong("drop-oldest", "reject");
@@ -41,7 +47,7 @@ internal sealed class TopicSettingOptions
 
     public void AddTo(Command command)
     {
-        foreach (Option option in (Option[])[RetentionBytes, RetentionAge, Overflow, Sync, Compression])
+        foreach (Option option in (Option[])[RetentionBytes, RetentionAge, Overflow, Sync, Compression, TimeToLive])
             command.Options.Add(option);
     }
 
@@ -65,6 +71,9 @@ internal sealed class TopicSettingOptions
         if (result.GetValue(Compression) is { } compression)
             request.Compression = compression;
 
+        if (result.GetValue(TimeToLive) is { } timeToLive)
+            request.TimeToLiveMs = ReadTimeToLive(timeToLive);
+
         return request;
     }
 
@@ -86,6 +95,16 @@ internal sealed class TopicSettingOptions
         return Quantities.TryParseTime(text, out TimeSpan age)
             ? (long)age.TotalMilliseconds
             : throw new CommandException($"--retention-age '{text}' is no time; write for instance 12h or 7d, or none");
+    }
+
+    private static long ReadTimeToLive(string text)
+    {
+        if (text == "none")
+            return 0;
+
+        return Quantities.TryParseTime(text, out TimeSpan life) && life >= TimeSpan.FromMilliseconds(1)
+            ? (long)life.TotalMilliseconds
+            : throw new CommandException($"--ttl '{text}' is no time; write for instance 30s or 10m, or none");
     }
 
     private static long ReadSync(string text) => Quantities.TryParseSync(text, out SyncPolicy sync)

@@ -18,6 +18,11 @@ internal sealed record TopicConfiguration(string Name, int Partitions, TopicSett
 /// <param name="Line">The line.</param>
 internal sealed record GpioConfiguration(int? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
 
+/// <summary>An output line and the chip that it is on.</summary>
+/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="Line">The line.</param>
+internal sealed record GpioSinkConfiguration(int? Chip, GpioSinkOptions Line);
+
 /// <summary>An edge's configuration, checked: nothing in it can be refused any more for what it says.</summary>
 internal sealed record AgentConfiguration
 {
@@ -39,6 +44,10 @@ internal sealed record AgentConfiguration
     public IReadOnlyList<EmbeddedBrokerOptions> MqttBrokers { get; init; } = [];
 
     public IReadOnlyList<GpioConfiguration> GpioLines { get; init; } = [];
+
+    public IReadOnlyList<GpioSinkConfiguration> GpioSinks { get; init; } = [];
+
+    public IReadOnlyList<MqttSinkOptions> MqttSinks { get; init; } = [];
 
     public UplinkOptions Uplink { get; init; } = new();
 

@@ -4,7 +4,7 @@ namespace EdgeStream.Agent.Configuration;
 
 /// <summary>
 /// Finds and reads configuration files: one, and what stands beside it in <c>NAME.d/*.toml</c>, in the order of the names.
-/// Lists (topics, sources) add up; a table that stands in two files is an error.
+/// Lists (topics, sources, sinks) add up; a table that stands in two files is an error.
 /// </summary>
 internal static class ConfigurationFiles
 {
@@ -24,7 +24,7 @@ internal static class ConfigurationFiles
         foreach (string part in Directory.EnumerateFiles(directory, "*.toml").Order(StringComparer.Ordinal))
             configuration = Merge(configuration, Read(part), part);
 
-        ConfigurationReader.CheckClientIds(directory, configuration.MqttSources);
+        ConfigurationReader.CheckAsAWhole(directory, configuration);
 
         return configuration;
     }
@@ -62,6 +62,8 @@ internal static class ConfigurationFiles
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
+            GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
+            MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
             Uplink = second.Uplink == new Mirror.Uplink.UplinkOptions() ? first.Uplink : second.Uplink,
         };
     }

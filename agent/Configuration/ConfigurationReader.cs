@@ -37,7 +37,7 @@ internal static class ConfigurationReader
     // In bytes a second.
     private const long MinBandwidth = 1000;
 
-    private static readonly Dictionary<string, MqttProtocol> Protocols =
+    internal static Dictionary<string, MqttProtocol> Protocols { get; } =
         new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
 
     /// <param name="file">Its name, for messages.</param>
@@ -46,7 +46,7 @@ internal static class ConfigurationReader
     public static AgentConfiguration Read(string file, string text)
     {
         TomlSection root = TomlSection.Parse(file, text);
-        TomlSection? sources = root.Section("source");
+        TomlSection? sources = root.Section("source"), sinks = root.Section("sink");
         var configuration = new AgentConfiguration
         {
             Data = root.String("data"),
@@ -57,24 +57,44 @@ internal static class ConfigurationReader
             MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
             GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
+            GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
+            MqttSinks = [.. sinks?.Sections("mqtt").Select(SinkReader.ReadMqtt) ?? []],
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
         };
         sources?.Done();
+        sinks?.Done();
         root.Done();
-        CheckClientIds(file, configuration.MqttSources);
+        CheckAsAWhole(file, configuration);
         Dictionary<string, int> priorities = configuration.Topics.DistinctBy(topic => topic.Name).ToDictionary(topic => topic.Name, topic => topic.Priority);
         return configuration with { Uplink = configuration.Uplink with { Priorities = priorities } };
     }
 
-    /// <summary>A broker lets one connection in under a client id: two sources would throw each other out for ever.</summary>
-    internal static void CheckClientIds(string file, IEnumerable<MqttSourceOptions> sources)
+    /// <summary>What the parts must not have in common.</summary>
+    internal static void CheckAsAWhole(string file, AgentConfiguration configuration)
     {
-        foreach (IGrouping<(string Broker, string ClientId), MqttSourceOptions> same in sources.GroupBy(source => (source.Broker.Authority, source.ClientId)))
+        CheckClientIds(file, "source", configuration.MqttSources);
+        CheckClientIds(file, "sink", configuration.MqttSinks);
+        foreach (MqttSinkOptions sink in configuration.MqttSinks)
+        {
+            if (configuration.MqttSources.Any(source => (source.Broker.Authority, source.ClientId) == (sink.Broker.Authority, sink.ClientId)))
+            {
+                throw new ConfigurationException(
+                    $"{file}: sink.mqtt.client-id: a source and a sink connect to {sink.Broker.Authority} as '{sink.ClientId}'; give each its own");
+            }
+        }
+
+        SinkReader.CheckLines(file, configuration.GpioSinks);
+    }
+
+    /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>
+    private static void CheckClientIds(string file, string kind, IEnumerable<MqttBrokerOptions> clients)
+    {
+        foreach (IGrouping<(string Broker, string ClientId), MqttBrokerOptions> same in clients.GroupBy(client => (client.Broker.Authority, client.ClientId)))
         {
             if (same.Count() > 1)
             {
                 throw new ConfigurationException(
-                    $"{file}: source.mqtt.client-id: {same.Count()} sources connect to {same.Key.Broker} as '{same.Key.ClientId}'; give each its own");
+                    $"{file}: {kind}.mqtt.client-id: {same.Count()} {kind}s connect to {same.Key.Broker} as '{same.Key.ClientId}'; give each its own");
             }
         }
     }
@@ -140,12 +160,17 @@ internal static class ConfigurationReader
         return listen;
     }
 
-    private static MqttSourceOptions ReadMqttSource(TomlSection section)
+    internal static Uri ReadBroker(TomlSection section)
     {
         string url = section.RequiredString("broker");
-        if (!Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) || broker.Scheme is not ("mqtt" or "mqtts"))
-            throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
+        return Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) && broker.Scheme is "mqtt" or "mqtts"
+            ? broker
+            : throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
+    }
 
+    private static MqttSourceOptions ReadMqttSource(TomlSection section)
+    {
+        Uri broker = ReadBroker(section);
         return Checked(section, "broker", () =>
         {
             var options = new MqttSourceOptions
@@ -226,7 +251,7 @@ internal static class ConfigurationReader
         });
     }
 
-    private static int? ReadChip(TomlSection section) => section.IsString("chip")
+    internal static int? ReadChip(TomlSection section) => section.IsString("chip")
         ? section.String("chip") == "simulated" ? null : throw section.Error("chip", "is a number, or \"simulated\"")
         : section.Int("chip", 0, 255) ?? 0;
 
@@ -269,7 +294,7 @@ internal static class ConfigurationReader
             : throw section.Error("free-hours", $"'{hours}' are no hours; write for instance \"01:00-05:00\"");
     }
 
-    private static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));
+    internal static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));
 
     private static string CheckTopic(TomlSection section, string key, string name)
     {
@@ -284,7 +309,7 @@ internal static class ConfigurationReader
     }
 
     /// <summary>What options say of themselves, with file and line in front.</summary>
-    private static T Checked<T>(TomlSection section, string key, Func<T> read)
+    internal static T Checked<T>(TomlSection section, string key, Func<T> read)
     {
         try
         {

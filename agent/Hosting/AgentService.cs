@@ -11,10 +11,10 @@ using SourceStatus = EdgeStream.Devices.SourceStatus;
 
 namespace EdgeStream.Agent.Hosting;
 
-/// <summary>What concerns this one node, for its local socket. An edge brings its sources and its uplink.</summary>
+/// <summary>What concerns this one node, for its local socket. An edge brings its sources, its uplink and its sinks.</summary>
 internal sealed class AgentService(
     Node node, string role, TimeProvider time, UplinkHost? uplinks = null, SourceSupervisor? sources = null, LogRecordSink? sink = null,
-    BundleImporter? importer = null)
+    BundleImporter? importer = null, SourceSupervisor? sinks = null)
     : Protocol.V1.Agent.AgentBase
 {
     private readonly long _started = time.GetTimestamp();
@@ -36,6 +36,7 @@ internal sealed class AgentService(
             Storage = node.Storage.Status(),
             Partitions = { node.Spu.Partitions.Select(TopologyMessages.ToStatus) },
             Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
+            Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
         if (uplinks?.Current is { } uplink)
@@ -94,6 +95,12 @@ internal sealed class AgentService(
         {
             if (source is { State: SourceState.Waiting, LastError: { } error })
                 yield return $"source {source.Name}: {error}";
+        }
+
+        foreach (SourceStatus output in sinks?.Statuses ?? [])
+        {
+            if (output is { State: SourceState.Waiting, LastError: { } error })
+                yield return $"sink {output.Name}: {error}";
         }
     }
 

@@ -1,12 +1,15 @@
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Agent.Hosting.Sinks;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
+using EdgeStream.Mirror.Downlink;
 
 namespace EdgeStream.Agent.Hosting;
 
-/// <summary>A gateway: a cluster of one, with sources and an uplink. Stops in the order sources → uplink → API → log.</summary>
+/// <summary>A gateway: a cluster of one, with sources, an uplink and sinks. Stops in the order sources → uplink → sinks → API → log.</summary>
 internal static class EdgeNode
 {
     public static async Task RunAsync(
@@ -25,11 +28,20 @@ internal static class EdgeNode
         await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
         await using var sources = new SourceSupervisor(
             SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
-        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, [], TimeProvider.System, loggers);
+        var hubClock = new HubClock(TimeProvider.System);
+        var downlink = new DownlinkLane(node.Controller, hubClock, TimeProvider.System, loggers.CreateLogger<DownlinkLane>());
+        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, [downlink], TimeProvider.System, loggers);
+        await using SinkPositions positions = SinkPositions.Open(
+            node.Storage.Files, node.Data.Path, TimeProvider.System, loggers.CreateLogger<SinkPositions>());
+        var feed = new LogRecordFeed(node.Controller, hubClock, positions, loggers.CreateLogger<LogRecordFeed>());
+        IReadOnlyList<ISink> outputs = SinkFactory.Create(configuration, feed, loggers);
+        feed.Begin(outputs);
+        await using var sinks = new SourceSupervisor(outputs, TimeProvider.System, loggers.CreateLogger<SourceSupervisor>(), "sink");
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
-        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink));
+        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks));
+        builder.Services.AddSingleton(hubClock);
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
@@ -39,6 +51,7 @@ internal static class EdgeNode
         Task StartAsync()
         {
             sources.Start();
+            sinks.Start();
             return uplinks.StartAsync();
         }
 
@@ -47,6 +60,7 @@ internal static class EdgeNode
             await sources.DisposeAsync().ConfigureAwait(false);
             await sink.DisposeAsync().ConfigureAwait(false);
             await uplinks.DisposeAsync().ConfigureAwait(false);
+            await sinks.DisposeAsync().ConfigureAwait(false);
         }
     }
 
@@ -56,8 +70,16 @@ internal static class EdgeNode
         if (known.Settings.Mirror != topic.Settings.Mirror || known.Partitions.Length != topic.Partitions)
             logger.LogWarning("topic {Topic} exists with another mirror setting or number of partitions than configured; they stay as they are", topic.Name);
 
-        if (known.Settings == topic.Settings with { Mirror = known.Settings.Mirror, AtEveryEdge = known.Settings.AtEveryEdge })
+        if (known.Settings == topic.Settings with
+            {
+                Mirror = known.Settings.Mirror,
+                AtEveryEdge = known.Settings.AtEveryEdge,
+                Down = known.Settings.Down,
+                TimeToLive = known.Settings.TimeToLive,
+            })
+        {
             return;
+        }
 
         try
         {

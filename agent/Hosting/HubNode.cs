@@ -27,11 +27,13 @@ internal static class HubNode
         builder.Services.AddSingleton(links);
         builder.Services.AddSingleton(new HubFlow());
         builder.Services.AddSingleton(new CardFence(node.Store));
+        builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System, importer: importer));
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
         application.MapGrpcService<MirrorService>();
+        application.MapGrpcService<DownlinkService>();
         application.MapGrpcService<EnrolmentService>();
         application.MapGrpcService<AgentService>();
         await node.ServeAsync(application, () => Task.CompletedTask, () => Task.CompletedTask, cancellationToken).ConfigureAwait(false);

@@ -69,6 +69,9 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
         if (topic is null or { Partitions.Length: 0 })
             throw new RecordRejectedException($"there is no topic '{record.Topic}'; 'edgestream topic create {record.Topic}' makes it");
 
+        if (topic.Settings.IsDown)
+            throw new RecordRejectedException($"topic '{record.Topic}' flows down from the hub, and nobody else appends to it");
+
         var id = new PartitionId(topic.Name, PartitionOf(topic, record));
         return _accumulators.GetOrAdd(id, key => new RecordAccumulator(
             topic.Settings.Compression, (batch, _) => StoreAsync(key, batch), fillsWhileUnacknowledged: true));

@@ -1,8 +1,5 @@
-using System.Net;
-using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
-using MQTTnet.Formatter;
 using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt;
@@ -13,8 +10,6 @@ namespace EdgeStream.Devices.Mqtt;
 /// </summary>
 public sealed class MqttClientSource : ISource
 {
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(15);
-
     private readonly MqttSourceOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
@@ -28,7 +23,7 @@ public sealed class MqttClientSource : ISource
         _sink = sink;
         _time = time;
         _logger = logger;
-        Name = $"{options.Broker.Scheme}://{options.Broker.Host}:{options.Port}";
+        Name = options.Address;
     }
 
     public string Name { get; }
@@ -42,26 +37,19 @@ public sealed class MqttClientSource : ISource
         using var places = new SemaphoreSlim(_options.MaxInFlight);
         using var client = new MqttClientFactory().CreateMqttClient(new GatedChannelFactory(places));
         using var inbox = new MqttInbox(_options.Rules, _sink, _time, Counters, places, Name, _logger);
-        var lost = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
-
+        Task<string> lost = MqttConnection.WhenLost(client);
         client.ApplicationMessageReceivedAsync += inbox.TakeAsync;
-        client.DisconnectedAsync += gone =>
-        {
-            lost.TrySetResult(ReasonOf(gone));
-            return Task.CompletedTask;
-        };
-
         Task acknowledging = inbox.AcknowledgeAsync();
         bool stopping = false;
         try
         {
-            await ConnectAsync(client, cancellationToken).ConfigureAwait(false);
+            await MqttConnection.ConnectAsync(client, ClientOptions(), Name, _time, cancellationToken).ConfigureAwait(false);
             await SubscribeAsync(client, cancellationToken).ConfigureAwait(false);
             running();
 
-            Task ended = await Task.WhenAny(lost.Task, acknowledging).WaitAsync(cancellationToken).ConfigureAwait(false);
+            Task ended = await Task.WhenAny(lost, acknowledging).WaitAsync(cancellationToken).ConfigureAwait(false);
             await ended.ConfigureAwait(false);
-            throw new IOException($"lost {Name}: {await lost.Task.ConfigureAwait(false)}");
+            throw new IOException($"lost {Name}: {await lost.ConfigureAwait(false)}");
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -70,43 +58,8 @@ public sealed class MqttClientSource : ISource
         finally
         {
             await inbox.CloseAsync(acknowledging, stopping && client.IsConnected).ConfigureAwait(false);
-            await DisconnectAsync(client).ConfigureAwait(false);
+            await MqttConnection.DisconnectAsync(client, Name, _logger).ConfigureAwait(false);
         }
-    }
-
-    private static string ReasonOf(MqttClientDisconnectedEventArgs gone)
-    {
-        if (gone.Exception is { } error)
-            return MqttMessages.OneLine(error);
-
-        return gone.Reason == MqttClientDisconnectReason.NormalDisconnection
-            ? "the connection was closed"
-            : $"the broker disconnected: {gone.Reason}";
-    }
-
-    private async Task ConnectAsync(IMqttClient client, CancellationToken cancellationToken)
-    {
-        using var timeout = new CancellationTokenSource(ConnectTimeout, _time);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
-        MqttClientConnectResult result;
-        try
-        {
-            result = await client.ConnectAsync(ClientOptions(), either.Token).ConfigureAwait(false);
-        }
-        catch (Exception error) when (!cancellationToken.IsCancellationRequested)
-        {
-            string problem = timeout.IsCancellationRequested
-                ? $"no answer in {ConnectTimeout.TotalSeconds} s"
-                : MqttMessages.OneLine(error);
-            throw new IOException($"cannot connect to {Name}: {problem}", error);
-        }
-        catch (Exception error)
-        {
-            throw new OperationCanceledException("stopped while connecting", error, cancellationToken);
-        }
-
-        if (result.ResultCode != MqttClientConnectResultCode.Success)
-            throw new IOException($"{Name} refused the connection: {result.ResultCode}");
     }
 
     private async Task SubscribeAsync(IMqttClient client, CancellationToken cancellationToken)
@@ -142,52 +95,12 @@ public sealed class MqttClientSource : ISource
 
     private MqttClientOptions ClientOptions()
     {
-        bool v5 = _options.Protocol == MqttProtocol.V5;
-        MqttClientOptionsBuilder builder = new MqttClientOptionsBuilder()
-            .WithEndPoint(new DnsEndPoint(_options.Broker.DnsSafeHost, _options.Port))
-            .WithClientId(_options.ClientId)
-            .WithProtocolVersion(v5 ? MqttProtocolVersion.V500 : MqttProtocolVersion.V311)
-            .WithCleanSession(false)
-            .WithKeepAlivePeriod(_options.KeepAlive)
-            .WithTryPrivate(false);
+        MqttClientOptionsBuilder builder = MqttConnection.Options(_options).WithCleanSession(false);
 
         // The broker keeps the session however long this node is away.
-        if (v5)
+        if (_options.Protocol == MqttProtocol.V5)
             builder.WithSessionExpiryInterval(uint.MaxValue).WithReceiveMaximum((ushort)_options.MaxInFlight);
 
-        if (_options.Username is not null)
-            builder.WithCredentials(_options.Username, _options.Password);
-
-        if (_options.Tls)
-            builder.WithTlsOptions(UseTls);
-
         return builder.Build();
-    }
-
-    private void UseTls(MqttClientTlsOptionsBuilder tls)
-    {
-        tls.UseTls().WithTargetHost(_options.Broker.DnsSafeHost);
-        if (_options.CaFile is null)
-            return;
-
-        var authorities = new X509Certificate2Collection();
-        authorities.ImportFromPemFile(_options.CaFile);
-
-        // A site's own authority rarely publishes revocations.
-        tls.WithTrustChain(authorities).WithRevocationMode(X509RevocationMode.NoCheck);
-    }
-
-    /// <summary>Says goodbye where there still is a connection; the session stays.</summary>
-    private async Task DisconnectAsync(IMqttClient client)
-    {
-        try
-        {
-            if (client.IsConnected)
-                await client.DisconnectAsync(new MqttClientDisconnectOptions(), CancellationToken.None).ConfigureAwait(false);
-        }
-        catch (Exception error)
-        {
-            _logger.LogDebug("leaving {Name}: {Problem}", Name, MqttMessages.OneLine(error));
-        }
     }
 }

@@ -101,7 +101,7 @@ internal sealed class DownlinkSession(
                     break;
 
                 case V1.DownEdgeMessage.MessageOneofCase.Durable when Told(message.Durable.Topic, message.Durable.Incarnation) is { } topic:
-                    topic.Partition.EdgeDurable = message.Durable.Durable;
+                    topic.Partition.Edge = new EdgeProgress(message.Durable.Durable);
                     topic.Partition.Log.SetMirrored(message.Durable.Durable);
                     break;
             }

@@ -1,0 +1,23 @@
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Devices;
+using EdgeStream.Devices.Gpio;
+using EdgeStream.Devices.Mqtt;
+
+namespace EdgeStream.Agent.Hosting.Sinks;
+
+/// <summary>Makes the sinks that are configured. A new kind of sink is added here and in <see cref="SinkReader"/>.</summary>
+internal static class SinkFactory
+{
+    public static IReadOnlyList<ISink> Create(AgentConfiguration configuration, IRecordFeed feed, ILoggerFactory loggers)
+    {
+        TimeProvider time = TimeProvider.System;
+        return
+        [
+            .. configuration.GpioSinks.Select(line => new GpioSink(
+                line.Chip is { } number ? $"gpiochip{number}" : "simulated",
+                () => line.Chip is { } chip ? GpioChip.Open(chip) : new SimulatedGpioDriver(),
+                line.Line, feed, time, loggers.CreateLogger<GpioSink>())),
+            .. configuration.MqttSinks.Select(options => new MqttClientSink(options, feed, time, loggers.CreateLogger<MqttClientSink>())),
+        ];
+    }
+}

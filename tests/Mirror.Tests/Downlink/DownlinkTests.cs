@@ -38,7 +38,7 @@ public sealed class DownlinkTests : IAsyncLifetime
 
         Partition atHub = _hub.Parts.Controller.GetPartition(Topic, 0);
         Assert.True(atHub.IsDown);
-        Assert.Equal(atHub.Log.Offsets.Durable, atHub.EdgeDurable);
+        Assert.Equal(atHub.Log.Offsets.Durable, atHub.Edge.Durable);
         Assert.Empty(edge.Log(Topic).Gaps);
     }
 

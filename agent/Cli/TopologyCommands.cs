@@ -42,10 +42,10 @@ internal static class TopologyCommands
 
         foreach (Topic topic in topology.Topics)
         {
-            output.WriteLine($"├─ topic {topic.Name}{(topic.Settings.Mirror ? " (mirror)" : "")}");
+            output.WriteLine($"├─ topic {topic.Name}{(topic.Settings.Mirror ? " (mirror)" : topic.Settings.Down ? " (flows down)" : "")}");
             foreach (Partition partition in topic.Partitions)
             {
-                string origin = partition.GeoLocation.Length > 0 ? $" ← geo-location {partition.GeoLocation}" : "";
+                string origin = partition.GeoLocation.Length > 0 ? $" {(topic.Settings.Down ? '→' : '←')} geo-location {partition.GeoLocation}" : "";
                 output.WriteLine($"│   ├─ partition {partition.Partition_} on SPU {partition.LeaderSpu}{origin}");
             }
         }

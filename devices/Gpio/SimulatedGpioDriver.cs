@@ -5,7 +5,7 @@ namespace EdgeStream.Devices.Gpio;
 
 /// <summary>
 /// A chip that is not there, for machines without GPIO: a real driver to System.Device.Gpio, whose inputs are driven by code
-/// or toggle by themselves. Safe from any thread; callbacks come one at a time, in the order of the changes.
+/// or toggle by themselves, and whose outputs can be looked at. Safe from any thread; callbacks come one at a time, in the order of the changes.
 /// </summary>
 public sealed class SimulatedGpioDriver : GpioDriver
 {
@@ -45,6 +45,9 @@ public sealed class SimulatedGpioDriver : GpioDriver
                 driven.Changed?.Invoke(this, new PinValueChangedEventArgs(change, line));
         }
     }
+
+    /// <summary>The level of a line, as a lamp on it would show; low where nobody has opened it.</summary>
+    public PinValue LevelOf(int line) => _lines.TryGetValue(line, out Line? known) ? known.Value : PinValue.Low;
 
     protected override void OpenPin(int pinNumber) => _lines.TryAdd(pinNumber, new Line());
 

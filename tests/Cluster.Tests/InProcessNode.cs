@@ -1,5 +1,6 @@
 using EdgeStream.Client;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Log;
@@ -14,9 +15,12 @@ public sealed class InProcessNode : IAsyncDisposable
 {
     private readonly TempDirectory _temp = new();
 
-    private InProcessNode()
-    {
-    }
+    private InProcessNode() => HubClock = new HubClock(Time);
+
+    public ManualTime Time { get; } = new();
+
+    /// <summary>What it knows of the time at a hub.</summary>
+    public HubClock HubClock { get; }
 
     public NodeParts Parts { get; private set; } = null!;
 
@@ -39,7 +43,7 @@ public sealed class InProcessNode : IAsyncDisposable
                 kestrel.ListenUnixSocket(node.Socket, endpoint => endpoint.Protocols = HttpProtocols.Http2);
                 kestrel.Listen(System.Net.IPAddress.Loopback, 0, endpoint => endpoint.Protocols = HttpProtocols.Http2);
             },
-            services => services.AddSingleton<ICallerAuthenticator, NoAuthenticator>());
+            services => services.AddSingleton<ICallerAuthenticator, NoAuthenticator>().AddSingleton(node.HubClock));
         node.Client = node.NewClient();
         return node;
     }

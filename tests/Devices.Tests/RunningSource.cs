@@ -2,20 +2,20 @@ using EdgeStream.Harness;
 
 namespace EdgeStream.Devices.Tests;
 
-/// <summary>One run of a source, ended with the test.</summary>
+/// <summary>One run of a source or sink, ended with the test.</summary>
 internal sealed class RunningSource : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _run;
 
-    private RunningSource(ISource source, TaskCompletionSource running) =>
+    private RunningSource(ISupervised source, TaskCompletionSource running) =>
         _run = Task.Run(() => source.RunAsync(() => running.TrySetResult(), _stop.Token));
 
     /// <summary>How the run ended; waits for it.</summary>
     public Task Ended => _run;
 
     /// <summary>Starts a run and waits until the source says that it works.</summary>
-    public static async Task<RunningSource> StartAsync(ISource source)
+    public static async Task<RunningSource> StartAsync(ISupervised source)
     {
         var running = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var run = new RunningSource(source, running);

@@ -164,7 +164,7 @@ public sealed class StreamController : IDisposable
     public async Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation)
     {
         Names.CheckTopic(topicName);
-        if (Current.Topics.GetValueOrDefault(topicName)?.PartitionOf(geoLocation) is { } known)
+        if (Current.Topics.GetValueOrDefault(topicName) is { Settings.Mirror: true } mirror && mirror.PartitionOf(geoLocation) is { } known)
             return new PartitionId(topicName, known.Number);
 
         return await ChangeAsync(map =>

@@ -102,6 +102,67 @@ public sealed class ConfigurationReaderTests
     }
 
     [Fact]
+    public void Every_setting_of_a_sink_is_read()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("sinks.toml", """
+            [[sink.gpio]]
+            chip = 4
+            line = 22
+            topic = "commands"
+            key = "pump"
+            active-low = true
+            pulse = "500ms"
+
+            [[sink.gpio]]
+            chip = "simulated"
+            line = 23
+            topic = "lamps"
+            initial = "on"
+
+            [[sink.mqtt]]
+            broker = "mqtts://broker.example"
+            client-id = "me"
+            protocol = "3.1.1"
+            username = "u"
+            password = "p"
+            ca-file = "/ca.pem"
+            topic = "commands"
+            publish = "site/{key}"
+            qos = 2
+            retain = true
+
+            [[sink.mqtt]]
+            broker = "mqtt://broker.example"
+            topic = "commands"
+            publish = "all"
+            """);
+
+        Assert.Equal(
+            [
+                new GpioSinkConfiguration(4, new GpioSinkOptions
+                {
+                    Line = 22, Topic = "commands", Key = "pump", ActiveLow = true, Pulse = TimeSpan.FromMilliseconds(500),
+                }),
+                new GpioSinkConfiguration(null, new GpioSinkOptions { Line = 23, Topic = "lamps", Initial = true }),
+            ],
+            read.GpioSinks);
+        Assert.Equal(
+            [
+                new MqttSinkOptions
+                {
+                    Broker = new Uri("mqtts://broker.example"), ClientId = "me", Protocol = MqttProtocol.V311, Username = "u", Password = "p",
+                    CaFile = "/ca.pem", Topic = "commands", Publish = "site/{key}", Qos = 2, Retain = true,
+                },
+                new MqttSinkOptions
+                {
+                    Broker = new Uri("mqtt://broker.example"), ClientId = $"edgestream-{Environment.MachineName}-commands", Topic = "commands", Publish = "all",
+                },
+            ],
+            read.MqttSinks);
+        Assert.Empty(read.SourceTopics);
+    }
+
+    [Fact]
     public void Http_can_be_turned_off()
     {
         AgentConfiguration read = ConfigurationReader.Read("x.toml", "[http]\nlisten = \"none\"");
@@ -121,8 +182,21 @@ public sealed class ConfigurationReaderTests
         Assert.Equal(["readings", "door"], read.SourceTopics);
     }
 
+    [Fact]
+    public void Example_of_a_sink_in_the_readme_is_good()
+    {
+        IEnumerable<string> example = File.ReadLines(Path.Combine(AppContext.BaseDirectory, "README.md"))
+            .SkipWhile(line => !line.Contains("this `relay.toml`", StringComparison.Ordinal))
+            .SkipWhile(line => !line.StartsWith("    [[", StringComparison.Ordinal))
+            .TakeWhile(line => !line.StartsWith("and the hub", StringComparison.Ordinal));
+
+        AgentConfiguration read = ConfigurationReader.Read("README.md", string.Join('\n', example));
+
+        Assert.Equal([new GpioSinkConfiguration(null, new GpioSinkOptions { Line = 5, Topic = "commands" })], read.GpioSinks);
+    }
+
     [Theory]
-    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, http, socket, source, storage, topic, uplink")]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, http, sink, socket, source, storage, topic, uplink")]
     [InlineData("[storage]\nbudget = \"1MiB\"", "f:2: storage.budget: storage.budget is 1048576 bytes; a node needs at least 67108864 (64MiB)")]
     [InlineData("[storage]\nbudget = \"lots\"", "f:2: storage.budget: is a size; write for instance \"512MiB\"")]
     [InlineData("[[topic]]\nname = \"a\"\nretention = { bytes = \"1kB\" }", "f:3: topic.retention: a topic keeps at least 16777216 bytes")]
@@ -148,6 +222,19 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x")]
+    [InlineData("[[sink.gpio]]\ntopic = \"a\"", "f:1: sink.gpio.line: is missing")]
+    [InlineData("[[sink.gpio]]\nline = 1", "f:1: sink.gpio.topic: is missing")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\ninitial = \"high\"", "f:4: sink.gpio.initial: 'high' is not one of on, off")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\npulse = \"2h\"", "f:2: sink.gpio.line: a pulse is 1ms to 1h long")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\nlevel = 1", "f:4: sink.gpio.level: there is no such key; known here: active-low, chip, initial, key, line, pulse, topic")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\n[[sink.gpio]]\nline = 1\ntopic = \"b\"", "f: sink.gpio.line: 2 sinks switch line 1 of one chip; a line has one")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"http://x\"", "f:2: sink.mqtt.broker: 'http://x' is no broker")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"", "f:1: sink.mqtt.publish: is missing")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a/#\"", "f:2: sink.mqtt.broker: publish 'a/#': an MQTT topic to publish to")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a\"\nqos = 3", "f:5: sink.mqtt.qos: must be a whole number from 0 to 2")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a\"\n[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"b\"", "f: sink.mqtt.client-id: 2 sinks connect to x")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\ntopic = \"a\"\npublish = \"a\"\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: sink.mqtt.client-id: a source and a sink connect to x as 'me'")]
+    [InlineData("[sink]\nprinter = 1", "f:2: sink.printer: there is no such key; known here: gpio, mqtt")]
     [InlineData("[http]\nlisten = \"9440\"", "f:2: http.listen: '9440' is no address to listen on; write for instance 127.0.0.1:9440, or none")]
     [InlineData("[http]\nlisten = \"127.0.0.1\"", "f:2: http.listen: '127.0.0.1' is no address to listen on; write for instance 127.0.0.1:9440, or none")]
     [InlineData("[http]\nlisten = \"::0\"", "f:2: http.listen: '::0' is no address to listen on")]

@@ -1,4 +1,7 @@
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using EdgeStream.Client;
+using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Gaps;
@@ -234,6 +237,26 @@ public sealed class DownlinkTests : IAsyncLifetime
         await edge.HasAllOfAsync(_hub, "settings");
         Assert.Equal(["mine"], Batches.ReadValues(edge.Log(Topic)));
         Assert.Contains(edge.DownlinkLogger.Lines, line => line.Contains("rename one of the two", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Producer_at_the_hub_fills_it_and_one_who_says_nonsense_of_its_time_to_live_does_not()
+    {
+        await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north");
+        await _hub.CreateDownTopicAsync(Topic);
+        V1.IssuedCertificate issued = _hub.Rights.IssueCertificate("operator", CallerRole.Admin);
+        using X509Certificate2 certificate = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
+        using EdgeStreamClient client = _hub.ClientAs(certificate);
+        await using (Producer producer = await client.ProduceAsync(Topic, ack: V1.Ack.Mirrored))
+        {
+            // Acknowledged when the edge has it.
+            Assert.Equal(0, await (await producer.SendAsync(Make(1000, "a", "36000d"))).InTimeAsync());
+            Assert.Equal(["a"], Batches.ReadValues(edge.Log(Topic)));
+        }
+
+        await using Producer careless = await client.ProduceAsync(Topic);
+        var refused = await Assert.ThrowsAsync<ClientException>(async () => await await careless.SendAsync(Make(1000, "b", "soon")));
+        Assert.Equal((V1.ErrorCode.InvalidArgument, 1L), (refused.Code, _hub.LogOf("north", Topic)!.Offsets.End));
     }
 
     private static Task IsAnotherCopyAsync(InProcessEdge edge, Guid before) => Eventually.HoldsAsync(

@@ -94,6 +94,16 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Uplink_cannot_write_into_what_flows_down()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _north.Identity.Certificate);
+        Assert.Equal("TOPIC_EXISTS", (await uplink.OpenAsync(Topic, Guid.NewGuid())).Refused.ErrorCode);
+        await uplink.SendChunkAsync(Topic, Batches.At(1, "forged"));
+        await uplink.ReceiveAsync();
+        Assert.Equal(["for north"], Batches.ReadValues(_hub.LogOf("north", Topic)!));
+    }
+
+    [Fact]
     public async Task Revoked_geo_location_is_cut_off_mid_stream_and_gets_nothing_more()
     {
         using var downlink = new RawDownlink(_hub, _north.Identity.Certificate);

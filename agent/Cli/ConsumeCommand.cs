@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Client;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Records;
 using Record = EdgeStream.Storage.Records.Record;
@@ -45,7 +46,7 @@ internal static class ConsumeCommand
         using var client = ConnectionOptions.Open(result);
         ConsumeRequest request = Request(result);
         if (result.GetValue(Geo) is { } geo)
-            request.Partition = (await GeoPartitions.FindAsync(client, request.Topic, [geo], all: false))[0];
+            request.Partition = (await GeoPartitions.FindAsync(client, request.Topic, [Names.CheckGeoLocation(geo)], all: false))[0];
 
         long remaining = result.GetValue(Count) ?? long.MaxValue;
         if (remaining <= 0)
@@ -75,7 +76,7 @@ internal static class ConsumeCommand
     {
         var request = new ConsumeRequest
         {
-            Topic = result.GetValue(Topic),
+            Topic = Names.CheckTopic(result.GetValue(Topic)),
             Partition = result.GetValue(PartitionNumber),
             StopAtEnd = result.GetValue(StopAtEnd),
         };

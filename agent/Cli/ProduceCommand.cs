@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Client;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Records;
 using Record = EdgeStream.Storage.Records.Record;
@@ -38,16 +39,16 @@ internal static class ProduceCommand
         };
         command.Does(async (result, cancellationToken) =>
         {
+            string topicName = Names.CheckTopic(result.GetValue(topic));
             using var client = ConnectionOptions.Open(result);
             using TextReader lines = Open(result.GetValue(file));
-            string name = result.GetValue(topic)!;
             var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
             IReadOnlyList<int> partitions = result.GetValue(geo) is { Length: > 0 } || result.GetValue(allGeos)
-                ? await GeoPartitions.FindAsync(client, name, result.GetValue(geo) ?? [], result.GetValue(allGeos))
+                ? await GeoPartitions.FindAsync(client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos))
                 : [result.GetValue(partition)];
             await using var producers = new Producers();
             foreach (int number in partitions)
-                await producers.AddAsync(client, name, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
+                await producers.AddAsync(client, topicName, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
 
             (long count, long last) = await ProduceAsync(producers.All, lines, format, cancellationToken);
             string each = partitions.Count == 1 ? $", the last at offset {last}" : $" in each of {partitions.Count} partitions";

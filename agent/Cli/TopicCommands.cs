@@ -1,6 +1,7 @@
 using System.CommandLine;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Protocol.V1;
+using Names = EdgeStream.Cluster.Topology.Names;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -139,11 +140,12 @@ internal static class TopicCommands
         };
         command.Does(async (result, _) =>
         {
+            string topic = Names.CheckTopic(result.GetValue(name));
             if (!result.GetValue(yes))
-                throw new CommandException($"this deletes all records of '{result.GetValue(name)}'; add --yes if that is meant");
+                throw new CommandException($"this deletes all records of '{topic}'; add --yes if that is meant");
 
             using var client = ConnectionOptions.Open(result);
-            await client.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = result.GetValue(name) }));
+            await client.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = topic }));
             result.InvocationConfiguration.Output.WriteLine($"topic '{result.GetValue(name)}' deleted");
         });
         return command;

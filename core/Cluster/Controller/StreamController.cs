@@ -130,7 +130,7 @@ public sealed class StreamController : IDisposable
     /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
     public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(map =>
     {
-        TopicInfo topic = map.Topics.GetValueOrDefault(name) ?? throw ClusterException.TopicNotFound(name);
+        TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
         TopicSettings settings = change(topic.Settings) with
         {
             Mirror = topic.Settings.Mirror,
@@ -152,7 +152,7 @@ public sealed class StreamController : IDisposable
 
     public Task DeleteTopicAsync(string name) => ChangeAsync(map =>
     {
-        if (!map.Topics.ContainsKey(name))
+        if (!map.Topics.ContainsKey(Names.CheckTopic(name)))
             throw ClusterException.TopicNotFound(name);
 
         _store.DeleteTopic(name);
@@ -218,7 +218,7 @@ public sealed class StreamController : IDisposable
     /// <exception cref="ClusterException">There is no such topic or partition.</exception>
     public Partition GetPartition(string topicName, int number)
     {
-        TopicInfo topic = Current.Topics.GetValueOrDefault(topicName) ?? throw ClusterException.TopicNotFound(topicName);
+        TopicInfo topic = Current.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
         return _spu.Find(new PartitionId(topicName, number))
             ?? throw ClusterException.PartitionNotFound(topicName, number, topic.Partitions.Length);
     }

@@ -31,7 +31,7 @@ public sealed class ControlPlaneService(
 
     public override Task<V1.ListGapsResponse> ListGaps(V1.ListGapsRequest request, ServerCallContext context)
     {
-        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(request.Topic))
+        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
         IEnumerable<Partition> partitions = spu.Partitions
@@ -47,7 +47,7 @@ public sealed class ControlPlaneService(
 
     public override Task<V1.ListPartitionsResponse> ListPartitions(V1.ListPartitionsRequest request, ServerCallContext context)
     {
-        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(request.Topic))
+        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
         return Task.FromResult(new V1.ListPartitionsResponse
@@ -73,7 +73,7 @@ public sealed class ControlPlaneService(
 
     public override async Task<V1.GeoLocation> RevokeGeoLocation(V1.RevokeGeoLocationRequest request, ServerCallContext context)
     {
-        await Hub.RevokeAsync(request.Name).ConfigureAwait(false);
+        await Hub.RevokeAsync(Names.CheckGeoLocation(request.Name)).ConfigureAwait(false);
         return TopologyMessages.ToMessage(controller.Current.GeoLocations[request.Name], presence);
     }
 
@@ -86,6 +86,6 @@ public sealed class ControlPlaneService(
             "consumer" => CallerRole.Consumer,
             _ => throw new ClusterException(ErrorCode.InvalidArgument, $"a role is admin, producer or consumer, not '{request.Role}'"),
         };
-        return Task.FromResult(Hub.IssueCertificate(Names.CheckGeoLocation(request.Name), role));
+        return Task.FromResult(Hub.IssueCertificate(Names.CheckClient(request.Name), role));
     }
 }

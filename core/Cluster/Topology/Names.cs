@@ -13,13 +13,17 @@ public static class Names
     private const int MaxTopicLength = 249;
 
     // The most that a certificate's common name may have.
-    private const int MaxGeoLocationLength = 64;
+    private const int MaxCertificateNameLength = 64;
 
     /// <exception cref="InvalidNameException"/>
     public static string CheckTopic(string? name) => Check(name, "topic", MaxTopicLength);
 
     /// <exception cref="InvalidNameException"/>
-    public static string CheckGeoLocation(string? name) => Check(name, "geo-location", MaxGeoLocationLength);
+    public static string CheckGeoLocation(string? name) => Check(name, "geo-location", MaxCertificateNameLength);
+
+    /// <summary>A program that is given a certificate.</summary>
+    /// <exception cref="InvalidNameException"/>
+    public static string CheckClient(string? name) => Check(name, "client", MaxCertificateNameLength);
 
     private static string Check(string? name, string what, int maxLength)
     {

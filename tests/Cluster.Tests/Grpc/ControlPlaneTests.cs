@@ -39,7 +39,7 @@ public sealed class ControlPlaneTests : IAsyncLifetime
         await AssertFailsAsync(ErrorCode.InvalidArgument, StatusCode.InvalidArgument, () => _node.CreateTopicAsync("other", "zip"));
         await AssertFailsAsync(ErrorCode.InvalidArgument, StatusCode.InvalidArgument, () => _node.CreateTopicAsync("other", partitions: -1));
         await AssertFailsAsync(ErrorCode.TopicNotFound, StatusCode.NotFound, () => DeleteAsync("other"));
-        await AssertFailsAsync(ErrorCode.TopicNotFound, StatusCode.NotFound, () => DeleteAsync(""));
+        await AssertFailsAsync(ErrorCode.InvalidArgument, StatusCode.InvalidArgument, () => DeleteAsync(""));
         await AssertFailsAsync(ErrorCode.TopicNotFound, StatusCode.NotFound, () => _node.Client.CallAsync(client =>
             client.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = "other" })));
         await AssertFailsAsync(ErrorCode.WrongRole, StatusCode.FailedPrecondition, () => _node.Client.CallAsync(client =>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Net;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
+using EdgeStream.Mirror.Hub;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -54,10 +55,16 @@ internal static class NodeCommands
             DefaultValueFactory = _ => $"0.0.0.0:{DefaultPort}",
             HelpName = "address:port",
         };
+        Option<string> life = new("--certificate-life")
+        {
+            Description = "How long certificates of geo-locations are valid; they are renewed after two thirds of it",
+            DefaultValueFactory = _ => "90d",
+            HelpName = "time",
+        };
         var command = new CliCommand(
             "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
         {
-            Options = { listen, Data, Budget, Http },
+            Options = { listen, Data, Budget, Http, life },
         };
         command.Does((result, cancellationToken) => HubNode.RunAsync(
             new NodeOptions(
@@ -65,9 +72,26 @@ internal static class NodeCommands
                 NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
                 ParseEndpoint(result.GetValue(listen)!),
                 ParseBudget(result.GetValue(Budget)),
-                ParseHttp(result.GetValue(Http))),
+                ParseHttp(result.GetValue(Http)))
+            {
+                CertificateLife = ParseLife(result.GetValue(life)!),
+            },
             cancellationToken));
         return command;
+    }
+
+    private static TimeSpan ParseLife(string text)
+    {
+        if (!Quantities.TryParseTime(text, out TimeSpan life)
+            || life < HubAuthority.MinGeoLocationLife
+            || life > HubAuthority.MaxGeoLocationLife)
+        {
+            throw new CommandException(
+                $"--certificate-life '{text}' is no time from {Quantities.FormatTime(HubAuthority.MinGeoLocationLife)} "
+                + $"to {Quantities.FormatTime(HubAuthority.MaxGeoLocationLife)}; write for instance 90d");
+        }
+
+        return life;
     }
 
     private static long? ParseBudget(string? text)

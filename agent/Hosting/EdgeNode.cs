@@ -6,6 +6,7 @@ using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
 using EdgeStream.Mirror.Downlink;
+using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -30,7 +31,8 @@ internal static class EdgeNode
             SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
         var hubClock = new HubClock(TimeProvider.System);
         var downlink = new DownlinkLane(node.Controller, hubClock, TimeProvider.System, loggers.CreateLogger<DownlinkLane>());
-        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, [downlink], TimeProvider.System, loggers);
+        IUplinkLane[] lanes = [downlink, new RenewalLane(RenewalLane.DefaultLongest, TimeProvider.System)];
+        await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, lanes, TimeProvider.System, loggers);
         await using SinkPositions positions = SinkPositions.Open(
             node.Storage.Files, node.Data.Path, TimeProvider.System, loggers.CreateLogger<SinkPositions>());
         var feed = new LogRecordFeed(node.Controller, hubClock, positions, loggers.CreateLogger<LogRecordFeed>());

@@ -1,5 +1,6 @@
 using System.Net;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Mirror.Hub;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -9,4 +10,8 @@ namespace EdgeStream.Agent.Hosting;
 /// <param name="Listen">The network API; null at an edge, where nothing listens.</param>
 /// <param name="Budget">How much disk the data directory may use, in bytes; null for the default.</param>
 /// <param name="Http">Metrics and health; null for the default.</param>
-internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null, long? Budget = null, HttpListen? Http = null);
+internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Listen = null, long? Budget = null, HttpListen? Http = null)
+{
+    /// <summary>At a hub: how long the certificates are valid that it issues for geo-locations.</summary>
+    public TimeSpan CertificateLife { get; init; } = HubAuthority.DefaultGeoLocationLife;
+}

@@ -9,7 +9,7 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>The hub's certificate on the network: made anew at each start, its key only ever in memory.</summary>
 internal static class ServerCertificate
 {
-    // A process that runs longer than this is not expected; edges do not look at the dates anyway.
+    // A process that runs longer than this is not expected, and edges do not look at the dates anyway: their clocks lie.
     private static readonly TimeSpan Validity = TimeSpan.FromDays(10 * 365);
 
     public static X509Certificate2 Create(CertificateAuthority authority)

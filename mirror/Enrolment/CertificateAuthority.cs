@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Files;
 
@@ -53,6 +54,7 @@ public sealed class CertificateAuthority : IDisposable
     }
 
     /// <summary>Signs a public key for a client or a geo-location.</summary>
+    /// <exception cref="ClusterException">The hub's clock cannot be right.</exception>
     public X509Certificate2 IssueClient(PublicKey key, X500DistinguishedName subject, TimeSpan validity) =>
         Issue(new CertificateRequest(subject, key, HashAlgorithmName.SHA256), CertificateRoles.ClientAuthentication, validity, []);
 
@@ -131,7 +133,14 @@ public sealed class CertificateAuthority : IDisposable
         if (named)
             request.CertificateExtensions.Add(names.Build());
 
-        return request.Create(_certificate, NotBefore, _time.GetUtcNow() + validity, RandomNumberGenerator.GetBytes(16));
+        DateTimeOffset now = _time.GetUtcNow();
+        if (now < NotBefore)
+        {
+            throw new ClusterException(
+                ErrorCode.Unavailable, $"the hub's clock stands at {now:yyyy-MM-dd}, so it issues no certificates; set it");
+        }
+
+        return request.Create(_certificate, NotBefore, now + validity, RandomNumberGenerator.GetBytes(16));
     }
 
     private static byte[] PemBytes(string pem) => System.Text.Encoding.ASCII.GetBytes(pem + "\n");

@@ -32,6 +32,9 @@ internal static class CertificateRoles
         _ => throw new ArgumentOutOfRangeException(nameof(role), role, "has no certificate"),
     };
 
+    /// <summary>What tells a key from others: SHA-256 of its SubjectPublicKeyInfo, in hex.</summary>
+    public static string FingerprintOf(PublicKey key) => Convert.ToHexStringLower(SHA256.HashData(key.ExportSubjectPublicKeyInfo()));
+
     /// <summary>Name and role of a certificate that this cluster's CA has signed.</summary>
     public static (string Name, CallerRole Role) Read(X509Certificate2 certificate)
     {

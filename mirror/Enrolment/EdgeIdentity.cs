@@ -17,11 +17,13 @@ public sealed class EdgeIdentity : IDisposable
     private const string AuthorityFile = "hub-ca.crt";
     private const string HubFile = "hub";
 
+    private X509Certificate2 _certificate;
+
     private EdgeIdentity(string directory, string hub, X509Certificate2 certificate, X509Certificate2 authority)
     {
         Directory = directory;
         Hub = hub;
-        Certificate = certificate;
+        _certificate = certificate;
         Authority = authority;
         GeoLocation = CertificateRoles.Read(certificate).Name;
     }
@@ -35,8 +37,8 @@ public sealed class EdgeIdentity : IDisposable
     /// <summary>The name of this edge in the hub's topology.</summary>
     public string GeoLocation { get; }
 
-    /// <summary>This edge's certificate, with its key.</summary>
-    public X509Certificate2 Certificate { get; }
+    /// <summary>This edge's certificate, the newest, with its key.</summary>
+    public X509Certificate2 Certificate => Volatile.Read(ref _certificate);
 
     public X509Certificate2 Authority { get; }
 
@@ -79,7 +81,24 @@ public sealed class EdgeIdentity : IDisposable
         Replace(HubFile, hub);
 
         void Replace(string name, string contents) =>
-            SmallFile.Replace(DiskFiles.Instance, Path.Combine(directory, name), Encoding.UTF8.GetBytes(contents + "\n"));
+            SmallFile.Replace(DiskFiles.Instance, Path.Combine(directory, name), LineOf(contents));
+    }
+
+    /// <summary>
+    /// Takes a newer certificate of the same key and name into use; durable on return. A power cut leaves the former one or this
+    /// one, and the hub accepts both. For one caller at a time.
+    /// </summary>
+    /// <exception cref="EdgeStreamException">It is none for this edge; nothing was changed.</exception>
+    public void Renew(X509Certificate2 issued)
+    {
+        if (FindProblem(issued) is { } problem)
+            throw new EdgeStreamException($"the certificate that the hub {Hub} has issued is not taken: {problem}; ask its operator");
+
+        using ECDsa key = Certificate.GetECDsaPrivateKey()!;
+        SmallFile.Replace(DiskFiles.Instance, Path.Combine(Directory, CertificateFile), LineOf(issued.ExportCertificatePem()));
+
+        // The former one may be in use by a connection, so it is left to the garbage collector.
+        Volatile.Write(ref _certificate, issued.CopyWithPrivateKey(key));
     }
 
     /// <summary>Removes the identity; records are not touched.</summary>
@@ -97,6 +116,21 @@ public sealed class EdgeIdentity : IDisposable
         Certificate.Dispose();
         Authority.Dispose();
     }
+
+    /// <summary>Whatever the dates say: the edge's clock may be decades off.</summary>
+    private string? FindProblem(X509Certificate2 issued)
+    {
+        if (PinnedChain.FindProblem(issued, Authority, CertificateRoles.ClientAuthentication, at: null) is { } problem)
+            return problem;
+
+        if (CertificateRoles.FingerprintOf(issued.PublicKey) != CertificateRoles.FingerprintOf(Certificate.PublicKey))
+            return "it is for another key";
+
+        string name = CertificateRoles.Read(issued).Name;
+        return name == GeoLocation ? null : $"it is for '{name}'";
+    }
+
+    private static byte[] LineOf(string text) => Encoding.UTF8.GetBytes(text + "\n");
 
     private static string PathOf(string dataDirectory) => Path.Combine(dataDirectory, "identity");
 }

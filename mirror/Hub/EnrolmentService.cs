@@ -9,7 +9,7 @@ using Microsoft.Extensions.Logging;
 
 namespace EdgeStream.Mirror.Hub;
 
-/// <summary>How edges join, as the hub serves it.</summary>
+/// <summary>How edges join and stay in, as the hub serves it.</summary>
 public sealed class EnrolmentService(CertificateAuthority authority, HubAuthority hub, ILogger<EnrolmentService> logger)
     : V1.Enrolment.EnrolmentBase
 {
@@ -37,4 +37,26 @@ public sealed class EnrolmentService(CertificateAuthority authority, HubAuthorit
         logger.LogInformation("geo-location {Name} has joined", name);
         return new V1.JoinResponse { GeoLocation = name, CertificateDer = ByteString.CopyFrom(certificate.RawDataMemory.Span) };
     }
+
+    public override async Task<V1.RenewResponse> Renew(V1.RenewRequest request, ServerCallContext context)
+    {
+        X509Certificate2 presented = context.GetHttpContext().Connection.ClientCertificate
+            ?? throw new ClusterException(ErrorCode.WrongRole, "a certificate is renewed over the connection that it was presented on");
+        Renewal renewal = await hub.RenewAsync(presented, HeldUntil(request)).ConfigureAwait(false);
+        var answer = new V1.RenewResponse { AskAgainSeconds = (long)Math.Ceiling(renewal.AskAgain.TotalSeconds) };
+        if (renewal.Certificate is { } certificate)
+        {
+            answer.CertificateDer = ByteString.CopyFrom(certificate.RawDataMemory.Span);
+            logger.LogInformation(
+                "the certificate of {Name} is renewed until {Until:u}",
+                CertificateRoles.Read(certificate).Name,
+                certificate.NotAfter.ToUniversalTime());
+            certificate.Dispose();
+        }
+
+        return answer;
+    }
+
+    private static DateTimeOffset HeldUntil(V1.RenewRequest request) => DateTimeOffset.FromUnixTimeMilliseconds(
+        Math.Clamp(request.HeldUntil, 0, DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()));
 }

@@ -11,10 +11,17 @@ namespace EdgeStream.Mirror.Hub;
 
 /// <summary>Lets edges and clients into a hub, and tells who they are. Safe from any thread.</summary>
 public sealed class HubAuthority(
-    CertificateAuthority authority, StreamController controller, IMetadataStore store, TimeProvider time)
+    CertificateAuthority authority, StreamController controller, IMetadataStore store, TimeSpan geoLocationLife, TimeProvider time)
     : IHubAuthority, ICallerAuthenticator, IDisposable
 {
-    private static readonly TimeSpan GeoLocationValidity = TimeSpan.FromDays(2 * 365);
+    /// <summary>How long a geo-location's certificate is valid unless the operator says otherwise.</summary>
+    public static readonly TimeSpan DefaultGeoLocationLife = TimeSpan.FromDays(90);
+
+    /// <summary>So that an edge has a minute and more to renew it in.</summary>
+    public static readonly TimeSpan MinGeoLocationLife = TimeSpan.FromMinutes(5);
+
+    public static readonly TimeSpan MaxGeoLocationLife = TimeSpan.FromDays(10 * 365);
+
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
 
     // Each change looks at what is known and writes something else in one step.
@@ -42,8 +49,8 @@ public sealed class HubAuthority(
     }
 
     /// <summary>
-    /// Redeems a token: marks it as used, then signs the key. From then on this certificate is the only one that is accepted for
-    /// the geo-location: a device that was replaced is out.
+    /// Redeems a token: marks it as used, then signs the key. From then on only certificates of this key are accepted for the
+    /// geo-location: a device that was replaced is out.
     /// </summary>
     /// <exception cref="ClusterException">The token is unknown, used or expired.</exception>
     public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key)
@@ -61,14 +68,42 @@ public sealed class HubAuthority(
                 throw new ClusterException(ErrorCode.TokenExpired, $"the token expired at {invite.ExpiresAt:u}; ask for a new one");
 
             store.SaveInvite(invite with { UsedAt = now });
-            X509Certificate2 certificate = authority.IssueClient(
-                key,
-                CertificateRoles.Subject(invite.GeoLocation, CertificateRoles.UnitOf(CallerRole.GeoLocation)),
-                GeoLocationValidity);
-            await controller
-                .SaveGeoLocationAsync(new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, certificate.SerialNumber))
-                .ConfigureAwait(false);
-            return certificate;
+            var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
+            return await IssueAsync(joined, key).ConfigureAwait(false);
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
+    /// <summary>
+    /// Signs the key of a geo-location's certificate anew, which may have expired, once a third of the life is left. The former
+    /// certificate stays good for as long as it was: an edge that never receives the new one goes on with it.
+    /// </summary>
+    /// <param name="presented">The certificate whose key the caller has proved to hold.</param>
+    /// <param name="heldUntil">When the newest certificate that the caller holds ends.</param>
+    /// <exception cref="ClusterException">It is none of a geo-location's, or one that must not go on.</exception>
+    public async Task<Renewal> RenewAsync(X509Certificate2 presented, DateTimeOffset heldUntil)
+    {
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            CallerIdentity caller = Authenticate(presented);
+            if (caller.Role is not (CallerRole.GeoLocation or CallerRole.ExpiredGeoLocation))
+            {
+                throw new ClusterException(
+                    ErrorCode.Unauthenticated, $"the certificate is not renewed: {caller.Problem ?? "it is none of a geo-location's"}");
+            }
+
+            // More than a whole life is left of one that was issued under another setting, or by a clock that was ahead.
+            TimeSpan left = heldUntil - time.GetUtcNow(), third = geoLocationLife / 3;
+            if (left > third && left <= geoLocationLife)
+                return new Renewal(null, left - third);
+
+            X509Certificate2 certificate = await IssueAsync(
+                controller.Current.GeoLocations[caller.Name], presented.PublicKey).ConfigureAwait(false);
+            return new Renewal(certificate, geoLocationLife - third);
         }
         finally
         {
@@ -111,7 +146,8 @@ public sealed class HubAuthority(
     /// <inheritdoc/>
     public CallerIdentity Authenticate(X509Certificate2 certificate)
     {
-        if (authority.FindProblem(certificate) is { } problem)
+        string? expired = authority.FindProblem(certificate);
+        if (expired is not null && authority.FindProblemAtAnyTime(certificate) is { } problem)
             return CallerIdentity.Rejected(problem);
 
         (string name, CallerRole role) = CertificateRoles.Read(certificate);
@@ -119,6 +155,10 @@ public sealed class HubAuthority(
         {
             CallerRole.Anonymous => CallerIdentity.Rejected("it names no role"),
             CallerRole.GeoLocation when FindGeoLocationProblem(name, certificate) is { } refused => CallerIdentity.Rejected(refused),
+            CallerRole.GeoLocation when expired is not null => FindRenewalProblem(name) is { } final
+                ? CallerIdentity.Rejected($"{expired}, and {final}")
+                : CallerIdentity.Expired(name, expired),
+            _ when expired is not null => CallerIdentity.Rejected(expired),
             _ => new CallerIdentity(role, name),
         };
     }
@@ -147,9 +187,27 @@ public sealed class HubAuthority(
         if (FindRightProblem(name) is { } problem)
             return problem;
 
-        return controller.Current.GeoLocations[name].CertificateSerial is { } serial && serial != certificate.SerialNumber
-            ? $"geo-location '{name}' has joined again since, with another certificate"
+        string? known = controller.Current.GeoLocations[name].KeyFingerprint;
+        return known is not null && known != CertificateRoles.FingerprintOf(certificate.PublicKey)
+            ? $"geo-location '{name}' has joined again since, with another key"
             : null;
+    }
+
+    /// <summary>
+    /// Where the metadata was lost, nobody knows any more which keys were replaced or revoked. Those that are still valid go on;
+    /// the others are many more, and stay out.
+    /// </summary>
+    private string? FindRenewalProblem(string name) => controller.Current.GeoLocations[name].KeyFingerprint is null
+        ? "this hub has lost which key is that of the geo-location; join again with a new token"
+        : null;
+
+    /// <summary>Signs a key for a geo-location, and keeps what is known of that.</summary>
+    private async Task<X509Certificate2> IssueAsync(GeoLocationInfo geoLocation, PublicKey key)
+    {
+        X509Certificate2 certificate = authority.IssueClient(
+            key, CertificateRoles.Subject(geoLocation.Name, CertificateRoles.UnitOf(CallerRole.GeoLocation)), geoLocationLife);
+        await controller.SaveGeoLocationAsync(geoLocation with { CertificateUntil = certificate.NotAfter }).ConfigureAwait(false);
+        return certificate;
     }
 
     private string? FindRightProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name) switch

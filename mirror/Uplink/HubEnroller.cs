@@ -78,14 +78,8 @@ public static class HubEnroller
 
     private static ClusterException Translate(RpcException error, Uri hub)
     {
-        // What the hub itself has said brings a code.
-        string? code = error.Trailers.GetValue(Cluster.Grpc.RpcErrors.CodeTrailer);
-        if (code is not null)
-        {
-            return new ClusterException(
-                Enum.TryParse(code.Replace("_", "", StringComparison.Ordinal), ignoreCase: true, out ErrorCode known) ? known : ErrorCode.Internal,
-                error.Status.Detail);
-        }
+        if (UplinkErrors.CodeOf(error) is { } code)
+            return new ClusterException(code, error.Status.Detail);
 
         return new ClusterException(
             ErrorCode.Unavailable,

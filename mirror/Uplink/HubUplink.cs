@@ -1,3 +1,4 @@
+using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Storage;
@@ -52,10 +53,15 @@ public sealed class HubUplink(
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         int failures = 0;
+        bool expired = false;
         while (true)
         {
             try
             {
+                if (expired)
+                    await RenewExpiredAsync(cancellationToken).ConfigureAwait(false);
+
+                expired = false;
                 using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
                 var session = new UplinkSession(
                     channel, controller, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
@@ -81,6 +87,7 @@ public sealed class HubUplink(
                 if (error is not (RpcException or EdgeStreamException or TimeoutException or IOException or HttpRequestException))
                     logger.LogError(error, "the uplink failed unexpectedly; it goes on");
 
+                expired |= UplinkErrors.CodeOf(error) == ErrorCode.CertificateExpired;
                 Disconnected(UplinkErrors.Describe(error));
             }
 
@@ -100,6 +107,14 @@ public sealed class HubUplink(
                 return;
             }
         }
+    }
+
+    /// <summary>Over a connection of its own: the one that was refused has presented the certificate that has expired.</summary>
+    private async Task RenewExpiredAsync(CancellationToken cancellationToken)
+    {
+        using GrpcChannel channel = HubChannel.Open(identity, KeepAlive);
+        await CertificateRenewal.AskAsync(channel, identity, time, cancellationToken).ConfigureAwait(false);
+        logger.LogInformation("the certificate for the hub {Hub} had expired and was renewed", identity.Hub);
     }
 
     private async Task RunLanesAsync(UplinkConnection connection, Task welcomed, CancellationToken cancellationToken)

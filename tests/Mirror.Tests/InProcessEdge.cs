@@ -64,13 +64,19 @@ internal sealed class InProcessEdge : IAsyncDisposable
         return edge;
     }
 
-    public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null)
+    public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null, TimeProvider? time = null)
     {
         options ??= Impatient;
         lanes ??= [new DownlinkLane(Parts.Controller, Clock, TimeProvider.System, DownlinkLogger)];
         var limits = new LinkLimits(options, DataDirectory, TimeProvider.System);
-        Uplink = new HubUplink(Identity, Parts.Controller, options, "test", lanes, limits, TimeProvider.System, NullLogger<HubUplink>.Instance);
+        Uplink = new HubUplink(Identity, Parts.Controller, options, "test", lanes, limits, time ?? TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
+    }
+
+    public async Task RestartUplinkAsync(IReadOnlyList<IUplinkLane>? lanes = null)
+    {
+        await StopUplinkAsync();
+        StartUplink(lanes: lanes);
     }
 
     public async Task StopUplinkAsync()

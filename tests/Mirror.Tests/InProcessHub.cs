@@ -28,6 +28,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     private readonly TempDirectory _temp = new();
     private NodeServer? _server;
     private CertificateAuthority? _tlsAuthority;
+    private TimeProvider _time = TimeProvider.System;
 
     private InProcessHub()
     {
@@ -53,9 +54,10 @@ internal sealed class InProcessHub : IAsyncDisposable
     public string Address => $"127.0.0.1:{Port}";
 
     /// <param name="tlsAuthority">Who has signed its TLS certificate, where that is not its own CA: an impostor.</param>
-    public static async Task<InProcessHub> StartAsync(CertificateAuthority? tlsAuthority = null)
+    /// <param name="time">The clock that it issues and judges certificates by.</param>
+    public static async Task<InProcessHub> StartAsync(CertificateAuthority? tlsAuthority = null, TimeProvider? time = null)
     {
-        var hub = new InProcessHub { _tlsAuthority = tlsAuthority };
+        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System };
         await hub.StartServingAsync();
         return hub;
     }
@@ -63,7 +65,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     public async Task StartServingAsync()
     {
         Parts = await NodeParts.StartAsync(_temp.Sub("data"), isHub: true, new LogOptions { SegmentBytes = 20_000 }, Files);
-        Authority = CertificateAuthority.Open(_temp.Sub("data"), TimeProvider.System);
+        Authority = CertificateAuthority.Open(_temp.Sub("data"), _time);
         X509Certificate2 certificate = (_tlsAuthority ?? Authority).IssueServer(["localhost"], TimeSpan.FromDays(1));
         _server = await NodeServer.StartAsync(
             Parts,
@@ -81,7 +83,7 @@ internal sealed class InProcessHub : IAsyncDisposable
             services => services
                 .AddSingleton(Time)
                 .AddSingleton(Authority)
-                .AddSingleton<HubAuthority>()
+                .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
                 .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()

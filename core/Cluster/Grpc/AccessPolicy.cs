@@ -28,6 +28,7 @@ public static class AccessPolicy
         ["/edgestream.v1.Downlink/Follow"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Enrolment/GetAuthority"] = [.. Enum.GetValues<CallerRole>()],
         ["/edgestream.v1.Enrolment/Join"] = [.. Enum.GetValues<CallerRole>()],
+        ["/edgestream.v1.Enrolment/Renew"] = [CallerRole.GeoLocation, CallerRole.ExpiredGeoLocation],
     }.ToFrozenDictionary();
 
     /// <exception cref="ClusterException">The caller may not call the method.</exception>
@@ -39,6 +40,9 @@ public static class AccessPolicy
         string name = method[(method.LastIndexOf('/') + 1)..];
         throw caller switch
         {
+            { Role: CallerRole.ExpiredGeoLocation } => new ClusterException(
+                ErrorCode.CertificateExpired,
+                $"the certificate of '{caller.Name}' has expired ({caller.Problem}); the edge renews it by itself"),
             { Problem: { } problem } => new ClusterException(ErrorCode.Unauthenticated, $"the client certificate was refused: {problem}"),
             { Role: CallerRole.Anonymous } => new ClusterException(
                 ErrorCode.Unauthenticated, $"{name} needs a client certificate that this cluster issued"),

@@ -19,6 +19,9 @@ public enum CallerRole
     /// <summary>A joined edge: mirrors its own partitions.</summary>
     GeoLocation,
 
+    /// <summary>A joined edge whose certificate has expired: gets another one, and nothing else.</summary>
+    ExpiredGeoLocation,
+
     /// <summary>May do everything that is served on the network.</summary>
     Admin,
 
@@ -35,6 +38,9 @@ public sealed record CallerIdentity(CallerRole Role, string Name, string? Proble
     public static CallerIdentity Anonymous { get; } = new(CallerRole.Anonymous, "");
 
     public static CallerIdentity Local { get; } = new(CallerRole.Local, "");
+
+    /// <summary>A geo-location whose certificate proves who it is, and is good for a newer one only.</summary>
+    public static CallerIdentity Expired(string geoLocation, string problem) => new(CallerRole.ExpiredGeoLocation, geoLocation, problem);
 
     /// <summary>A certificate was presented that proves nothing.</summary>
     public static CallerIdentity Rejected(string problem) => new(CallerRole.Anonymous, "", problem);

@@ -49,7 +49,7 @@ public static class RpcErrors
         ErrorCode.OffsetOutOfRange => StatusCode.OutOfRange,
         ErrorCode.StorageFull => StatusCode.ResourceExhausted,
         ErrorCode.StorageFailed => StatusCode.DataLoss,
-        ErrorCode.Unauthenticated => StatusCode.Unauthenticated,
+        ErrorCode.Unauthenticated or ErrorCode.CertificateExpired => StatusCode.Unauthenticated,
         ErrorCode.PermissionDenied or ErrorCode.TokenUnknown or ErrorCode.TokenUsed or ErrorCode.TokenExpired
             => StatusCode.PermissionDenied,
         ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole

@@ -36,6 +36,7 @@ public static class TopologyMessages
         },
         JoinedAt = geo.JoinedAt?.ToUnixTimeMilliseconds() ?? 0,
         LastSeen = presence.LastSeen(geo.Name)?.ToUnixTimeMilliseconds() ?? 0,
+        CertificateUntil = geo.CertificateUntil?.ToUnixTimeMilliseconds() ?? 0,
     };
 
     public static V1.PartitionStatus ToStatus(Partition partition)

@@ -125,14 +125,16 @@ public sealed class LiteDbMetadataStore : IMetadataStore
         ["_id"] = geoLocation.Name,
         ["joined"] = FromTime(geoLocation.JoinedAt),
         ["revoked"] = geoLocation.Revoked,
-        ["serial"] = geoLocation.CertificateSerial is { } serial ? serial : BsonValue.Null,
+        ["key"] = geoLocation.KeyFingerprint is { } key ? key : BsonValue.Null,
+        ["certificateUntil"] = FromTime(geoLocation.CertificateUntil),
     };
 
     private static GeoLocationInfo ToGeoLocation(BsonDocument document) => new(
         document["_id"].AsString,
         ToTime(document["joined"]),
         document["revoked"].AsBoolean,
-        document["serial"].IsNull ? null : document["serial"].AsString);
+        document["key"].IsNull ? null : document["key"].AsString,
+        ToTime(document["certificateUntil"]));
 
     private static BsonDocument ToDocument(Invite invite) => new()
     {

@@ -93,10 +93,13 @@ public sealed record SpuInfo(int Id, ImmutableArray<string> Endpoints);
 /// <param name="Name">Its name, also in its certificate.</param>
 /// <param name="JoinedAt">When it redeemed its token; null while it is only invited.</param>
 /// <param name="Revoked">Its certificate is not accepted any more.</param>
-/// <param name="CertificateSerial">
-/// The one certificate that is accepted, the newest issued; null after the metadata was lost: then any that the CA signed.
+/// <param name="KeyFingerprint">
+/// SHA-256 (hex) of the one public key whose certificates are accepted, that of the last join; null after the metadata was
+/// lost: then any that the CA signed.
 /// </param>
-public sealed record GeoLocationInfo(string Name, DateTimeOffset? JoinedAt, bool Revoked, string? CertificateSerial = null);
+/// <param name="CertificateUntil">When the newest certificate issued ends; null where that is not known.</param>
+public sealed record GeoLocationInfo(
+    string Name, DateTimeOffset? JoinedAt, bool Revoked, string? KeyFingerprint = null, DateTimeOffset? CertificateUntil = null);
 
 /// <summary>All that a cluster consists of, at one instant. Replaced as a whole, never changed.</summary>
 public sealed record TopologyMap(

@@ -6,7 +6,7 @@ namespace EdgeStream.Cluster.Tests.Grpc;
 
 public class AccessPolicyTests
 {
-    private const string Everyone = "Anonymous Consumer Producer GeoLocation Admin";
+    private const string Everyone = "Anonymous Consumer Producer GeoLocation ExpiredGeoLocation Admin";
     private const string Readers = "Consumer Producer Admin";
 
     // Each method of each service, and who may call it over the network. One that is added must be added here.
@@ -27,6 +27,7 @@ public class AccessPolicyTests
         ["Downlink/Follow"] = "GeoLocation",
         ["Enrolment/GetAuthority"] = Everyone,
         ["Enrolment/Join"] = Everyone,
+        ["Enrolment/Renew"] = "GeoLocation ExpiredGeoLocation",
         ["Agent/GetStatus"] = "",
         ["Agent/JoinHub"] = "",
         ["Agent/LeaveHub"] = "",
@@ -51,16 +52,16 @@ public class AccessPolicyTests
             if (role == CallerRole.Local || allowed.Contains(role.ToString()))
                 AccessPolicy.Check($"/edgestream.v1.{method}", caller);
             else
-                AssertRefused(role == CallerRole.Anonymous ? ErrorCode.Unauthenticated : ErrorCode.PermissionDenied, method, caller);
+                AssertRefused(RefusalOf(role), method, caller);
         }
     }
 
     [Theory]
     [MemberData(nameof(Methods))]
-    public void Nothing_but_enrolment_is_open_to_a_refused_certificate(string method)
+    public void Nothing_but_joining_is_open_to_a_refused_certificate(string method)
     {
         CallerIdentity rejected = CallerIdentity.Rejected("it is a forgery");
-        if (method.StartsWith("Enrolment/", StringComparison.Ordinal))
+        if (Expected[method] == Everyone)
             AccessPolicy.Check($"/edgestream.v1.{method}", rejected);
         else
             Assert.Contains("it is a forgery", AssertRefused(ErrorCode.Unauthenticated, method, rejected).Message, StringComparison.Ordinal);
@@ -69,6 +70,13 @@ public class AccessPolicyTests
     [Fact]
     public void Unknown_method_is_open_to_nobody() =>
         AssertRefused(ErrorCode.PermissionDenied, "Future/Method", new CallerIdentity(CallerRole.Admin, "admin"));
+
+    private static ErrorCode RefusalOf(CallerRole role) => role switch
+    {
+        CallerRole.Anonymous => ErrorCode.Unauthenticated,
+        CallerRole.ExpiredGeoLocation => ErrorCode.CertificateExpired,
+        _ => ErrorCode.PermissionDenied,
+    };
 
     private static ClusterException AssertRefused(ErrorCode code, string method, CallerIdentity caller)
     {

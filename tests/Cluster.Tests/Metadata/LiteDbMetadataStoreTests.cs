@@ -17,7 +17,7 @@ public sealed class LiteDbMetadataStoreTests : IDisposable
     public void All_that_was_saved_is_there_after_reopening()
     {
         var topic = new TopicInfo("t", new TopicSettings(true, CompressionCodec.Lz4), [new PartitionInfo(0, 3), new PartitionInfo(1, 4, "north")]);
-        GeoLocationInfo[] geos = [new("invited", null, false), new("north", Noon, true, "0A1B")];
+        GeoLocationInfo[] geos = [new("invited", null, false), new("north", Noon, true, "0a1b", Noon.AddDays(1))];
         var invite = new Invite("00ff", "north", Noon, Noon.AddTicks(1));
         string id;
         using (LiteDbMetadataStore store = Open())

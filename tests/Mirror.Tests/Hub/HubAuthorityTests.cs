@@ -23,7 +23,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         _parts = await NodeParts.StartAsync(_temp.Path, isHub: true);
         _authority = CertificateAuthority.Open(_temp.Path, _time);
-        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, _time);
+        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
     }
 
     public async ValueTask DisposeAsync()
@@ -76,7 +76,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     public Task Unknown_token_is_refused() => AssertRefusedAsync(ErrorCode.TokenUnknown, new byte[InviteToken.SecretSize]);
 
     [Fact]
-    public async Task Joining_again_replaces_the_certificate()
+    public async Task Joining_again_replaces_the_key()
     {
         X509Certificate2 old = await JoinAsync("north");
         X509Certificate2 current = await JoinAsync("north");
@@ -111,10 +111,89 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     public async Task Certificate_expires_by_the_hubs_clock()
     {
         X509Certificate2 certificate = await JoinAsync("north");
-        _time.Now += TimeSpan.FromDays((2 * 365) - 1);
-        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+        _time.Now += TimeSpan.FromDays(89);
+        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Authenticate(certificate));
         _time.Now += TimeSpan.FromDays(2);
-        Assert.Contains("valid until", _hub.Authenticate(certificate).Problem, StringComparison.Ordinal);
+        CallerIdentity expired = _hub.Authenticate(certificate);
+        Assert.Equal((CallerRole.ExpiredGeoLocation, "north"), (expired.Role, expired.Name));
+        Assert.Contains("valid until", expired.Problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Renewal_is_due_when_a_third_of_the_life_is_left()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        _time.Now += TimeSpan.FromDays(59);
+        Renewal early = await _hub.RenewAsync(certificate, certificate.NotAfter);
+        Assert.Null(early.Certificate);
+        Assert.Equal(TimeSpan.FromDays(1), early.AskAgain);
+
+        _time.Now += early.AskAgain;
+        Renewal due = await _hub.RenewAsync(certificate, certificate.NotAfter);
+        Assert.Equal(_time.Now + TimeSpan.FromDays(90), due.Certificate!.NotAfter.ToUniversalTime());
+        Assert.Equal(TimeSpan.FromDays(60), due.AskAgain);
+        Assert.Equal(certificate.PublicKey.ExportSubjectPublicKeyInfo(), due.Certificate.PublicKey.ExportSubjectPublicKeyInfo());
+        Assert.Equal("north", _hub.Authenticate(due.Certificate).Name);
+        GeoLocationInfo known = _parts.Controller.Current.GeoLocations["north"];
+        Assert.Equal(due.Certificate.NotAfter.ToUniversalTime(), known.CertificateUntil!.Value.UtcDateTime);
+
+        // The connection shows the former one until it is made anew: what is held counts.
+        Assert.Null((await _hub.RenewAsync(certificate, due.Certificate.NotAfter)).Certificate);
+        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+    }
+
+    [Fact]
+    public async Task Certificate_from_a_time_when_the_hubs_clock_was_ahead_is_renewed_at_once()
+    {
+        _time.Now += TimeSpan.FromDays(3650);
+        X509Certificate2 certificate = await JoinAsync("north");
+        _time.Now -= TimeSpan.FromDays(3650);
+        Assert.NotNull((await _hub.RenewAsync(certificate, certificate.NotAfter)).Certificate);
+    }
+
+    [Fact]
+    public async Task Hub_whose_clock_is_not_set_issues_nothing_and_says_so()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        _time.Now = DateTimeOffset.UnixEpoch;
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => _hub.RenewAsync(certificate, DateTimeOffset.UnixEpoch));
+        Assert.Contains("clock stands at 1970-01-01", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Expired_certificate_of_a_client_is_nobodys()
+    {
+        V1.IssuedCertificate issued = _hub.IssueCertificate("someone", CallerRole.Admin);
+        using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
+        await AssertNotRenewedAsync(certificate);
+        _time.Now += TimeSpan.FromDays(366);
+        Assert.Equal(CallerRole.Anonymous, _hub.Authenticate(certificate).Role);
+        await AssertNotRenewedAsync(certificate);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(100)]
+    public async Task Revoked_geo_location_and_replaced_card_are_not_renewed(int days)
+    {
+        X509Certificate2 old = await JoinAsync("north");
+        X509Certificate2 current = await JoinAsync("north");
+        _time.Now += TimeSpan.FromDays(days);
+        Assert.Contains("joined again", await AssertNotRenewedAsync(old), StringComparison.Ordinal);
+        Assert.NotNull((await _hub.RenewAsync(current, DateTimeOffset.UnixEpoch)).Certificate);
+
+        await _hub.RevokeAsync("north");
+        Assert.Contains("revoked", await AssertNotRenewedAsync(current), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Hub_that_has_lost_its_metadata_renews_what_is_still_valid_and_nothing_else()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo("north", DateTimeOffset.UnixEpoch, Revoked: false));
+        Assert.NotNull((await _hub.RenewAsync(certificate, DateTimeOffset.UnixEpoch)).Certificate);
+        _time.Now += TimeSpan.FromDays(100);
+        Assert.Contains("join again", await AssertNotRenewedAsync(certificate), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -142,7 +221,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         using var foreign = new TempDirectory();
         using CertificateAuthority other = CertificateAuthority.Open(foreign.Path, _time);
-        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, _time);
+        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
         V1.IssuedCertificate issued = hub.IssueCertificate("admin", CallerRole.Admin);
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
         Assert.Equal("it was not issued by this cluster's CA", _hub.Authenticate(certificate).Problem);
@@ -153,6 +232,13 @@ public sealed class HubAuthorityTests : IAsyncLifetime
 
     private async Task<X509Certificate2> JoinAsync(string name) =>
         await _hub.RedeemAsync((await InviteAsync(name)).Secret, NewKey());
+
+    private async Task<string> AssertNotRenewedAsync(X509Certificate2 certificate)
+    {
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => _hub.RenewAsync(certificate, DateTimeOffset.UnixEpoch));
+        Assert.Equal(ErrorCode.Unauthenticated, refused.Code);
+        return refused.Message;
+    }
 
     private async Task AssertRefusedAsync(ErrorCode code, byte[] secret) =>
         Assert.Equal(code, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RedeemAsync(secret, _key))).Code);

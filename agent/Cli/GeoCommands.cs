@@ -1,10 +1,12 @@
 using System.CommandLine;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
 
-/// <summary><c>geo invite | list | revoke</c>, at a hub.</summary>
+/// <summary><c>geo invite | list | show | revoke</c>, at a hub.</summary>
 internal static class GeoCommands
 {
     public static Command Geo()
@@ -12,6 +14,7 @@ internal static class GeoCommands
         var geo = new Command("geo", "Geo-locations: the edges that mirror to this hub");
         geo.Subcommands.Add(Invite());
         geo.Subcommands.Add(List());
+        geo.Subcommands.Add(Show());
         geo.Subcommands.Add(Revoke());
         return geo;
     }
@@ -81,6 +84,28 @@ internal static class GeoCommands
             }
 
             table.Write(result, "There are no geo-locations yet; 'edgestream geo invite NAME' lets one in.");
+        });
+        return command;
+    }
+
+    private static CliCommand Show()
+    {
+        var name = new Argument<string>("name");
+        var command = new CliCommand("show", "Show all about one geo-location", "edgestream geo show berlin-7")
+        {
+            Arguments = { name },
+            Options = { TableOutput.Format },
+        };
+        command.Does(async (result, _) =>
+        {
+            string wanted = Names.CheckGeoLocation(result.GetValue(name));
+            using var client = ConnectionOptions.Open(result);
+            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            GeoLocation geo = topology.GeoLocations.FirstOrDefault(geo => geo.Name == wanted)
+                ?? throw ClusterException.GeoLocationNotFound(wanted);
+            ListPartitionsResponse partitions =
+                await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
+            GeoLocationDetails.Write(result, geo, [.. partitions.Partitions.Where(status => status.Partition.GeoLocation == wanted)]);
         });
         return command;
     }

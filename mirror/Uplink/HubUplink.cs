@@ -112,7 +112,7 @@ public sealed class HubUplink(
     /// <summary>Over a connection of its own: the one that was refused has presented the certificate that has expired.</summary>
     private async Task RenewExpiredAsync(CancellationToken cancellationToken)
     {
-        using GrpcChannel channel = HubChannel.Open(identity, KeepAlive);
+        using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
         await CertificateRenewal.AskAsync(channel, identity, time, cancellationToken).ConfigureAwait(false);
         logger.LogInformation("the certificate for the hub {Hub} had expired and was renewed", identity.Hub);
     }

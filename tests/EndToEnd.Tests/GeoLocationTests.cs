@@ -1,0 +1,78 @@
+using System.Text.Json;
+using EdgeStream.Harness;
+
+namespace EdgeStream.EndToEnd.Tests;
+
+/// <summary>What an operator sees of a geo-location, and what a name that nothing can have leads to.</summary>
+public sealed class GeoLocationTests
+{
+    private static readonly string LongName = new('x', 300);
+
+    [Fact]
+    public async Task Show_tells_state_certificate_and_marks()
+    {
+        using var directory = new TemporaryDirectory();
+        int port = FreePort.Take();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, $"127.0.0.1:{port}");
+        using NodeProcess edge = NodeProcess.Edge(directory.Path, Sites.Plain);
+        await Task.WhenAll(hub.StartAsync(), edge.StartAsync());
+        await hub.CommandAsync("geo", "invite", "site-1");
+        Assert.Contains("site-1, invited", await hub.CommandAsync("geo", "show", "site-1"), StringComparison.Ordinal);
+
+        string records = directory.At("records");
+        await File.WriteAllLinesAsync(records, ["a", "b", "c"], TestContext.Current.CancellationToken);
+        await edge.CommandAsync("produce", Sites.Topic, "--file", records);
+        await Sites.JoinAsync(edge, hub, $"127.0.0.1:{port}");
+        using (var edgeClient = edge.Connect())
+        using (var hubClient = hub.Connect())
+            await Sites.WaitUntilMirroredAsync(edgeClient, hubClient);
+
+        string text = await hub.CommandAsync("geo", "show", "site-1");
+        Assert.Contains("site-1, online", text, StringComparison.Ordinal);
+        Assert.Contains(Sites.Topic, text, StringComparison.Ordinal);
+        using JsonDocument json = JsonDocument.Parse(await hub.CommandAsync("geo", "show", "site-1", "-o", "json"));
+        JsonElement row = Assert.Single(json.RootElement.EnumerateArray());
+        Assert.Equal((Sites.Topic, 3, 3, 0), (row.GetProperty("topic").GetString(), Number("durable"), Number("end"), Number("behind")));
+        TimeSpan life = row.GetProperty("certificate_until").GetDateTimeOffset() - row.GetProperty("joined").GetDateTimeOffset();
+        Assert.Equal(90, life.TotalDays, 0.01);
+
+        await RefusesAsync("there is no geo-location 'nobody'", "geo", "show", "nobody", "--socket", hub.Socket);
+
+        int Number(string column) => row.GetProperty(column).GetInt32();
+    }
+
+    [Fact]
+    public async Task Name_of_300_characters_is_refused_by_each_command_in_one_line()
+    {
+        using var directory = new TemporaryDirectory();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, "127.0.0.1:0");
+        await hub.StartAsync();
+        await hub.CommandAsync("topic", "create", "t");
+
+        foreach (string[] arguments in (string[][])
+        [
+            ["geo", "invite", LongName], ["geo", "show", LongName], ["geo", "revoke", LongName],
+            ["cert", "issue", LongName, "--role", "admin"],
+            ["topic", "create", LongName], ["topic", "alter", LongName, "--retention-bytes", "1MiB"], ["topic", "delete", LongName],
+            ["gaps", LongName], ["produce", LongName], ["consume", LongName], ["consume", "t", "--geo", LongName],
+        ])
+        {
+            await RefusesAsync(", this one has 300", [.. arguments, "--socket", hub.Socket]);
+        }
+    }
+
+    [Theory]
+    [InlineData("1m")]
+    [InlineData("11000d")]
+    [InlineData("soon")]
+    public Task Certificate_life_that_no_hub_can_have_is_refused(string life) =>
+        RefusesAsync($"--certificate-life '{life}' is no time from 5m to 3650d", "hub", "--certificate-life", life);
+
+    private static async Task RefusesAsync(string expected, params string[] arguments)
+    {
+        (int exitCode, _, string error) = await EdgeStreamProgram.RunAsync(arguments);
+        Assert.Equal(1, exitCode);
+        Assert.Contains(expected, error, StringComparison.Ordinal);
+        Assert.Single(error.Trim().Split('\n'));
+    }
+}

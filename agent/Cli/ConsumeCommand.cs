@@ -54,7 +54,9 @@ internal static class ConsumeCommand
 
         TextWriter output = result.InvocationConfiguration.Output;
         bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey);
-        using Consumer consumer = await client.ConsumeAsync(request, result.GetValue(Expired));
+        TextWriter notes = json ? output : result.InvocationConfiguration.Error;
+        using Consumer consumer = await client.ConsumeAsync(
+            request, result.GetValue(Expired), gap => notes.WriteLine(json ? ToJson(gap) : ToText(gap)));
         try
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))
@@ -108,26 +110,46 @@ internal static class ConsumeCommand
         return showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
     }
 
-    /// <summary>One line.</summary>
-    internal static string ToJson(Record record)
+    private static string ToText(Gap gap) =>
+        $"gap: offsets {gap.FirstOffset} to {gap.LastOffset} of {gap.Topic}/{gap.Partition} are lost ({gap.Reason})";
+
+    private static string ToJson(Gap gap) => OneLine(json =>
+    {
+        json.WriteStartObject("gap");
+        json.WriteNumber("first", gap.FirstOffset);
+        json.WriteNumber("last", gap.LastOffset);
+        json.WriteNumber("bytes", gap.Bytes);
+        json.WriteNumber("minTimestamp", gap.MinTimestamp);
+        json.WriteNumber("maxTimestamp", gap.MaxTimestamp);
+        json.WriteString("reason", gap.Reason);
+        json.WriteNumber("notedAt", gap.NotedAt);
+        json.WriteEndObject();
+    });
+
+    internal static string ToJson(Record record) => OneLine(json =>
+    {
+        json.WriteNumber("offset", record.Offset);
+        json.WriteNumber("timestamp", record.Timestamp);
+        WriteBytes(json, "key", record.Key);
+        WriteBytes(json, "value", record.Value);
+        if (record.Headers.Count > 0)
+        {
+            json.WriteStartObject("headers");
+            foreach (RecordHeader header in record.Headers)
+                WriteBytes(json, header.Key, header.Value);
+
+            json.WriteEndObject();
+        }
+    });
+
+    /// <summary>An object of which somebody writes the members.</summary>
+    private static string OneLine(Action<Utf8JsonWriter> write)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartObject();
-            json.WriteNumber("offset", record.Offset);
-            json.WriteNumber("timestamp", record.Timestamp);
-            WriteBytes(json, "key", record.Key);
-            WriteBytes(json, "value", record.Value);
-            if (record.Headers.Count > 0)
-            {
-                json.WriteStartObject("headers");
-                foreach (RecordHeader header in record.Headers)
-                    WriteBytes(json, header.Key, header.Value);
-
-                json.WriteEndObject();
-            }
-
+            write(json);
             json.WriteEndObject();
         }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
@@ -19,20 +20,29 @@ internal static class GapsCommand
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            ListGapsResponse answer = await client.CallAsync(
-                c => c.ControlPlane.ListGapsAsync(new ListGapsRequest { Topic = result.GetValue(topic) }));
+            var request = new ListGapsRequest
+            {
+                Topic = result.GetValue(topic),
+                GeoLocation = result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "",
+            };
             var table = new TableOutput(
                 "topic", "partition", "geo", "first", "last", "records", "bytes", "from", "to", "reason", "noted");
-            foreach (Gap gap in answer.Gaps.Where(gap => result.GetValue(geo) is not { } name || gap.GeoLocation == name))
+            while (true)
             {
-                table.Add(
-                    gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
-                    gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Time(gap.MinTimestamp), Time(gap.MaxTimestamp), gap.Reason, Time(gap.NotedAt));
+                ListGapsResponse answer = await client.CallAsync(c => c.ControlPlane.ListGapsAsync(request));
+                foreach (Gap gap in answer.Gaps)
+                {
+                    table.Add(
+                        gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
+                        gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Time(gap.MinTimestamp), Time(gap.MaxTimestamp), gap.Reason, Time(gap.NotedAt));
+                }
+
+                request.Skip += answer.Gaps.Count;
+                if (answer.Gaps.Count == 0 || request.Skip >= answer.Total)
+                    break;
             }
 
             table.Write(result, "No record is known to be lost.");
-            if (answer.Total > answer.Gaps.Count)
-                result.InvocationConfiguration.Error.WriteLine($"{answer.Total - answer.Gaps.Count} more gaps are not shown; name a topic");
         });
         return command;
     }

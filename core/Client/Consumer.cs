@@ -28,6 +28,12 @@ public sealed class Consumer : IDisposable
     /// </summary>
     public bool IncludesExpired { get; init; }
 
+    /// <summary>
+    /// Told of offsets that are known to be lost, in their place: after the record before them was given, and before the next
+    /// one. Called by who reads.
+    /// </summary>
+    public Action<Gap>? GapSeen { get; init; }
+
     /// <summary>The partition's durable end, as of the last response.</summary>
     public long DurableEnd { get; private set; }
 
@@ -44,6 +50,9 @@ public sealed class Consumer : IDisposable
             DurableEnd = response.Durable;
             _nextOffset = Math.Max(_nextOffset, response.StartOffset);
             _hubTime = response.HasHubTime ? response.HubTime : null;
+            foreach (Gap gap in response.Gaps)
+                GapSeen?.Invoke(gap);
+
             foreach ((_, ReadOnlyMemory<byte> batch) in RecordBatches.Split(response.Batches.Memory))
                 yield return batch;
         }

@@ -56,11 +56,12 @@ public sealed class EdgeStreamClient : IDisposable
     /// <summary>Starts to read a partition.</summary>
     /// <param name="request">What to read.</param>
     /// <param name="includeExpired">See <see cref="Consumer.IncludesExpired"/>.</param>
+    /// <param name="gapSeen">See <see cref="Consumer.GapSeen"/>.</param>
     /// <exception cref="ClientException">There is no such topic or partition.</exception>
-    public async Task<Consumer> ConsumeAsync(ConsumeRequest request, bool includeExpired = false)
+    public async Task<Consumer> ConsumeAsync(ConsumeRequest request, bool includeExpired = false, Action<Gap>? gapSeen = null)
     {
         (Topic topic, DataPlane.DataPlaneClient spu) = await FindLeaderAsync(request.Topic, request.Partition).ConfigureAwait(false);
-        return new Consumer(spu, topic, request, _options.Endpoint) { IncludesExpired = includeExpired };
+        return new Consumer(spu, topic, request, _options.Endpoint) { IncludesExpired = includeExpired, GapSeen = gapSeen };
     }
 
     public void Dispose()

@@ -34,9 +34,13 @@ public sealed class ControlPlaneService(
         if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
-        IEnumerable<Partition> partitions = spu.Partitions
-            .Where(partition => partition.IsOpen && (request.Topic.Length == 0 || partition.Id.Topic == request.Topic));
-        return Task.FromResult(TopologyMessages.ToGaps(partitions));
+        if (request.GeoLocation.Length > 0 && !controller.Current.GeoLocations.ContainsKey(request.GeoLocation))
+            throw ClusterException.GeoLocationNotFound(request.GeoLocation);
+
+        IEnumerable<Partition> partitions = spu.Partitions.Where(partition => partition.IsOpen
+            && (request.Topic.Length == 0 || partition.Id.Topic == request.Topic)
+            && (request.GeoLocation.Length == 0 || partition.Info.GeoLocation == request.GeoLocation));
+        return Task.FromResult(TopologyMessages.ToGaps(partitions, request.Skip));
     }
 
     public override async Task<V1.DeleteTopicResponse> DeleteTopic(V1.DeleteTopicRequest request, ServerCallContext context)

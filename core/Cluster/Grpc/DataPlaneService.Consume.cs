@@ -1,4 +1,5 @@
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using Google.Protobuf;
 using Grpc.Core;
@@ -31,8 +32,10 @@ public sealed partial class DataPlaneService
         await responseStream.WriteAsync(new V1.ConsumeResponse { StartOffset = start, Durable = end }, stop.Token).ConfigureAwait(false);
         while (!request.StopAtEnd || reader.NextOffset < end)
         {
+            long next = reader.NextOffset;
             using LogSlice slice = reader.Read(chunkBytes, request.StopAtEnd ? end : long.MaxValue);
-            if (slice.IsEmpty)
+            IEnumerable<Gap> gaps = GapsBetween(log, next, slice.IsEmpty ? reader.NextOffset : slice.BaseOffset);
+            if (slice.IsEmpty && reader.NextOffset == next)
             {
                 await reader.WaitAsync(stop.Token).ConfigureAwait(false);
                 continue;
@@ -43,11 +46,21 @@ public sealed partial class DataPlaneService
             {
                 Batches = UnsafeByteOperations.UnsafeWrap(slice.Batches),
                 Durable = log.Offsets.Durable,
+                Gaps = { gaps.Select(gap => TopologyMessages.ToMessage(partition, gap)) },
             };
             if (expiresBy is not null)
                 response.HubTime = expiresBy.Now ?? -1;
 
             await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
+        }
+    }
+
+    private static IEnumerable<Gap> GapsBetween(PartitionLog log, long next, long end)
+    {
+        while (next < end && log.FindGap(next) is { } gap)
+        {
+            yield return gap;
+            next = gap.Last + 1;
         }
     }
 

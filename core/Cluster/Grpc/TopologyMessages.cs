@@ -1,5 +1,6 @@
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Grpc;
@@ -72,31 +73,35 @@ public static class TopologyMessages
         return status;
     }
 
-    /// <summary>The newest gaps of partitions, as many as one answer may carry.</summary>
-    public static V1.ListGapsResponse ToGaps(IEnumerable<Partition> partitions)
+    /// <summary>Gaps of partitions from one of them on, as many as one answer may carry.</summary>
+    public static V1.ListGapsResponse ToGaps(IEnumerable<Partition> partitions, long skip)
     {
-        var all = partitions.SelectMany(partition => partition.Log.Gaps.Select(gap => (partition, gap))).ToList();
-        return new V1.ListGapsResponse
+        var response = new V1.ListGapsResponse();
+        foreach (Partition partition in partitions)
         {
-            Total = all.Count,
-            Gaps =
-            {
-                all.Skip(all.Count - MaxGaps).Select(item => new V1.Gap
-                {
-                    Topic = item.partition.Id.Topic,
-                    Partition = item.partition.Id.Partition,
-                    GeoLocation = item.partition.Info.GeoLocation ?? "",
-                    FirstOffset = item.gap.First,
-                    LastOffset = item.gap.Last,
-                    Bytes = item.gap.Bytes,
-                    MinTimestamp = item.gap.MinTimestamp,
-                    MaxTimestamp = item.gap.MaxTimestamp,
-                    Reason = item.gap.Reason.ToString().ToLowerInvariant(),
-                    NotedAt = item.gap.NotedAt,
-                }),
-            },
-        };
+            IReadOnlyList<Gap> gaps = partition.Log.Gaps;
+            for (long i = Math.Max(0, skip - response.Total); i < gaps.Count && response.Gaps.Count < MaxGaps; i++)
+                response.Gaps.Add(ToMessage(partition, gaps[(int)i]));
+
+            response.Total += gaps.Count;
+        }
+
+        return response;
     }
+
+    public static V1.Gap ToMessage(Partition partition, Gap gap) => new()
+    {
+        Topic = partition.Id.Topic,
+        Partition = partition.Id.Partition,
+        GeoLocation = partition.Info.GeoLocation ?? "",
+        FirstOffset = gap.First,
+        LastOffset = gap.Last,
+        Bytes = gap.Bytes,
+        MinTimestamp = gap.MinTimestamp,
+        MaxTimestamp = gap.MaxTimestamp,
+        Reason = gap.Reason.ToString().ToLowerInvariant(),
+        NotedAt = gap.NotedAt,
+    };
 
     private static V1.Partition ToMessage(string topic, PartitionInfo partition) => new()
     {

@@ -1,9 +1,11 @@
 using System.Text;
 using EdgeStream.Client;
 using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
+using Gap = EdgeStream.Protocol.V1.Gap;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Cluster.Tests.Grpc;
@@ -39,6 +41,40 @@ public sealed class ConsumeTests : IAsyncLifetime
         await AssertReadsFromAsync(9, new ConsumeRequest { Time = 505 });
         await AssertReadsFromAsync(20, new ConsumeRequest { Time = 5000 });
         await AssertReadsFromAsync(7, new ConsumeRequest { Offset = 7, MaxBytes = 1 });
+    }
+
+    [Fact]
+    public async Task Gaps_are_seen_in_their_place()
+    {
+        PartitionLog log = _node.Parts.Log("t");
+        await LoseAsync(log, 0, 9, GapReason.Retention);
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        await LoseAsync(log, 11, 14, GapReason.Damage);
+        await LoseAsync(log, 15, 19, GapReason.Overflow);
+        await log.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        await LoseAsync(log, 21, 29, GapReason.Retention);
+
+        Assert.Equal(["0-9 retention", "10", "11-14 damage", "15-19 overflow", "20", "21-29 retention"], await SeenAsync(new ConsumeRequest { Beginning = true }));
+
+        // One that begins within a gap is told of all of it; there is nothing to read before its end.
+        Assert.Equal(["11-14 damage", "15-19 overflow", "20", "21-29 retention"], await SeenAsync(new ConsumeRequest { Offset = 13 }));
+        Assert.Equal(["21-29 retention"], await SeenAsync(new ConsumeRequest { Offset = 21 }));
+        Assert.Empty(await SeenAsync(new ConsumeRequest { Offset = 30 }));
+    }
+
+    [Fact]
+    public async Task Consumer_that_waits_is_told_of_a_gap_when_it_comes()
+    {
+        PartitionLog log = _node.Parts.Log("t");
+        var seen = new TaskCompletionSource<Gap>();
+        using Consumer consumer = await _node.Client.ConsumeAsync(new ConsumeRequest { Topic = "t", Beginning = true }, gapSeen: seen.SetResult);
+        await using IAsyncEnumerator<Record> records = consumer.ReadAsync().GetAsyncEnumerator();
+        ValueTask<bool> next = records.MoveNextAsync();
+        await LoseAsync(log, 0, 4, GapReason.Retention);
+        Assert.Equal(4, (await seen.Task.InTimeAsync()).LastOffset);
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        Assert.True(await next.AsTask().InTimeAsync());
+        Assert.Equal(5, records.Current.Offset);
     }
 
     [Fact]
@@ -158,5 +194,20 @@ public sealed class ConsumeTests : IAsyncLifetime
             records.Add(record);
 
         return records;
+    }
+
+    private static async Task LoseAsync(PartitionLog log, long first, long last, GapReason reason) =>
+        await await log.EnqueueGapAsync(new Storage.Gaps.Gap(first, last, 100, 1, 2, reason, 3), CancellationToken.None);
+
+    private async Task<List<string>> SeenAsync(ConsumeRequest request)
+    {
+        var seen = new List<string>();
+        request.Topic = "t";
+        request.StopAtEnd = true;
+        using Consumer consumer = await _node.Client.ConsumeAsync(request, gapSeen: gap => seen.Add($"{gap.FirstOffset}-{gap.LastOffset} {gap.Reason}"));
+        await foreach (Record record in consumer.ReadAsync())
+            seen.Add($"{record.Offset}");
+
+        return seen;
     }
 }

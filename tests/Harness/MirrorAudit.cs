@@ -5,45 +5,115 @@ using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Harness;
 
-/// <summary>Compares an edge's partition with its copy at the hub: same offsets, same bytes, nothing missing, nothing twice.</summary>
-/// <param name="Records">How many records both hold.</param>
+/// <summary>
+/// Compares an edge's partition with its copy at the hub: same offsets, same bytes, nothing twice, and each offset that the edge
+/// has given is a record at the hub or in a gap that both know.
+/// </summary>
+/// <param name="Records">How many records the hub holds.</param>
+/// <param name="Lost">How many are gaps at the hub.</param>
 /// <param name="Difference">The first difference, in one line; null where there is none.</param>
-public sealed record MirrorAudit(long Records, string? Difference)
+public sealed record MirrorAudit(long Records, long Lost, string? Difference)
 {
-    /// <summary>Reads both from the beginning up to the edge's durable end.</summary>
+    /// <summary>
+    /// Reads both from the beginning up to the edge's durable end, while nothing is appended or dropped. What the edge has dropped
+    /// since the hub has it is not compared; <paramref name="visit"/> can.
+    /// </summary>
     /// <param name="edge">The edge.</param>
     /// <param name="hub">The hub.</param>
     /// <param name="topic">A mirror topic.</param>
     /// <param name="hubPartition">The edge's partition at the hub.</param>
-    /// <param name="visit">Told each record of the edge.</param>
+    /// <param name="visit">Told each record of the hub.</param>
     public static async Task<MirrorAudit> RunAsync(
         EdgeStreamClient edge, EdgeStreamClient hub, string topic, int hubPartition, Action<Record>? visit = null)
     {
+        PartitionStatus edgeStatus = await StatusAsync(edge, topic, 0).ConfigureAwait(false);
+        List<Gap> edgeGaps = await GapsAsync(edge, topic, 0).ConfigureAwait(false);
+        List<Gap> hubGaps = await GapsAsync(hub, topic, hubPartition).ConfigureAwait(false);
         using Consumer edgeConsumer = await edge.ConsumeAsync(FromBeginning(topic, 0)).ConfigureAwait(false);
         using Consumer hubConsumer = await hub.ConsumeAsync(FromBeginning(topic, hubPartition)).ConfigureAwait(false);
+        await using IAsyncEnumerator<ReadOnlyMemory<byte>> edgeBatches = edgeConsumer.ReadBatchesAsync().GetAsyncEnumerator();
         await using IAsyncEnumerator<ReadOnlyMemory<byte>> hubBatches = hubConsumer.ReadBatchesAsync().GetAsyncEnumerator();
-        long expected = 0;
-        await foreach (ReadOnlyMemory<byte> batch in edgeConsumer.ReadBatchesAsync().ConfigureAwait(false))
+        bool edgeHas = await edgeBatches.MoveNextAsync().ConfigureAwait(false);
+        bool hubHas = await hubBatches.MoveNextAsync().ConfigureAwait(false);
+        long expected = 0, records = 0, lost = 0;
+        while (expected < edgeStatus.Durable)
         {
-            using RecordBatchReader reader = RecordBatchReader.Open(batch);
-            if (reader.Header.BaseOffset != expected)
-                return new MirrorAudit(expected, $"the edge goes on at {reader.Header.BaseOffset} instead of {expected}");
+            if (edgeHas && BaseOffset(edgeBatches.Current) < expected)
+                return Differ($"the edge has a batch at {BaseOffset(edgeBatches.Current)}, inside of what the hub has told before {expected}");
 
-            if (!await hubBatches.MoveNextAsync().ConfigureAwait(false))
-                return new MirrorAudit(expected, $"the hub ends at {expected}, the edge goes on");
+            if (hubHas && BaseOffset(hubBatches.Current) == expected)
+            {
+                if (edgeHas && BaseOffset(edgeBatches.Current) == expected)
+                {
+                    if (!hubBatches.Current.Span.SequenceEqual(edgeBatches.Current.Span))
+                        return Differ($"the batch at {expected} differs");
 
-            if (!hubBatches.Current.Span.SequenceEqual(batch.Span))
-                return new MirrorAudit(expected, $"the batch at {expected} differs");
+                    edgeHas = await edgeBatches.MoveNextAsync().ConfigureAwait(false);
+                }
+                else if (expected >= edgeStatus.LogStart && Covering(edgeGaps, expected) is null)
+                {
+                    return Differ($"the hub has a batch at {expected}, the edge has neither it nor a gap");
+                }
 
-            while (reader.TryRead(out Record record))
-                visit?.Invoke(record);
+                using RecordBatchReader reader = RecordBatchReader.Open(hubBatches.Current);
+                while (reader.TryRead(out Record record))
+                    visit?.Invoke(record);
 
-            expected = reader.Header.NextOffset;
+                records += reader.Header.NextOffset - expected;
+                expected = reader.Header.NextOffset;
+                hubHas = await hubBatches.MoveNextAsync().ConfigureAwait(false);
+            }
+            else if (Covering(hubGaps, expected) is { } gap)
+            {
+                for (long next = expected; next <= gap.LastOffset;)
+                {
+                    if (Covering(edgeGaps, next) is not { } known)
+                        return Differ($"{next} is lost by the hub's account, not by the edge's");
+
+                    next = known.LastOffset + 1;
+                }
+
+                lost += gap.LastOffset + 1 - expected;
+                expected = gap.LastOffset + 1;
+            }
+            else
+            {
+                return Differ($"the hub has neither a record nor a gap at {expected}, the edge ends at {edgeStatus.Durable}");
+            }
         }
 
-        return await hubBatches.MoveNextAsync().ConfigureAwait(false)
-            ? new MirrorAudit(expected, $"the hub has more than the edge, which ends at {expected}")
-            : new MirrorAudit(expected, null);
+        return expected > edgeStatus.Durable || hubHas
+            ? Differ($"the hub has more than the edge, which ends at {edgeStatus.Durable}")
+            : new MirrorAudit(records, lost, null);
+
+        MirrorAudit Differ(string difference) => new(records, lost, difference);
+    }
+
+    private static long BaseOffset(ReadOnlyMemory<byte> batch) =>
+        RecordBatchHeader.TryRead(batch.Span, out RecordBatchHeader header, out string? problem)
+            ? header.BaseOffset
+            : throw new InvalidOperationException(problem);
+
+    private static Gap? Covering(List<Gap> gaps, long offset) =>
+        gaps.FirstOrDefault(gap => gap.FirstOffset <= offset && offset <= gap.LastOffset);
+
+    private static async Task<PartitionStatus> StatusAsync(EdgeStreamClient client, string topic, int partition)
+    {
+        ListPartitionsResponse answer = await client
+            .CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = topic }))
+            .ConfigureAwait(false);
+        return answer.Partitions.Single(status => status.Partition.Partition_ == partition);
+    }
+
+    private static async Task<List<Gap>> GapsAsync(EdgeStreamClient client, string topic, int partition)
+    {
+        ListGapsResponse answer = await client
+            .CallAsync(c => c.ControlPlane.ListGapsAsync(new ListGapsRequest { Topic = topic }))
+            .ConfigureAwait(false);
+        if (answer.Gaps.Count != answer.Total)
+            throw new InvalidOperationException($"{answer.Total} gaps are more than one answer holds; make fewer");
+
+        return [.. answer.Gaps.Where(gap => gap.Partition == partition)];
     }
 
     private static ConsumeRequest FromBeginning(string topic, int partition) =>

@@ -5,7 +5,9 @@ namespace EdgeStream.Testing;
 /// <summary>A file system in memory of a few kibibytes, for a disk that is really full or really read-only.</summary>
 public sealed class TinyFileSystem : IDisposable
 {
-    private TinyFileSystem(string path) => Path = path;
+    private readonly int _kibibytes;
+
+    private TinyFileSystem(string path, int kibibytes) => (Path, _kibibytes) = (path, kibibytes);
 
     public string Path { get; }
 
@@ -13,7 +15,7 @@ public sealed class TinyFileSystem : IDisposable
     public static TinyFileSystem? TryMount(string path, int kibibytes)
     {
         Directory.CreateDirectory(path);
-        return Run("mount", "-t", "tmpfs", "-o", $"size={kibibytes}k", "edgestream-test", path) ? new TinyFileSystem(path) : null;
+        return Run("mount", "-t", "tmpfs", "-o", $"size={kibibytes}k", "edgestream-test", path) ? new TinyFileSystem(path, kibibytes) : null;
     }
 
     public void MakeReadOnly()
@@ -22,7 +24,27 @@ public sealed class TinyFileSystem : IDisposable
             throw new InvalidOperationException($"'{Path}' cannot be made read-only");
     }
 
+    /// <summary>Takes away all room that is not used, as foreign files would.</summary>
+    public void TakeRoom()
+    {
+        var drive = new DriveInfo(Path);
+
+        // Refused where more was used meanwhile: asked again, it finds less to take.
+        while (!TryResize((drive.TotalSize - drive.TotalFreeSpace) / 1024))
+        {
+        }
+    }
+
+    /// <summary>Gives back the room that was taken.</summary>
+    public void GiveRoom()
+    {
+        if (!TryResize(_kibibytes))
+            throw new InvalidOperationException($"'{Path}' cannot be given its room back");
+    }
+
     public void Dispose() => Run("umount", "-l", Path);
+
+    private bool TryResize(long kibibytes) => Run("mount", "-o", $"remount,size={kibibytes}k", Path);
 
     private static bool Run(string program, params string[] arguments)
     {

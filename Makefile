@@ -5,7 +5,7 @@ CONFIGURATION ?= Release
 ARTIFACTS     := artifacts
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo test bench aot fmt clean tools-aot
+.PHONY: build demo test soak bench aot fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -17,6 +17,10 @@ demo:
 
 test:
 	tests/run.sh
+
+# Everything that can go wrong, in random order, for SOAK_MINUTES (30); 'make test' has a minute of it. EDGESTREAM_SEED repeats one.
+soak:
+	tests/soak.sh
 
 bench:
 	dotnet run --project tests/Benchmarks -c Release

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-packaging/install-tools.sh mosquitto:mosquitto iproute2:ip nftables:nft e2fsprogs:mkfs.ext4 strace:strace || exit 1
+packaging/install-tools.sh mosquitto:mosquitto iproute2:ip nftables:nft util-linux:nsenter e2fsprogs:mkfs.ext4 strace:strace || exit 1
 dotnet build EdgeStream.sln -c Release --nologo -v quiet || exit 1
 
 results=artifacts/test-results

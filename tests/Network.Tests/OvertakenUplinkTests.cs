@@ -21,8 +21,8 @@ public sealed class OvertakenUplinkTests
             await site.AuditAsync();
             site.Path.Block(PathEnd.Edge | PathEnd.Hub);
 
-            // Restarted without a link, so that nothing is on its way that the hub gets although the edge has dropped it.
-            site.Edge.Kill();
+            // Begins without a link, so that nothing is on its way that the hub gets although the edge has dropped it.
+            await site.Edge.Process.StopAsync();
             await site.Edge.StartAsync();
             await site.ProduceAsync(4000, Size);
             site.Path.Heal();

@@ -1,0 +1,99 @@
+using System.Diagnostics;
+using System.Globalization;
+using EdgeStream.Harness;
+using EdgeStream.Harness.Network;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Network.Tests;
+
+/// <summary>A path that is well but slow or long: the mirror uses it, and is not taken for dead.</summary>
+public sealed class SlowPathTests
+{
+    /// <summary>Of a backlog that has to go up; more than passes while it is watched.</summary>
+    private const int BacklogBytes = 400_000;
+
+    [Fact(Timeout = 240_000)]
+    public async Task Slow_link_makes_steady_progress_and_stays_one_connection()
+    {
+        TimeSpan watched = TimeSpan.FromSeconds(25), longestStandstill = TimeSpan.FromSeconds(6), longestNews = TimeSpan.FromSeconds(8);
+        await using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
+        site.Path.Shape(LinkShape.Slow);
+        await site.ProduceAsync(BacklogBytes / 1000, size: 1000);
+        await site.WaitAsync("the backlog goes up", async () => await MirroredAsync(site) > 0);
+
+        // What the edge tells about itself goes the same way as the backlog: does it come through beside it?
+        long start = Stopwatch.GetTimestamp(), first = await MirroredAsync(site), last = first;
+        long moved = start, told = start, produced = 0;
+        TimeSpan standstill = default, news = default;
+        Task? telling = null;
+        while (Stopwatch.GetElapsedTime(start) < watched)
+        {
+            news = Longer(news, Stopwatch.GetElapsedTime(told));
+            if (telling is null or { IsCompletedSuccessfully: true })
+            {
+                told = Stopwatch.GetTimestamp();
+                telling = TellAsync();
+            }
+
+            long mirrored = await MirroredAsync(site);
+            standstill = Longer(standstill, Stopwatch.GetElapsedTime(moved));
+            if (mirrored > last)
+                (last, moved) = (mirrored, Stopwatch.GetTimestamp());
+
+            await Task.Delay(50);
+        }
+
+        double used = (last - first) * 1000 * 8 / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        Report($"50 kbit/s: {used / 1000:0.0} kbit/s of records, longest standstill {standstill.TotalSeconds:0.0} s, slowest news {news.TotalSeconds:0.0} s");
+        Assert.True(last < BacklogBytes / 1000, "the backlog was gone before the end");
+        Assert.InRange(standstill, TimeSpan.Zero, longestStandstill);
+        Assert.InRange(news, TimeSpan.Zero, longestNews);
+        Assert.True(used > LinkShape.Slow.BitsPerSecond * 0.5);
+        Assert.Equal((0, ""), (await ReconnectsAsync(site)));
+
+        site.Path.Heal();
+        await telling!;
+
+        Assert.Equal((BacklogBytes / 1000) + produced, (await site.AuditAsync()).Records);
+
+        // From the append of a record at the edge until the hub knows of it, which is before it has it.
+        async Task TellAsync()
+        {
+            await site.ProduceAsync(1, size: 1);
+            long durable = (BacklogBytes / 1000) + ++produced;
+            await site.WaitAsync("the hub is told how far the edge is", async () => (await MirrorSite.MarksAsync(site.HubClient))!.EdgeDurable >= durable);
+        }
+    }
+
+    [Fact(Timeout = 240_000)]
+    public async Task Long_link_is_used()
+    {
+        const int Size = 10_000, Count = 1500, Settled = 300;
+        await using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
+        site.Path.Shape(LinkShape.Long);
+        await site.ProduceAsync(Count, Size);
+
+        // TCP has found out by then how much the path holds.
+        await site.WaitAsync("the backlog goes up", async () => await MirroredAsync(site) >= Settled);
+        long start = Stopwatch.GetTimestamp(), first = await MirroredAsync(site);
+        await site.WaitAsync("the backlog is mirrored", async () => await MirroredAsync(site) == Count);
+        double rate = (Count - first) * Size * 8.0 / Stopwatch.GetElapsedTime(start).TotalSeconds;
+
+        Report($"10 Mbit/s, 600 ms: {rate / 1e6:0.00} Mbit/s of records");
+        Assert.True(rate > LinkShape.Long.BitsPerSecond * 0.3);
+        Assert.Equal((0, ""), (await ReconnectsAsync(site)));
+        Assert.Equal(Count, (await site.AuditAsync()).Records);
+    }
+
+    private static TimeSpan Longer(TimeSpan one, TimeSpan other) => one > other ? one : other;
+
+    private static async Task<long> MirroredAsync(MirrorSite site) => (await MirrorSite.MarksAsync(site.EdgeClient))!.Mirrored;
+
+    private static async Task<(long Reconnects, string LastError)> ReconnectsAsync(MirrorSite site)
+    {
+        UplinkStatus uplink = await site.UplinkAsync();
+        return (uplink.Reconnects, uplink.LastError);
+    }
+
+    private static void Report(FormattableString text) => Console.WriteLine(text.ToString(CultureInfo.InvariantCulture));
+}

@@ -9,8 +9,12 @@ namespace EdgeStream.Network.Tests;
 /// <summary>A path that is well but slow or long: the mirror uses it, and is not taken for dead.</summary>
 public sealed class SlowPathTests
 {
-    /// <summary>Of a backlog that has to go up; more than passes while it is watched.</summary>
-    private const int BacklogBytes = 400_000;
+    // A backlog of which a part passes while it is watched.
+    private const int Backlog = 400;
+    private const int RecordBytes = 1000;
+
+    // A batch goes up whole: devices write small ones.
+    private const int BatchRecords = 4;
 
     [Fact(Timeout = 240_000)]
     public async Task Slow_link_makes_steady_progress_and_stays_one_connection()
@@ -18,7 +22,9 @@ public sealed class SlowPathTests
         TimeSpan watched = TimeSpan.FromSeconds(25), longestStandstill = TimeSpan.FromSeconds(6), longestNews = TimeSpan.FromSeconds(8);
         await using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
         site.Path.Shape(LinkShape.Slow);
-        await site.ProduceAsync(BacklogBytes / 1000, size: 1000);
+        for (int i = 0; i < Backlog; i += BatchRecords)
+            await site.ProduceAsync(BatchRecords, RecordBytes);
+
         await site.WaitAsync("the backlog goes up", async () => await MirroredAsync(site) > 0);
 
         // What the edge tells about itself goes the same way as the backlog: does it come through beside it?
@@ -43,9 +49,9 @@ public sealed class SlowPathTests
             await Task.Delay(50);
         }
 
-        double used = (last - first) * 1000 * 8 / Stopwatch.GetElapsedTime(start).TotalSeconds;
+        double used = (last - first) * RecordBytes * 8 / Stopwatch.GetElapsedTime(start).TotalSeconds;
         Report($"50 kbit/s: {used / 1000:0.0} kbit/s of records, longest standstill {standstill.TotalSeconds:0.0} s, slowest news {news.TotalSeconds:0.0} s");
-        Assert.True(last < BacklogBytes / 1000, "the backlog was gone before the end");
+        Assert.True(last < Backlog, "the backlog was gone before the end");
         Assert.InRange(standstill, TimeSpan.Zero, longestStandstill);
         Assert.InRange(news, TimeSpan.Zero, longestNews);
         Assert.True(used > LinkShape.Slow.BitsPerSecond * 0.5);
@@ -54,13 +60,13 @@ public sealed class SlowPathTests
         site.Path.Heal();
         await telling!;
 
-        Assert.Equal((BacklogBytes / 1000) + produced, (await site.AuditAsync()).Records);
+        Assert.Equal(Backlog + produced, (await site.AuditAsync()).Records);
 
         // From the append of a record at the edge until the hub knows of it, which is before it has it.
         async Task TellAsync()
         {
             await site.ProduceAsync(1, size: 1);
-            long durable = (BacklogBytes / 1000) + ++produced;
+            long durable = Backlog + ++produced;
             await site.WaitAsync("the hub is told how far the edge is", async () => (await MirrorSite.MarksAsync(site.HubClient))!.EdgeDurable >= durable);
         }
     }

@@ -63,6 +63,14 @@ internal sealed class Soak
             await Task.Delay(last);
             site.HubDisk.GiveRoom();
         });
+        _nodes.Add("the hub is started on a full disk", async last =>
+        {
+            site.Hub.Kill();
+            site.HubDisk.TakeRoom();
+            await site.Hub.StartAsync();
+            await Task.Delay(last);
+            site.HubDisk.GiveRoom();
+        });
     }
 
     /// <returns>How many faults there were.</returns>

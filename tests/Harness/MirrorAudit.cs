@@ -39,7 +39,7 @@ public sealed record MirrorAudit(long Records, long Lost, string? Difference)
         while (expected < edgeStatus.Durable)
         {
             if (edgeHas && BaseOffset(edgeBatches.Current) < expected)
-                return Differ($"the edge has a batch at {BaseOffset(edgeBatches.Current)}, inside of what the hub has told before {expected}");
+                return Differ($"the edge has a batch at {BaseOffset(edgeBatches.Current)}, inside of what the hub has below {expected}");
 
             if (hubHas && BaseOffset(hubBatches.Current) == expected)
             {

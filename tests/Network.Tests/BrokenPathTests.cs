@@ -25,7 +25,7 @@ public sealed class BrokenPathTests
     [MemberData(nameof(CutNames))]
     public async Task Dead_path_is_noticed_and_the_hub_catches_up(string cut)
     {
-        await using MirrorSite site = await MirrorSite.StartAsync();
+        using MirrorSite site = await MirrorSite.StartAsync();
         await site.ProduceAsync(Records);
         await site.AuditAsync();
 
@@ -41,7 +41,7 @@ public sealed class BrokenPathTests
     [Fact(Timeout = 180_000)]
     public async Task Path_that_loses_every_third_packet_for_a_while_ends_with_equal_logs()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync();
+        using MirrorSite site = await MirrorSite.StartAsync();
         site.Path.Lose(30);
         for (int i = 0; i < 10; i++)
         {

@@ -11,7 +11,7 @@ namespace EdgeStream.Network.Tests;
 /// A program that appends numbered records to an edge that comes and goes, and remembers which number was acknowledged at which
 /// offset. What was not acknowledged it does not send again: the next record has the next number.
 /// </summary>
-internal sealed class CountingProducer : IAsyncDisposable
+internal sealed class CountingProducer : IDisposable
 {
     private const int Size = 200;
 
@@ -58,11 +58,8 @@ internal sealed class CountingProducer : IAsyncDisposable
 
     public static long NumberOf(Record record) => BinaryPrimitives.ReadInt64LittleEndian(record.Value!.Value.Span);
 
-    public async ValueTask DisposeAsync()
-    {
-        await _stop.CancelAsync();
-        _stop.Dispose();
-    }
+    /// <summary>Does not wait: the edge may be frozen, in a test that has failed.</summary>
+    public void Dispose() => _stop.Cancel();
 
     private async Task RunAsync()
     {
@@ -83,9 +80,9 @@ internal sealed class CountingProducer : IAsyncDisposable
 
     private async Task ProduceAsync(Producer producer)
     {
-        var failed = new CancellationTokenSource();
+        var failed = new TaskCompletionSource();
         using var timer = new PeriodicTimer(Interval);
-        while (!_stop.IsCancellationRequested && !failed.IsCancellationRequested)
+        while (!_stop.IsCancellationRequested && !failed.Task.IsCompleted)
         {
             int burst = Interlocked.Exchange(ref _burstRecords, 0), size = burst > 0 ? _burstSize : Size;
             for (int i = 0; i < _perInterval + burst; i++)
@@ -101,17 +98,19 @@ internal sealed class CountingProducer : IAsyncDisposable
         }
     }
 
-    private async Task NoteAsync(long number, Task<long> acknowledged, CancellationTokenSource failed)
+    private async Task NoteAsync(long number, Task<long> acknowledged, TaskCompletionSource failed)
     {
         try
         {
             long offset = await acknowledged;
+
+            // An offset that was given twice is that of no record.
             if (!_acknowledged.TryAdd(offset, number))
                 _acknowledged[offset] = -1;
         }
         catch (Exception error) when (error is EdgeStreamException or RpcException or IOException)
         {
-            await failed.CancelAsync();
+            failed.TrySetResult();
         }
     }
 }

@@ -10,7 +10,7 @@ public sealed class FailingHubTests
     [Fact(Timeout = 180_000)]
     public async Task Hub_that_was_killed_goes_on_where_it_was()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync();
+        using MirrorSite site = await MirrorSite.StartAsync();
         for (int i = 1; i <= 3; i++)
         {
             await site.ProduceAsync(Records);
@@ -24,7 +24,7 @@ public sealed class FailingHubTests
     [Fact(Timeout = 180_000)]
     public async Task Hub_that_is_frozen_is_noticed_and_goes_on_when_it_wakes()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync();
+        using MirrorSite site = await MirrorSite.StartAsync();
         await site.ProduceAsync(Records);
         await site.AuditAsync();
         site.Hub.Process.Signal("STOP");
@@ -38,12 +38,14 @@ public sealed class FailingHubTests
     [Fact(Timeout = 180_000)]
     public async Task Hub_whose_disk_is_full_says_so_and_goes_on_when_there_is_room()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync();
+        using MirrorSite site = await MirrorSite.StartAsync();
         await site.ProduceAsync(Records);
         await site.AuditAsync();
         site.HubDisk.TakeRoom();
         await site.ProduceAsync(1000, size: 4000);
-        await site.WaitAsync("the edge tells that the hub has no room", async () => (await site.UplinkAsync()).LastError.Contains("the disk is full", StringComparison.Ordinal));
+        await site.WaitAsync(
+            "the edge tells that the hub has no room",
+            async () => (await site.UplinkAsync()).LastError.Contains("the disk is full", StringComparison.Ordinal));
         long mirrored = (await MirrorSite.MarksAsync(site.EdgeClient))!.Mirrored;
         Assert.InRange(mirrored, Records, Records + 999);
         site.HubDisk.GiveRoom();

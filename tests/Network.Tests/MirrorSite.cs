@@ -8,7 +8,7 @@ using EdgeStream.Testing;
 namespace EdgeStream.Network.Tests;
 
 /// <summary>A joined edge and its hub, real programs, each in a network of its own with a <see cref="SitePath"/> between them.</summary>
-internal sealed class MirrorSite : IAsyncDisposable
+internal sealed class MirrorSite : IDisposable
 {
     public const string Topic = "readings";
 
@@ -72,7 +72,7 @@ internal sealed class MirrorSite : IAsyncDisposable
         }
         catch
         {
-            await site.DisposeAsync();
+            site.Dispose();
             throw;
         }
     }
@@ -83,7 +83,10 @@ internal sealed class MirrorSite : IAsyncDisposable
         await using Producer producer = await EdgeClient.ProduceAsync(Topic);
         var unacknowledged = new List<Task<long>>();
         for (int i = 0; i < count; i++)
-            unacknowledged.Add(await producer.SendAsync(new Record(i, key: null, new ReadOnlyMemory<byte>(RandomNumberGenerator.GetBytes(size)))));
+        {
+            byte[] value = RandomNumberGenerator.GetBytes(size);
+            unacknowledged.Add(await producer.SendAsync(new Record(i, key: null, new ReadOnlyMemory<byte>(value))));
+        }
 
         await Task.WhenAll(unacknowledged);
     }
@@ -139,7 +142,10 @@ internal sealed class MirrorSite : IAsyncDisposable
         await WaitAsync("the hub has durably what the edge has", async () =>
         {
             (atEdge, atHub) = (await MarksAsync(EdgeClient), await MarksAsync(HubClient));
-            return atEdge is not null && atEdge.Durable == atEdge.LogEnd && atEdge.Mirrored == atEdge.Durable && atHub?.Durable == atEdge.Durable;
+            return atEdge is not null
+                && atEdge.Durable == atEdge.LogEnd
+                && atEdge.Mirrored == atEdge.Durable
+                && atHub?.Durable == atEdge.Durable;
         });
         MirrorAudit audit = await MirrorAudit.RunAsync(EdgeClient, HubClient, Topic, hubPartition: 0, visit);
         Assert.Null(audit.Difference);
@@ -147,7 +153,7 @@ internal sealed class MirrorSite : IAsyncDisposable
         return audit;
     }
 
-    public ValueTask DisposeAsync()
+    public void Dispose()
     {
         EdgeClient.Dispose();
         HubClient.Dispose();
@@ -156,6 +162,5 @@ internal sealed class MirrorSite : IAsyncDisposable
         HubDisk.Dispose();
         Path.Dispose();
         _directory.Dispose();
-        return ValueTask.CompletedTask;
     }
 }

@@ -14,7 +14,7 @@ public sealed class OvertakenUplinkTests
     [Fact(Timeout = 180_000)]
     public async Task Records_dropped_while_the_link_is_down_are_gaps_on_both_sides()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync(Keeps);
+        using MirrorSite site = await MirrorSite.StartAsync(Keeps);
         for (int i = 1; i <= 2; i++)
         {
             await site.ProduceAsync(300, Size);
@@ -44,7 +44,7 @@ public sealed class OvertakenUplinkTests
     [Fact(Timeout = 180_000)]
     public async Task Records_dropped_while_a_slow_link_is_up_are_gaps_on_both_sides()
     {
-        await using MirrorSite site = await MirrorSite.StartAsync(Keeps, uplink: "");
+        using MirrorSite site = await MirrorSite.StartAsync(Keeps, uplink: "");
         site.Path.Shape(LinkShape.Slow);
         for (int i = 0; i < 5; i++)
             await site.ProduceAsync(1000, Size);

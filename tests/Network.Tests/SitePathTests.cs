@@ -191,7 +191,8 @@ public sealed class SitePathTests : IDisposable
             socket.Listen();
             return socket;
         });
-        Socket edge = _path.Edge.Invoke(() => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true });
+        Socket edge = _path.Edge.Invoke(() => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp));
+        edge.NoDelay = true;
         await edge.ConnectAsync(At(_path.HubAddress, listener)).WaitAsync(Patience);
         Socket hub = await listener.AcceptAsync();
         hub.NoDelay = true;

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using EdgeStream.Harness;
 using EdgeStream.Harness.Network;
 using EdgeStream.Protocol.V1;
@@ -20,7 +19,7 @@ public sealed class SlowPathTests
     public async Task Slow_link_makes_steady_progress_and_stays_one_connection()
     {
         TimeSpan watched = TimeSpan.FromSeconds(25), longestStandstill = TimeSpan.FromSeconds(6), longestNews = TimeSpan.FromSeconds(8);
-        await using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
+        using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
         site.Path.Shape(LinkShape.Slow);
         for (int i = 0; i < Backlog; i += BatchRecords)
             await site.ProduceAsync(BatchRecords, RecordBytes);
@@ -50,7 +49,9 @@ public sealed class SlowPathTests
         }
 
         double used = (last - first) * RecordBytes * 8 / Stopwatch.GetElapsedTime(start).TotalSeconds;
-        Report($"50 kbit/s: {used / 1000:0.0} kbit/s of records, longest standstill {standstill.TotalSeconds:0.0} s, slowest news {news.TotalSeconds:0.0} s");
+        Console.WriteLine(
+            $"50 kbit/s: {used / 1000:0.0} kbit/s of records, longest standstill {standstill.TotalSeconds:0.0} s, "
+            + $"slowest news {news.TotalSeconds:0.0} s");
         Assert.True(last < Backlog, "the backlog was gone before the end");
         Assert.InRange(standstill, TimeSpan.Zero, longestStandstill);
         Assert.InRange(news, TimeSpan.Zero, longestNews);
@@ -67,7 +68,8 @@ public sealed class SlowPathTests
         {
             await site.ProduceAsync(1, size: 1);
             long durable = Backlog + ++produced;
-            await site.WaitAsync("the hub is told how far the edge is", async () => (await MirrorSite.MarksAsync(site.HubClient))!.EdgeDurable >= durable);
+            await site.WaitAsync(
+                "the hub is told how far the edge is", async () => (await MirrorSite.MarksAsync(site.HubClient))!.EdgeDurable >= durable);
         }
     }
 
@@ -75,7 +77,7 @@ public sealed class SlowPathTests
     public async Task Long_link_is_used()
     {
         const int Size = 10_000, Count = 1500, Settled = 300;
-        await using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
+        using MirrorSite site = await MirrorSite.StartAsync(uplink: "");
         site.Path.Shape(LinkShape.Long);
         await site.ProduceAsync(Count, Size);
 
@@ -85,7 +87,7 @@ public sealed class SlowPathTests
         await site.WaitAsync("the backlog is mirrored", async () => await MirroredAsync(site) == Count);
         double rate = (Count - first) * Size * 8.0 / Stopwatch.GetElapsedTime(start).TotalSeconds;
 
-        Report($"10 Mbit/s, 600 ms: {rate / 1e6:0.00} Mbit/s of records");
+        Console.WriteLine($"10 Mbit/s, 600 ms: {rate / 1e6:0.00} Mbit/s of records");
         Assert.True(rate > LinkShape.Long.BitsPerSecond * 0.3);
         Assert.Equal((0, ""), (await ReconnectsAsync(site)));
         Assert.Equal(Count, (await site.AuditAsync()).Records);
@@ -100,6 +102,4 @@ public sealed class SlowPathTests
         UplinkStatus uplink = await site.UplinkAsync();
         return (uplink.Reconnects, uplink.LastError);
     }
-
-    private static void Report(FormattableString text) => Console.WriteLine(text.ToString(CultureInfo.InvariantCulture));
 }

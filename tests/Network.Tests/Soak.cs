@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using EdgeStream.Harness;
 using EdgeStream.Harness.Network;
 
@@ -82,19 +81,17 @@ internal sealed class Soak
         {
             await Task.Delay(LongestRest * _random.NextDouble());
             double dice = _random.NextDouble();
-            (string Name, Func<TimeSpan, Task> Act)[] now = dice switch
+            Fault[] drawn = dice switch
             {
                 < 0.5 => [_path.Draw()],
                 < 0.8 => [_nodes.Draw()],
                 _ => [_path.Draw(), _nodes.Draw()],
             };
-            (string Name, TimeSpan Last, Func<TimeSpan, Task> Act)[] acts =
-                [.. now.Select(fault => (fault.Name, _longestFault * _random.NextDouble(), fault.Act))];
-            _log(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{elapsed.Elapsed.TotalSeconds,7:0.0} s, {_producer.Sent} records: {string.Join(", ", acts.Select(act => string.Create(CultureInfo.InvariantCulture, $"{act.Name} {act.Last.TotalSeconds:0.0} s")))}"));
-            await Task.WhenAll(acts.Select(act => act.Act(act.Last)));
-            faults += acts.Length;
+            (Fault Fault, TimeSpan Last)[] now = [.. drawn.Select(fault => (fault, _longestFault * _random.NextDouble()))];
+            string what = string.Join(", ", now.Select(one => $"{one.Fault.Name} {one.Last.TotalSeconds:0.0} s"));
+            _log($"{elapsed.Elapsed.TotalSeconds,7:0.0} s, {_producer.Sent} records: {what}");
+            await Task.WhenAll(now.Select(one => one.Fault.BeAsync(one.Last)));
+            faults += now.Length;
         }
 
         return faults;
@@ -121,21 +118,25 @@ internal sealed class Soak
         _site.Path.Heal();
     };
 
+    /// <param name="Name">What goes wrong.</param>
+    /// <param name="BeAsync">Lasts for so long; all is well again when it completes.</param>
+    private sealed record Fault(string Name, Func<TimeSpan, Task> BeAsync);
+
     /// <summary>Gives each of its cards once, in random order, and then again.</summary>
     private sealed class Deck(Random random)
     {
-        private readonly List<(string Name, Func<TimeSpan, Task> Act)> _cards = [];
-        private readonly Queue<(string Name, Func<TimeSpan, Task> Act)> _left = new();
+        private readonly List<Fault> _cards = [];
+        private readonly Queue<Fault> _left = new();
 
-        public void Add(string name, Func<TimeSpan, Task> act) => _cards.Add((name, act));
+        public void Add(string name, Func<TimeSpan, Task> act) => _cards.Add(new Fault(name, act));
 
-        public (string Name, Func<TimeSpan, Task> Act) Draw()
+        public Fault Draw()
         {
             if (_left.Count == 0)
             {
-                (string, Func<TimeSpan, Task>)[] shuffled = [.. _cards];
+                Fault[] shuffled = [.. _cards];
                 random.Shuffle(shuffled);
-                foreach ((string, Func<TimeSpan, Task>) card in shuffled)
+                foreach (Fault card in shuffled)
                     _left.Enqueue(card);
             }
 

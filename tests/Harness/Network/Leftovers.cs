@@ -28,11 +28,11 @@ internal static class Leftovers
             _removed = true;
             if (Directory.Exists(NetworkNamespace.Folder))
             {
-                foreach (string name in Directory.GetFiles(NetworkNamespace.Folder, Prefix + "*").Select(Path.GetFileName).Where(IsOrphan)!)
-                    NetworkNamespace.Remove(name!);
+                foreach (string path in Directory.GetFiles(NetworkNamespace.Folder, Prefix + "*").Where(IsOrphan))
+                    NetworkNamespace.Remove(Path.GetFileName(path));
             }
 
-            foreach (string directory in Directory.GetDirectories(Path.GetTempPath(), Prefix + "*").Where(path => IsOrphan(Path.GetFileName(path))))
+            foreach (string directory in Directory.GetDirectories(Path.GetTempPath(), Prefix + "*").Where(IsOrphan))
                 RemoveDirectory(directory);
         }
     }
@@ -57,8 +57,11 @@ internal static class Leftovers
         }
     }
 
-    private static bool IsOrphan(string? name) =>
-        int.TryParse(name?[Prefix.Length..].Split('-')[0], CultureInfo.InvariantCulture, out int owner) && !Directory.Exists($"/proc/{owner}");
+    private static bool IsOrphan(string path)
+    {
+        string owner = Path.GetFileName(path)[Prefix.Length..].Split('-')[0];
+        return int.TryParse(owner, CultureInfo.InvariantCulture, out int process) && !Directory.Exists($"/proc/{process}");
+    }
 
     private static List<string> MountsBelow(string directory) =>
     [

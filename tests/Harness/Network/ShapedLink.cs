@@ -63,8 +63,10 @@ internal sealed class ShapedLink : IDisposable
         long idleFrom = 0;
         while (!_stop)
         {
-            TimeSpan wait = onTheWay.TryPeek(out (long Due, byte[]) next) ? Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), next.Due) : StopInterval;
-            from.Wait(wait < StopInterval ? wait : StopInterval);
+            TimeSpan untilDue = onTheWay.TryPeek(out (long Due, byte[] Packet) next)
+                ? Stopwatch.GetElapsedTime(Stopwatch.GetTimestamp(), next.Due)
+                : StopInterval;
+            from.Wait(untilDue < StopInterval ? untilDue : StopInterval);
             int length;
             while ((length = from.Read(packet)) > 0)
             {

@@ -67,26 +67,24 @@ public sealed class SitePath : IDisposable
     public string HubAddress => HubNetwork(_hubNumber);
 
     /// <summary>Pulls the plug at one end, or puts it in again: the end sees that its link is down.</summary>
-    public void SetPlugged(PathEnd end, bool plugged)
+    public void SetPlugged(PathEnd ends, bool plugged)
     {
-        string link = end == PathEnd.Edge ? EdgeLink : HubLink;
-        _router.Ip("link", "set", link, plugged ? "up" : "down");
+        foreach (string link in LinksTo(ends))
+            _router.Ip("link", "set", link, plugged ? "up" : "down");
     }
 
     /// <summary>The router drops what comes from an end, or from both; <c>default</c> ends it. Neither end is told.</summary>
-    public void Block(PathEnd from) => Rule("block", string.Concat(
-        Enum.GetValues<PathEnd>().Where(end => from.HasFlag(end)).Select(end => $"iifname {(end == PathEnd.Edge ? EdgeLink : HubLink)} drop\n")));
+    public void Block(PathEnd from) => Rule("block", string.Concat(LinksTo(from).Select(link => $"iifname {link} drop\n")));
 
     /// <summary>So many of a hundred packets are lost, in both directions; 0 ends it.</summary>
     public void Lose(int percent) => Rule("lose", percent == 0 ? "" : $"numgen random mod 100 < {percent} drop\n");
 
     /// <summary>
-    /// Puts in a middle box that forgets connections on which nothing has passed for so long, and at first knows none; null takes
-    /// it out.
+    /// Puts in a middle box that forgets connections on which nothing has passed for so long, and knows none that began without
+    /// it; null takes it out.
     /// </summary>
     public void ForgetIdle(TimeSpan? after, ForgottenConnection then = ForgottenConnection.Swallowed)
     {
-        // Taken out first: it knows connections for as long as it is there.
         Rule("box", "");
         if (after is not { } idle)
             return;
@@ -99,7 +97,9 @@ public sealed class SitePath : IDisposable
     public void Shape(LinkShape? shape)
     {
         _shaped?.Dispose();
-        _shaped = shape is null ? null : new ShapedLink(_router, EdgeLink, HubLink, shape);
+        _shaped = null;
+        if (shape is not null)
+            _shaped = new ShapedLink(_router, EdgeLink, HubLink, shape);
     }
 
     /// <summary>The edge gets another address, as from another network's DHCP; the one that it had is gone.</summary>
@@ -115,8 +115,7 @@ public sealed class SitePath : IDisposable
     /// <summary>All faults are over.</summary>
     public void Heal()
     {
-        SetPlugged(PathEnd.Edge, true);
-        SetPlugged(PathEnd.Hub, true);
+        SetPlugged(PathEnd.Edge | PathEnd.Hub, true);
         _rules.Clear();
         ApplyRules();
         Shape(null);
@@ -128,6 +127,15 @@ public sealed class SitePath : IDisposable
         Edge.Dispose();
         Hub.Dispose();
         _router.Dispose();
+    }
+
+    private static IEnumerable<string> LinksTo(PathEnd ends)
+    {
+        if (ends.HasFlag(PathEnd.Edge))
+            yield return EdgeLink;
+
+        if (ends.HasFlag(PathEnd.Hub))
+            yield return HubLink;
     }
 
     private static string EdgeNetwork(int number) => $"10.77.1.{number}";

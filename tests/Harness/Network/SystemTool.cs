@@ -23,7 +23,8 @@ internal static class SystemTool
     /// <param name="output">What it printed.</param>
     /// <param name="program">The program.</param>
     /// <param name="arguments">Its arguments.</param>
-    public static string? TryRun(out string output, string program, params string[] arguments) => TryRun(program, arguments, "", out output);
+    public static string? TryRun(out string output, string program, params string[] arguments) =>
+        TryRun(program, arguments, "", out output);
 
     private static string? TryRun(string program, string[] arguments, string input, out string output)
     {

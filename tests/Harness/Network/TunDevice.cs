@@ -5,7 +5,9 @@ using Microsoft.Win32.SafeHandles;
 
 namespace EdgeStream.Harness.Network;
 
-/// <summary>A network interface whose other end is this process: what the kernel routes to it is read here, and the other way round.</summary>
+/// <summary>
+/// A network interface whose other end is this process: what the kernel routes to it is read here, and the other way round.
+/// </summary>
 internal sealed partial class TunDevice : IDisposable
 {
     private const int ReadWriteNonBlocking = 0x2 | 0x800;

@@ -1,4 +1,5 @@
-using EdgeStream.Protocol.V1;
+using EdgeStream.Harness;
+using EdgeStream.Harness.Network;
 
 namespace EdgeStream.Network.Tests;
 
@@ -51,5 +52,27 @@ public sealed class FailingHubTests
         site.HubDisk.GiveRoom();
 
         Assert.Equal(Records + 1000, (await site.AuditAsync()).Records);
+    }
+    [Fact(Timeout = 240_000)]
+    public async Task Hub_started_on_a_full_disk_behind_a_gap_goes_on_when_there_is_room()
+    {
+        const int TooMany = 4000, Size = 10_000;
+        using MirrorSite site = await MirrorSite.StartAsync("""retention = { bytes = "16MiB" }""");
+        site.Path.Block(PathEnd.Edge | PathEnd.Hub);
+        await site.ProduceAsync(TooMany, Size);
+        site.Path.Heal();
+        await site.AuditAsync();
+        int gaps = (await MirrorSite.GapsAsync(site.HubClient)).Count;
+
+        // A gap still finds room at the hub, in a page that its ledger has; the records behind it need another segment.
+        site.HubDisk.TakeRoom();
+        await site.ProduceAsync(TooMany, Size);
+        await site.WaitAsync("the hub has the gap", async () => (await MirrorSite.GapsAsync(site.HubClient)).Count > gaps);
+        site.Hub.Kill();
+        await site.Hub.StartAsync();
+        site.HubDisk.GiveRoom();
+
+        MirrorAudit audit = await site.AuditAsync();
+        Assert.Equal(2 * TooMany, audit.Records + audit.Lost);
     }
 }

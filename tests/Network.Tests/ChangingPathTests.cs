@@ -47,7 +47,8 @@ public sealed class ChangingPathTests
     public async Task Idle_link_that_a_middle_box_has_forgotten_is_made_anew_when_data_comes(ForgottenConnection then)
     {
         TimeSpan idle = TimeSpan.FromSeconds(2);
-        using MirrorSite site = await MirrorSite.StartAsync(prepare: path => path.ForgetIdle(idle, then));
+        using MirrorSite site = await MirrorSite.StartAsync(prepare: path => path.ForgetIdle(TimeSpan.FromHours(1), then));
+        site.Path.ForgetIdle(idle, then);
         await site.ProduceAsync(Records);
         await site.AuditAsync();
 

@@ -81,15 +81,11 @@ public sealed class SitePath : IDisposable
 
     /// <summary>
     /// Puts in a middle box that forgets connections on which nothing has passed for so long, and knows none that began without
-    /// it; null takes it out.
+    /// it. Called again, it goes by the new time from a connection's next packet on.
     /// </summary>
-    public void ForgetIdle(TimeSpan? after, ForgottenConnection then = ForgottenConnection.Swallowed)
+    public void ForgetIdle(TimeSpan after, ForgottenConnection then = ForgottenConnection.Swallowed)
     {
-        Rule("box", "");
-        if (after is not { } idle)
-            return;
-
-        _router.Set("netfilter/nf_conntrack_tcp_timeout_established", $"{(int)idle.TotalSeconds}");
+        _router.Set("netfilter/nf_conntrack_tcp_timeout_established", $"{(int)after.TotalSeconds}");
         Rule("box", then == ForgottenConnection.Swallowed ? "ct state invalid drop\n" : "ct state invalid reject with tcp reset\n");
     }
 

@@ -23,7 +23,11 @@ internal static class ConsumeCommand
     private static readonly Option<string?> Since = new("--since") { Description = "From so long ago, for instance 10m", HelpName = "time" };
     private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records", HelpName = "count" };
     private static readonly Option<bool> StopAtEnd = new("-d") { Description = "Stop at the end instead of waiting for more" };
-    private static readonly Option<bool> Expired = new("--expired") { Description = "At an edge, of what flows down from the hub: also what has expired" };
+    private static readonly Option<bool> Expired = new("--expired")
+    {
+        Description = "At an edge, of what flows down from the hub: also what has expired",
+    };
+
     private static readonly Option<bool> ShowKey = new("--show-key", "-k") { Description = "Print 'key<tab>value'" };
     private static readonly Option<string> Format = CreateFormat();
 
@@ -46,7 +50,7 @@ internal static class ConsumeCommand
         using var client = ConnectionOptions.Open(result);
         ConsumeRequest request = Request(result);
         if (result.GetValue(Geo) is { } geo)
-            request.Partition = (await GeoPartitions.FindAsync(client, request.Topic, [Names.CheckGeoLocation(geo)], all: false))[0];
+            request.Partition = await GeoPartitions.FindAsync(client, request.Topic, Names.CheckGeoLocation(geo));
 
         long remaining = result.GetValue(Count) ?? long.MaxValue;
         if (remaining <= 0)

@@ -6,21 +6,36 @@ namespace EdgeStream.Agent.Cli;
 /// <summary>Finds the partitions of geo-locations, which people know by name, at a hub.</summary>
 internal static class GeoPartitions
 {
-    /// <param name="client">The hub.</param>
-    /// <param name="topicName">The topic.</param>
-    /// <param name="names">The geo-locations.</param>
-    /// <param name="all">All that the topic has a partition for, instead.</param>
+    /// <summary>The partition of one geo-location.</summary>
     /// <exception cref="CommandException">There is no such topic or partition.</exception>
-    public static async Task<IReadOnlyList<int>> FindAsync(EdgeStreamClient client, string topicName, IReadOnlyList<string> names, bool all)
+    public static async Task<int> FindAsync(EdgeStreamClient client, string topicName, string geo) =>
+        PartitionOf(await FindTopicAsync(client, topicName), geo);
+
+    /// <summary>Where to produce: to the geo-locations that are named, or to all, or else to the partition that is.</summary>
+    /// <exception cref="CommandException">
+    /// There is no such topic or partition; or none was named, and by chance nobody is to be sent a command.
+    /// </exception>
+    public static async Task<IReadOnlyList<int>> ChooseAsync(
+        EdgeStreamClient client, string topicName, IReadOnlyList<string> names, bool all, int? partition)
     {
-        Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-        Topic topic = topology.Topics.FirstOrDefault(topic => topic.Name == topicName)
-            ?? throw new CommandException($"there is no topic '{topicName}'");
-        if (!all)
+        Topic topic = await FindTopicAsync(client, topicName);
+        if (names.Count > 0)
             return [.. names.Distinct().Select(name => PartitionOf(topic, name))];
 
         int[] every = [.. topic.Partitions.Where(partition => partition.GeoLocation.Length > 0).Select(partition => partition.Partition_)];
-        return every.Length > 0 ? every : throw new CommandException($"topic '{topicName}' has no partition for any geo-location");
+        if (all)
+            return every.Length > 0 ? every : throw new CommandException($"topic '{topicName}' has no partition for any geo-location");
+
+        return partition is null && topic.Settings.Down && every.Length > 0
+            ? throw new CommandException($"topic '{topicName}' flows down to geo-locations; --geo NAME says to which, --all-geos to each")
+            : [partition ?? 0];
+    }
+
+    private static async Task<Topic> FindTopicAsync(EdgeStreamClient client, string name)
+    {
+        Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+        return topology.Topics.FirstOrDefault(topic => topic.Name == name)
+            ?? throw new CommandException($"there is no topic '{name}'; 'edgestream topic create {name}' makes it");
     }
 
     private static int PartitionOf(Topic topic, string geo) =>

@@ -15,7 +15,7 @@ internal static class ProduceCommand
     public static Command Create()
     {
         var topic = new Argument<string>("topic");
-        var partition = new Option<int>("--partition", "-p") { Description = "Which partition" };
+        var partition = new Option<int?>("--partition", "-p") { Description = "Which partition (default: 0)" };
         var geo = new Option<string[]>("--geo")
         {
             Description = "At a hub, of a topic that flows down: to this geo-location; can be given again",
@@ -32,7 +32,9 @@ internal static class ProduceCommand
         var ack = new Option<string>("--ack") { Description = "When a record counts as stored", DefaultValueFactory = _ => "durable" };
         ack.AcceptOnlyFromAmong("written", "durable", "mirrored");
         var command = new CliCommand(
-            "produce", "Append a record for each line of standard input", "echo 'kitchen:21.5' | edgestream produce readings --key-separator :\necho on | edgestream produce commands --geo berlin-7 --ttl 30s")
+            "produce",
+            "Append a record for each line of standard input",
+            "echo 'kitchen:21.5' | edgestream produce readings --key-separator :\necho on | edgestream produce commands --geo berlin-7 --ttl 30s")
         {
             Arguments = { topic },
             Options = { partition, geo, allGeos, timeToLive, separator, file, ack },
@@ -43,9 +45,8 @@ internal static class ProduceCommand
             using var client = ConnectionOptions.Open(result);
             using TextReader lines = Open(result.GetValue(file));
             var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
-            IReadOnlyList<int> partitions = result.GetValue(geo) is { Length: > 0 } || result.GetValue(allGeos)
-                ? await GeoPartitions.FindAsync(client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos))
-                : [result.GetValue(partition)];
+            IReadOnlyList<int> partitions = await GeoPartitions.ChooseAsync(
+                client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos), result.GetValue(partition));
             await using var producers = new Producers();
             foreach (int number in partitions)
                 await producers.AddAsync(client, topicName, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));

@@ -40,8 +40,12 @@ internal static class TopicCommands
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
         var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
         var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
-        var down = new Option<bool>("--down") { Description = "At a hub: the topic flows down to geo-locations, a partition each" };
-        var geo = new Option<string[]>("--geo") { Description = "With --down: only to this geo-location; can be given again (default: to all)", HelpName = "name" };
+        var down = new Option<bool>("--down") { Description = "At a hub: the topic flows down to geo-locations, a partition for each" };
+        var geo = new Option<string[]>("--geo")
+        {
+            Description = "With --down: only to this geo-location; can be given again (default: to all)",
+            HelpName = "name",
+        };
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "create",

@@ -60,7 +60,10 @@ internal static class SinkReader
         foreach (IGrouping<(int? Chip, int Line), GpioSinkConfiguration> same in sinks.GroupBy(sink => (sink.Chip, sink.Line.Line)))
         {
             if (same.Count() > 1)
-                throw new ConfigurationException($"{file}: sink.gpio.line: {same.Count()} sinks switch line {same.Key.Line} of one chip; a line has one");
+            {
+                throw new ConfigurationException(
+                    $"{file}: sink.gpio.line: {same.Count()} sinks switch line {same.Key.Line} of one chip; a line has one");
+            }
         }
     }
 }

@@ -29,20 +29,22 @@ internal sealed class DownCopy
 
     /// <summary>Opens the copy, or makes it, anew where it is one of another log.</summary>
     /// <exception cref="ClusterException">A topic of this edge has the name, or the hub holds less than the copy.</exception>
-    public static async Task<DownCopy> OpenAsync(StreamController controller, V1.DownTopic told, ILogger logger)
+    public static async Task<DownCopy> OpenAsync(
+        StreamController controller, V1.DownTopic told, ILogger logger, CancellationToken cancellationToken)
     {
         if (!Guid.TryParseExact(told.Incarnation, "N", out _))
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{told.Incarnation}' is no incarnation");
 
-        TimeSpan? timeToLive = told.TimeToLiveMs > 0 ? TimeSpan.FromMilliseconds(told.TimeToLiveMs) : null;
+        TimeSpan? timeToLive = TimeToLiveOf(told);
         await controller.EnsureDownTopicAsync(told.Topic, timeToLive).ConfigureAwait(false);
         PartitionLog log = controller.GetPartition(told.Topic, 0).Log;
         string? known = log.Manifest.Settings.GetValueOrDefault(HubIncarnationSetting);
         if (known != told.Incarnation && log.Offsets.End > 0)
         {
             logger.LogWarning(
-                "the hub's topic {Topic} is another one than before (made anew, or a new hub); the {Records} records of the old one go, and the new one is copied from its beginning",
-                told.Topic, log.Offsets.End - log.Offsets.Start);
+                "the hub's topic {Topic} is another one than before (made anew, or a new hub); the copy of the old one goes, and the new one "
+                + "is copied from its beginning",
+                told.Topic);
             await controller.DeleteTopicAsync(told.Topic).ConfigureAwait(false);
             await controller.EnsureDownTopicAsync(told.Topic, timeToLive).ConfigureAwait(false);
             log = controller.GetPartition(told.Topic, 0).Log;
@@ -57,11 +59,16 @@ internal sealed class DownCopy
         {
             throw new ClusterException(
                 ErrorCode.OffsetConflict,
-                $"'{told.Topic}' ends at {end} here but at {told.Durable} at the hub: the hub has lost records (an old backup?); delete the topic there and make it anew");
+                $"'{told.Topic}' ends at {end} here but at {told.Durable} at the hub: the hub has lost records (an old backup?); delete the topic "
+                + "there and make it anew");
         }
 
         // What is told to the hub must be durable, and it is asked to go on from the end.
-        await log.WaitForDurableAsync(end, CancellationToken.None).ConfigureAwait(false);
+        await log.WaitForDurableAsync(end, cancellationToken).ConfigureAwait(false);
         return new DownCopy(controller.GetPartition(told.Topic, 0), told.Incarnation);
     }
+
+    /// <summary>Null for ever.</summary>
+    public static TimeSpan? TimeToLiveOf(V1.DownTopic told) =>
+        told.TimeToLiveMs > 0 ? TimeSpan.FromMilliseconds(told.TimeToLiveMs) : null;
 }

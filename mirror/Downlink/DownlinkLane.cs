@@ -86,11 +86,18 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
     private async Task OpenAsync(
         V1.DownTopic told, Dictionary<string, DownCopy> copies, Requests requests, CancellationToken cancellationToken)
     {
-        bool isFollowed = copies.TryGetValue(told.Topic, out DownCopy? known) && known.Incarnation == told.Incarnation;
+        if (copies.TryGetValue(told.Topic, out DownCopy? known) && known.Incarnation == told.Incarnation)
+        {
+            // It is followed already: only its settings have changed.
+            await controller.EnsureDownTopicAsync(told.Topic, DownCopy.TimeToLiveOf(told)).ConfigureAwait(false);
+            return;
+        }
+
         copies.Remove(told.Topic);
+        DownCopy copy;
         try
         {
-            copies[told.Topic] = await DownCopy.OpenAsync(controller, told, logger).ConfigureAwait(false);
+            copy = await DownCopy.OpenAsync(controller, told, logger, cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException problem)
         {
@@ -98,14 +105,10 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
             return;
         }
 
-        // Else only its settings have changed.
-        if (!isFollowed)
-        {
-            long end = copies[told.Topic].Log.Offsets.Durable;
-            var follow = new V1.FollowTopic { Topic = told.Topic, Incarnation = told.Incarnation, Offset = end };
-            await requests.WriteAsync(new V1.DownEdgeMessage { Follow = follow }, cancellationToken).ConfigureAwait(false);
-            await TellDurableAsync(copies[told.Topic], told.Topic, requests, cancellationToken).ConfigureAwait(false);
-        }
+        copies[told.Topic] = copy;
+        var follow = new V1.FollowTopic { Topic = told.Topic, Incarnation = told.Incarnation, Offset = copy.Log.Offsets.Durable };
+        await requests.WriteAsync(new V1.DownEdgeMessage { Follow = follow }, cancellationToken).ConfigureAwait(false);
+        await TellDurableAsync(copy, told.Topic, requests, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>
@@ -115,7 +118,9 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
         DownCopy copy, string topic, ValueTask<Task<AppendedRange>> append, Requests requests, CancellationToken cancellationToken)
     {
         Task<AppendedRange> acknowledged = await append.ConfigureAwait(false);
-        await acknowledged.ConfigureAwait(false);
+
+        // A disk that hangs does not keep the stream from ending; what was queued is appended all the same.
+        await acknowledged.WaitAsync(cancellationToken).ConfigureAwait(false);
         await TellDurableAsync(copy, topic, requests, cancellationToken).ConfigureAwait(false);
     }
 

@@ -36,7 +36,8 @@ internal sealed class DownlinkFeed(
         if (offset < 0 || offset > durable)
         {
             throw new ClusterException(
-                ErrorCode.OffsetConflict, $"'{topic}' ends at {durable} at the hub but at {offset} at the edge: the hub has lost records (an old backup?)");
+                ErrorCode.OffsetConflict,
+                $"'{topic}' ends at {durable} at the hub but at {offset} at the edge: the hub has lost records (an old backup?)");
         }
 
         while (true)

@@ -65,6 +65,9 @@ public sealed class CommandTests
         (int refused, _, string error) = await EdgeStreamProgram.RunAsync(["produce", Topic, "--socket", edge.Socket], "on\n");
         Assert.Equal(1, refused);
         Assert.Contains("flows down from the hub; produce there", error, StringComparison.Ordinal);
+        (refused, _, error) = await EdgeStreamProgram.RunAsync(["produce", Topic, "--socket", hub.Socket], "on\n");
+        Assert.Equal(1, refused);
+        Assert.Contains("--geo NAME says to which", error, StringComparison.Ordinal);
         string status = await edge.CommandAsync("status");
         Assert.Matches(@"gpio simulated/5\W+running\W+2\W+2\W+0", status);
         Assert.Matches(@"mqtt://127\.0\.0\.1:\d+ as \S+\W+running\W+2\W+2\W+0", status);

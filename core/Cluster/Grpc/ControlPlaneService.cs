@@ -24,10 +24,15 @@ public sealed class ControlPlaneService(
             .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings), request.GeoLocations)
             .ConfigureAwait(false));
 
-    public override async Task<V1.Topic> AlterTopic(V1.AlterTopicRequest request, ServerCallContext context) =>
-        TopologyMessages.ToMessage(await controller
+    public override async Task<V1.Topic> AlterTopic(V1.AlterTopicRequest request, ServerCallContext context)
+    {
+        if (request.HasTimeToLiveMs && !controller.IsHub)
+            throw new ClusterException(ErrorCode.WrongRole, "how long a record counts that flows down, the hub says; change it there");
+
+        return TopologyMessages.ToMessage(await controller
             .AlterTopicAsync(request.Name, settings => TopicSettingsMessages.Change(settings, request))
             .ConfigureAwait(false));
+    }
 
     public override Task<V1.ListGapsResponse> ListGaps(V1.ListGapsRequest request, ServerCallContext context)
     {

@@ -13,7 +13,7 @@ internal static class GeoPartitions
 
     /// <summary>Where to produce: to the geo-locations that are named, or to all, or else to the partition that is.</summary>
     /// <exception cref="CommandException">
-    /// There is no such topic or partition; or none was named, and by chance nobody is to be sent a command.
+    /// There is no such topic or partition; or nothing says to whom, and no command is to go to whoever has the first one.
     /// </exception>
     public static async Task<IReadOnlyList<int>> ChooseAsync(
         EdgeStreamClient client, string topicName, IReadOnlyList<string> names, bool all, int? partition)

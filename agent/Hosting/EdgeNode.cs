@@ -10,7 +10,9 @@ using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Hosting;
 
-/// <summary>A gateway: a cluster of one, with sources, an uplink and sinks. Stops in the order sources → uplink → sinks → API → log.</summary>
+/// <summary>
+/// A gateway: a cluster of one, with sources, an uplink and sinks. Stops in the order sources → uplink → sinks → API → log.
+/// </summary>
 internal static class EdgeNode
 {
     public static async Task RunAsync(

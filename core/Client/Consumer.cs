@@ -80,8 +80,14 @@ public sealed class Consumer : IDisposable
 
     public void Dispose() => _call.Dispose();
 
-    private bool HasExpired(in Record record) =>
-        !IncludesExpired && _hubTime is { } now && _expiry.ExpiresAt(record) is var at && at != RecordExpiry.Never && (now < 0 || at <= now);
+    private bool HasExpired(in Record record)
+    {
+        if (IncludesExpired || _hubTime is not { } now)
+            return false;
+
+        long expiresAt = _expiry.ExpiresAt(record);
+        return expiresAt != RecordExpiry.Never && (now < 0 || expiresAt <= now);
+    }
 
     private async Task<bool> MoveNextAsync(CancellationToken cancellationToken)
     {

@@ -94,7 +94,8 @@ public sealed class MqttClientSink : ISink
         throw new IOException($"{Name} did not take a message for '{topic}': {result.ReasonCode}");
     }
 
-    private async Task<MqttClientPublishResult> PublishAsync(IMqttClient client, MqttApplicationMessage message, CancellationToken cancellationToken)
+    private async Task<MqttClientPublishResult> PublishAsync(
+        IMqttClient client, MqttApplicationMessage message, CancellationToken cancellationToken)
     {
         using var timeout = new CancellationTokenSource(PublishTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);

@@ -67,8 +67,9 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
 
                 case V1.DownHubMessage.MessageOneofCase.Batches
                     when copies.GetValueOrDefault(message.Batches.Topic) is { } copy && copy.Incarnation == message.Batches.Incarnation:
+                    ReadOnlyMemory<byte> batches = message.Batches.Batches.Memory;
                     await AppendAsync(
-                        copy, message.Batches.Topic, copy.Log.EnqueueVerbatimAsync(message.Batches.Batches.Memory, AckLevel.Durable, cancellationToken),
+                        copy, message.Batches.Topic, copy.Log.EnqueueVerbatimAsync(batches, AckLevel.Durable, cancellationToken),
                         requests, cancellationToken).ConfigureAwait(false);
                     break;
 

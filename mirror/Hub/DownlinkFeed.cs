@@ -16,7 +16,11 @@ namespace EdgeStream.Mirror.Hub;
 /// <param name="time">The hub's clock.</param>
 /// <param name="send">Takes a message, whose memory is free when it has completed.</param>
 internal sealed class DownlinkFeed(
-    string topic, PartitionLog log, Func<TimeSpan?> timeToLive, TimeProvider time, Func<V1.DownHubMessage, CancellationToken, ValueTask> send)
+    string topic,
+    PartitionLog log,
+    Func<TimeSpan?> timeToLive,
+    TimeProvider time,
+    Func<V1.DownHubMessage, CancellationToken, ValueTask> send)
 {
     private const int MaxBatchBytes = 256 * 1024;
 

@@ -168,13 +168,15 @@ internal sealed class LogRecordFeed : IRecordFeed
                 if (WhyNotToAct(record) is { } reason)
                     sink.Counters.AddDropped(reason);
                 else
-                    await act(new SinkRecord(sink.Topic, record.Offset, record.Key, record.Value.GetValueOrDefault()), cancellationToken).ConfigureAwait(false);
+                    await act(ToSinkRecord(record), cancellationToken).ConfigureAwait(false);
             }
             finally
             {
                 acting.Release();
             }
         }
+
+        private SinkRecord ToSinkRecord(in Record record) => new(sink.Topic, record.Offset, record.Key, record.Value.GetValueOrDefault());
 
         /// <summary>Null for a record that counts.</summary>
         private string? WhyNotToAct(in Record record)
@@ -190,8 +192,11 @@ internal sealed class LogRecordFeed : IRecordFeed
                 return $"offset {record.Offset} of {sink.Topic} had expired";
 
             if (!_toldOfClock)
+            {
                 feed._logger.LogWarning(
-                    "sink {Name}: the hub was not heard since the start, so nobody knows its time; what can expire counts as expired until then", sink.Name);
+                    "sink {Name}: the hub was not heard since the start, so its time is not known; until then what can expire counts as expired",
+                    sink.Name);
+            }
 
             _toldOfClock = true;
             return $"offset {record.Offset} of {sink.Topic} may have expired: the hub was not heard since the start";

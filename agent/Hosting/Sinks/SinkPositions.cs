@@ -110,7 +110,8 @@ internal sealed class SinkPositions : IAsyncDisposable
         byte[]? contents = SmallFile.TryRead(_files, _path);
         try
         {
-            foreach (SinkState state in contents is null ? [] : JsonSerializer.Deserialize(contents, SinkJson.Default.SinkStateArray) ?? [])
+            SinkState[] states = contents is null ? [] : JsonSerializer.Deserialize(contents, SinkJson.Default.SinkStateArray) ?? [];
+            foreach (SinkState state in states)
                 _sinks[(state.Sink, state.Topic)] = state.Positions.ToDictionary(position => position.Partition);
         }
         catch (Exception damage) when (damage is JsonException or ArgumentException)
@@ -158,7 +159,10 @@ internal sealed class SinkPositions : IAsyncDisposable
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
             {
                 if (!_failed)
-                    _logger.LogError("how far the sinks are cannot be kept: {Problem}; after a restart they do again what they have done since", error.Message);
+                {
+                    _logger.LogError(
+                        "how far the sinks are cannot be kept: {Problem}; after a restart they do again what they have done since", error.Message);
+                }
 
                 _failed = true;
                 lock (_lock)
@@ -168,6 +172,7 @@ internal sealed class SinkPositions : IAsyncDisposable
     }
 }
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectNullableAnnotations = true)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectNullableAnnotations = true)]
 [JsonSerializable(typeof(SinkState[]))]
 internal sealed partial class SinkJson : JsonSerializerContext;

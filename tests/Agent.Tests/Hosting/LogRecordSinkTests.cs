@@ -40,6 +40,16 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Record_for_a_topic_that_flows_down_is_rejected()
+    {
+        await _controller.EnsureDownTopicAsync("commands", null);
+        var record = new SourceRecord("commands", null, Bytes("v"), DateTimeOffset.UtcNow, []);
+        var refused = await Assert.ThrowsAsync<RecordRejectedException>(async () => await _sink.AppendAsync(record, default));
+        Assert.Equal("topic 'commands' flows down from the hub, and nobody else appends to it", refused.Message);
+        Assert.Equal(0, _controller.GetPartition("commands", 0).Log.Offsets.End);
+    }
+
+    [Fact]
     public async Task Completed_record_is_durable_with_key_time_and_headers()
     {
         await _controller.CreateTopicAsync("t", 1, new TopicSettings());

@@ -36,6 +36,15 @@ public sealed class DownTopicApiTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Edge_does_not_say_for_how_long_records_count()
+    {
+        var refused = await Assert.ThrowsAsync<ClientException>(() => _node.Client.CallAsync(
+            client => client.ControlPlane.AlterTopicAsync(new AlterTopicRequest { Name = Topic, TimeToLiveMs = 1 })));
+        Assert.Equal(ErrorCode.WrongRole, refused.Code);
+        Assert.Equal(TimeSpan.FromMinutes(1), _node.Parts.Controller.Current.Topics[Topic].Settings.TimeToLive);
+    }
+
+    [Fact]
     public async Task Consumer_passes_over_what_has_expired_by_the_hubs_clock()
     {
         await FillAsync((HubTime - 61_000, "late", null), (HubTime - 59_000, "in time", null), (HubTime - 59_000, "its own is over", "1s"),

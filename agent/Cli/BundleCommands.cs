@@ -19,6 +19,12 @@ internal static class BundleCommands
         var partition = new Option<int>("--partition", "-p") { Description = "Which partition" };
         var from = new Option<long?>("--from") { Description = "From this offset (default: the first one held)", HelpName = "offset" };
         var to = new Option<long?>("--to") { Description = "Stop before this offset (default: the durable end)", HelpName = "offset" };
+        var hub = new Option<string>("--hub")
+        {
+            Description = "The hub it is for, where the edge has joined several",
+            DefaultValueFactory = _ => "",
+            HelpName = "address",
+        };
         var file = new Option<string>("--out") { Description = "The file to make; one that exists is not overwritten", Required = true, HelpName = "file" };
         var command = new CliCommand(
             "export",
@@ -26,11 +32,16 @@ internal static class BundleCommands
             "edgestream log export readings --out /media/stick/berlin-7.esb\nedgestream log export readings --from 120000 --out /media/stick/rest.esb")
         {
             Arguments = { topic },
-            Options = { partition, from, to, file },
+            Options = { partition, from, to, hub, file },
         };
         command.Does((result, cancellationToken) =>
         {
-            var request = new ExportLogRequest { Topic = result.GetValue(topic), Partition = result.GetValue(partition) };
+            var request = new ExportLogRequest
+            {
+                Topic = result.GetValue(topic),
+                Partition = result.GetValue(partition),
+                Hub = result.GetValue(hub),
+            };
             if (result.GetValue(from) is { } first)
                 request.From = first;
 

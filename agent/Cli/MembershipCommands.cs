@@ -10,7 +10,10 @@ internal static class MembershipCommands
     {
         var hub = new Argument<string>("hub") { Description = "The hub's address, host or host:port" };
         var token = new Option<string>("--token") { Description = "What 'edgestream geo invite' printed at the hub", Required = true };
-        var command = new CliCommand("join", "Join a hub as one of its geo-locations", "edgestream join hub.example.com --token es1_…")
+        var command = new CliCommand(
+            "join",
+            "Join a hub as one of its geo-locations; one more where the edge has joined others",
+            "edgestream join hub.example.com --token es1_…")
         {
             Arguments = { hub },
             Options = { token },
@@ -31,12 +34,23 @@ internal static class MembershipCommands
 
     public static Command Leave()
     {
-        var command = new CliCommand("leave", "Stop mirroring and forget the hub; records stay", "edgestream leave");
+        var hub = new Argument<string>("hub")
+        {
+            Description = "Which one, where the edge has joined several",
+            Arity = ArgumentArity.ZeroOrOne,
+            DefaultValueFactory = _ => "",
+        };
+        var command = new CliCommand("leave", "Stop mirroring to a hub and forget it; records stay", "edgestream leave hub.example.com")
+        {
+            Arguments = { hub },
+        };
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            LeaveHubResponse left = await client.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest()));
-            result.InvocationConfiguration.Output.WriteLine($"left {left.Hub}; nothing is mirrored any more");
+            LeaveHubResponse left = await client.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest { Hub = result.GetValue(hub) }));
+            result.InvocationConfiguration.Output.WriteLine(left.Remaining.Count == 0
+                ? $"left {left.Hub}; nothing is mirrored any more"
+                : $"left {left.Hub}; what is left to mirror to is {string.Join(", ", left.Remaining)}");
         });
         return command;
     }

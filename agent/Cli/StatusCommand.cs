@@ -37,9 +37,10 @@ internal static class StatusCommand
         if (status.Storage is { } storage)
             WriteStorage(output, storage);
 
-        if (status.Uplink is { } uplink)
+        foreach (UplinkStatus uplink in status.Uplinks)
             WriteUplink(output, uplink);
-        else if (status.Role == "edge")
+
+        if (status is { Role: "edge", Uplinks.Count: 0 })
             output.WriteLine("uplink: none; 'edgestream join HUB --token TOKEN' joins a hub");
 
         WriteDevices(result, status.Sources, "source", "stored");
@@ -82,24 +83,29 @@ internal static class StatusCommand
         string state = uplink.Connected ? "connected" : "offline (records are kept and sent later)";
         output.WriteLine(
             $"uplink: {state}, geo-location '{uplink.GeoLocation}' of {uplink.Hub}, {uplink.LagRecords} records behind, "
-            + $"{Quantities.FormatBytes(uplink.SentBytes)} sent");
+            + $"{Quantities.FormatBytes(uplink.SentBytes)} sent, "
+            + $"certificate until {GeoCommands.TimeOf(uplink.CertificateUntil):yyyy-MM-dd}");
         if (uplink.LastError.Length > 0)
             output.WriteLine($"  last error: {uplink.LastError}");
     }
 
+    /// <summary>A row for each hub that an edge has joined; one row where there is none.</summary>
     private static void WriteJson(ParseResult result, NodeStatus status)
     {
         var table = new TableOutput(
             "role", "version", "uptime_seconds", "healthy", "problems", "hub", "geo", "connected", "lag_records", "sent_bytes", "reconnects",
             "last_error", "budget_bytes", "used_bytes", "disk_free_bytes", "written_bytes", "stored_bytes", "syncs", "full_in_seconds",
-            "written_bytes_per_year");
+            "written_bytes_per_year", "certificate_until");
         StorageStatus storage = status.Storage;
-        UplinkStatus? uplink = status.Uplink;
-        table.Add(
-            status.Role, status.Version, status.UptimeSeconds, status.Problems.Count == 0, string.Join("; ", status.Problems),
-            uplink?.Hub, uplink?.GeoLocation, uplink?.Connected, uplink?.LagRecords, uplink?.SentBytes, uplink?.Reconnects, uplink?.LastError,
-            storage.BudgetBytes, storage.UsedBytes, storage.DiskFreeBytes, storage.WrittenBytes, storage.StoredBytes, storage.Syncs,
-            storage.FullInSeconds, storage.WrittenBytesPerYear);
+        foreach (UplinkStatus? uplink in status.Uplinks.DefaultIfEmpty<UplinkStatus?>(null))
+        {
+            table.Add(
+                status.Role, status.Version, status.UptimeSeconds, status.Problems.Count == 0, string.Join("; ", status.Problems),
+                uplink?.Hub, uplink?.GeoLocation, uplink?.Connected, uplink?.LagRecords, uplink?.SentBytes, uplink?.Reconnects,
+                uplink?.LastError, storage.BudgetBytes, storage.UsedBytes, storage.DiskFreeBytes, storage.WrittenBytes, storage.StoredBytes,
+                storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0));
+        }
+
         table.Write(result, "");
     }
 }

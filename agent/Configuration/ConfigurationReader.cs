@@ -37,6 +37,9 @@ internal static class ConfigurationReader
     // In bytes a second.
     private const long MinBandwidth = 1000;
 
+    private static readonly Dictionary<string, MirrorRule> MirrorRules =
+        Enum.GetValues<MirrorRule>().ToDictionary(rule => rule.ToString().ToLowerInvariant());
+
     internal static Dictionary<string, MqttProtocol> Protocols { get; } =
         new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
 
@@ -266,6 +269,7 @@ internal static class ConfigurationReader
             Linger = section.Time("linger") ?? defaults.Linger,
             BytesPerSecond = section.Rate("bandwidth"),
             DataPlan = ReadDataPlan(section),
+            Mirrored = section.Choice("mirrored", MirrorRules) ?? defaults.Mirrored,
         };
         if (options.KeepAlive < MinKeepAlive)
             throw section.Error("keep-alive", "is less than a second");

@@ -2,7 +2,6 @@ using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Devices;
 using EdgeStream.Mirror.Bundles;
-using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Protocol.V1;
 using Grpc.Core;
@@ -39,9 +38,7 @@ internal sealed class AgentService(
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
-        if (uplinks?.Current is { } uplink)
-            status.Uplink = ToMessage(uplink);
-
+        status.Uplinks.AddRange((uplinks?.Uplinks ?? []).Select(ToMessage));
         status.Problems.AddRange(Problems());
         return status;
     }
@@ -52,16 +49,16 @@ internal sealed class AgentService(
         return new JoinHubResponse { GeoLocation = uplink.Identity.GeoLocation };
     }
 
-    public override async Task<LeaveHubResponse> LeaveHub(LeaveHubRequest request, ServerCallContext context) =>
-        new() { Hub = await Uplinks.LeaveAsync().ConfigureAwait(false) };
-
-    public override Task ExportLog(ExportLogRequest request, IServerStreamWriter<ExportLogResponse> responseStream, ServerCallContext context)
+    public override async Task<LeaveHubResponse> LeaveHub(LeaveHubRequest request, ServerCallContext context)
     {
-        EdgeIdentity identity = Uplinks.Current?.Identity ?? throw new ClusterException(
-            ErrorCode.WrongRole,
-            Uplinks.Problem ?? "this edge has joined no hub, and a bundle is signed with the certificate that a hub issues; 'edgestream join' first");
-        return BundleCalls.ExportAsync(node, identity, request, time, responseStream, context.CancellationToken);
+        (string left, IReadOnlyList<string> remaining) = await Uplinks.LeaveAsync(request.Hub).ConfigureAwait(false);
+        return new LeaveHubResponse { Hub = left, Remaining = { remaining } };
     }
+
+    /// <summary>A bundle is signed with the certificate that its hub has issued.</summary>
+    public override Task ExportLog(
+        ExportLogRequest request, IServerStreamWriter<ExportLogResponse> responseStream, ServerCallContext context) =>
+        BundleCalls.ExportAsync(node, Uplinks.IdentityAt(request.Hub), request, time, responseStream, context.CancellationToken);
 
     public override Task<ImportLogResponse> ImportLog(IAsyncStreamReader<ImportLogRequest> requestStream, ServerCallContext context)
     {
@@ -79,7 +76,7 @@ internal sealed class AgentService(
         if (node.Storage.Problem is { } clock)
             yield return clock;
 
-        if (uplinks?.Problem is { } uplink)
+        foreach (string uplink in uplinks?.Problems ?? [])
             yield return uplink;
 
         if (sink?.Problem is { } waiting)
@@ -118,7 +115,8 @@ internal sealed class AgentService(
             LagRecords = node.Controller.Current.Topics.Values
                 .Where(topic => topic.Settings.Mirror)
                 .SelectMany(topic => node.Spu.Partitions.Where(partition => partition.Id.Topic == topic.Name && partition.IsOpen))
-                .Sum(partition => partition.Log.Offsets.Durable - partition.Log.Offsets.Mirrored),
+                .Sum(partition => uplink.Marks.LagOf(partition.Log)),
+            CertificateUntil = new DateTimeOffset(uplink.Identity.Certificate.NotAfter).ToUnixTimeMilliseconds(),
         };
     }
 

@@ -1,5 +1,6 @@
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Mirror;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage;
@@ -8,7 +9,7 @@ using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
 
 namespace EdgeStream.Agent.Hosting;
 
-/// <summary>The edge's uplink, which comes with joining a hub and goes with leaving it. Safe from any thread.</summary>
+/// <summary>The edge's uplinks, one for each hub: they come with joining it and go with leaving it. Safe from any thread.</summary>
 internal sealed class UplinkHost(
     DataDirectory data,
     StreamController controller,
@@ -18,30 +19,40 @@ internal sealed class UplinkHost(
     ILoggerFactory loggers) : IAsyncDisposable
 {
     private readonly SemaphoreSlim _changing = new(1);
+    private readonly MirrorMarks _marks = new(options.Mirrored);
     private readonly ILogger<HubUplink> _logger = loggers.CreateLogger<HubUplink>();
     private readonly LinkLimits _limits = new(options, data.Path, time);
-    private CancellationTokenSource? _stop;
-    private Task _running = Task.CompletedTask;
+
+    // Replaced as a whole, under the semaphore.
+    private volatile IReadOnlyList<JoinedHub> _hubs = [];
+    private volatile string? _problem;
     private bool _stopped;
 
-    /// <summary>The uplink, or null where this edge has joined no hub.</summary>
-    public HubUplink? Current { get; private set; }
+    /// <summary>The uplinks that there are; none where this edge has joined no hub.</summary>
+    public IEnumerable<HubUplink> Uplinks => _hubs.Select(hub => hub.Uplink).OfType<HubUplink>();
 
-    /// <summary>Why there is no uplink although there should be, in one line.</summary>
-    public string? Problem { get; private set; }
+    /// <summary>Why there are fewer uplinks than hubs, in a line each.</summary>
+    public IEnumerable<string> Problems => _hubs.Select(hub => hub.Problem).Append(_problem).OfType<string>();
 
-    /// <summary>Connects where this edge has joined a hub before. An identity that cannot be read does not keep the node from starting.</summary>
+    /// <summary>
+    /// Connects to the hubs joined before. An identity that cannot be read keeps neither the others nor the node from starting.
+    /// </summary>
     public async Task StartAsync()
     {
         await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
-            if (EdgeIdentity.Load(data.Path) is { } identity)
-                Run(identity);
+            IReadOnlyList<string> ids = EdgeIdentity.List(data.Path);
+
+            // All of them before the first one says what it has: what one lacks is not mirrored, though nobody can ask it.
+            foreach (string id in ids)
+                _marks.Join(id);
+
+            _hubs = [.. ids.Select(Open)];
         }
         catch (EdgeStreamException problem)
         {
-            Problem = problem.Message;
+            _problem = problem.Message;
             _logger.LogError("no uplink: {Problem}", problem.Message);
         }
         finally
@@ -50,7 +61,8 @@ internal sealed class UplinkHost(
         }
     }
 
-    /// <exception cref="EdgeStreamException">It has joined one already, or the hub refuses.</exception>
+    /// <summary>Joins one more hub.</summary>
+    /// <exception cref="EdgeStreamException">It has joined that one already, or the hub refuses.</exception>
     public async Task<HubUplink> JoinAsync(string hub, string token, CancellationToken cancellationToken)
     {
         await _changing.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -59,16 +71,15 @@ internal sealed class UplinkHost(
             if (_stopped)
                 throw new ClusterException(ErrorCode.Unavailable, "the node is stopping; try again");
 
-            if (Current is { } joined)
-            {
-                throw new ClusterException(
-                    ErrorCode.GeoLocationExists,
-                    $"this edge is geo-location '{joined.Identity.GeoLocation}' of {joined.Identity.Hub} already; 'edgestream leave' ends that");
-            }
+            string id = EdgeIdentity.IdOf(InviteToken.Parse(token).AuthorityFingerprint);
+            CheckNotJoined(id, HubAddress.Parse(hub).Authority);
+            EdgeIdentity identity = await HubEnroller.JoinAsync(data.Path, hub, token, cancellationToken).ConfigureAwait(false);
+            _marks.Join(id);
+            HubUplink uplink = UplinkOf(identity);
 
-            Run(await HubEnroller.JoinAsync(data.Path, hub, token, cancellationToken).ConfigureAwait(false));
-            Problem = null;
-            return Current!;
+            // One of which the identity could not be read is well again.
+            _hubs = [.. _hubs.Where(known => known.Id != id), JoinedHub.Run(uplink)];
+            return uplink;
         }
         finally
         {
@@ -76,21 +87,41 @@ internal sealed class UplinkHost(
         }
     }
 
-    /// <summary>Ends the uplink and forgets the certificate. Records stay.</summary>
-    public async Task<string> LeaveAsync()
+    /// <summary>Ends the uplink to a hub and forgets the certificate. Records stay.</summary>
+    /// <param name="hub">Its address; empty for the only one.</param>
+    /// <returns>The hub that was left, and those that remain.</returns>
+    public async Task<(string Left, IReadOnlyList<string> Remaining)> LeaveAsync(string hub)
     {
         await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
-            HubUplink uplink = Current ?? throw new ClusterException(ErrorCode.WrongRole, "this edge has joined no hub");
-            await StopAsync().ConfigureAwait(false);
-            EdgeIdentity.Forget(data.Path);
-            return uplink.Identity.Hub;
+            JoinedHub leaving = Choose(hub);
+            await leaving.DisposeAsync().ConfigureAwait(false);
+            _hubs = [.. _hubs.Where(known => known != leaving)];
+            EdgeIdentity.Forget(data.Path, leaving.Id);
+            _marks.Leave(leaving.Id);
+            return (leaving.Name, [.. _hubs.Select(known => known.Name)]);
         }
         finally
         {
             _changing.Release();
         }
+    }
+
+    /// <summary>The identity at a hub, whose certificate signs what is carried there.</summary>
+    /// <param name="hub">Its address; empty for the only one.</param>
+    /// <exception cref="ClusterException">There is none, or it must be said which.</exception>
+    public EdgeIdentity IdentityAt(string hub)
+    {
+        if (_hubs.Count == 0 && _problem is null)
+        {
+            throw new ClusterException(
+                ErrorCode.WrongRole,
+                "this edge has joined no hub, and a bundle is signed with the certificate that a hub issues; 'edgestream join' first");
+        }
+
+        JoinedHub chosen = Choose(hub);
+        return chosen.Uplink?.Identity ?? throw new ClusterException(ErrorCode.WrongRole, chosen.Problem!);
     }
 
     public async ValueTask DisposeAsync()
@@ -99,7 +130,9 @@ internal sealed class UplinkHost(
         try
         {
             _stopped = true;
-            await StopAsync().ConfigureAwait(false);
+            IReadOnlyList<JoinedHub> hubs = _hubs;
+            _hubs = [];
+            await Task.WhenAll(hubs.Select(hub => hub.DisposeAsync().AsTask())).ConfigureAwait(false);
             _limits.Save();
         }
         finally
@@ -108,23 +141,59 @@ internal sealed class UplinkHost(
         }
     }
 
-    private void Run(EdgeIdentity identity)
+    private JoinedHub Open(string id)
     {
-        _stop = new CancellationTokenSource();
-        Current = new HubUplink(identity, controller, options, BuildInfo.Version, lanes, _limits, time, _logger);
-        _running = Current.RunAsync(_stop.Token);
+        try
+        {
+            return JoinedHub.Run(UplinkOf(EdgeIdentity.Load(data.Path, id)!));
+        }
+        catch (EdgeStreamException problem)
+        {
+            _logger.LogError("no uplink: {Problem}", problem.Message);
+            return JoinedHub.Broken(id, problem.Message);
+        }
     }
 
-    private async Task StopAsync()
-    {
-        if (_stop is null)
-            return;
+    private HubUplink UplinkOf(EdgeIdentity identity) =>
+        new(identity, controller, _marks, options, BuildInfo.Version, lanes, _limits, time, _logger);
 
-        await _stop.CancelAsync().ConfigureAwait(false);
-        await _running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        Current?.Identity.Dispose();
-        Current = null;
-        _stop.Dispose();
-        _stop = null;
+    private void CheckNotJoined(string id, string address)
+    {
+        if (Uplinks.FirstOrDefault(uplink => uplink.Identity.Id == id) is { Identity: { } same })
+        {
+            throw new ClusterException(
+                ErrorCode.GeoLocationExists,
+                $"this edge is geo-location '{same.GeoLocation}' of {same.Hub} already; 'edgestream leave {same.Hub}' ends that");
+        }
+
+        // Nobody could tell the two apart, and one of them is gone for good.
+        if (Uplinks.Any(uplink => uplink.Identity.Hub == address))
+        {
+            throw new ClusterException(
+                ErrorCode.GeoLocationExists,
+                $"this edge has joined another hub under the address {address}; 'edgestream leave {address}' ends that");
+        }
+    }
+
+    private JoinedHub Choose(string hub)
+    {
+        IReadOnlyList<JoinedHub> hubs = _hubs;
+        if (hubs.Count == 0)
+        {
+            throw new ClusterException(
+                ErrorCode.WrongRole, _problem ?? "this edge has joined no hub; 'edgestream join HUB --token TOKEN' joins one");
+        }
+
+        string names = string.Join(", ", hubs.Select(known => known.Name));
+        if (hub.Length > 0)
+        {
+            string address = HubAddress.Parse(hub).Authority;
+            return hubs.FirstOrDefault(known => known.Name == address || known.Id == hub)
+                ?? throw new ClusterException(ErrorCode.InvalidArgument, $"this edge has not joined {hub}; it has joined {names}");
+        }
+
+        return hubs.Count == 1
+            ? hubs[0]
+            : throw new ClusterException(ErrorCode.InvalidArgument, $"this edge has joined several hubs: {names}; say which one");
     }
 }

@@ -7,11 +7,13 @@ using EdgeStream.Storage.Files;
 namespace EdgeStream.Mirror.Enrolment;
 
 /// <summary>
-/// What makes this edge a geo-location of a hub: its key and certificate, the hub's CA and address. In
-/// <c>DATA/identity</c>, which only the owner can read; the key never leaves it.
+/// What makes this edge a geo-location of a hub: its key and certificate, the hub's CA and address. One for each hub that it has
+/// joined, in <c>DATA/identity/ID</c>, which only the owner can read; the key never leaves it.
 /// </summary>
 public sealed class EdgeIdentity : IDisposable
 {
+    private const string DirectoryName = "identity";
+    private const int IdBytes = 8;
     private const string KeyFile = "edge.key";
     private const string CertificateFile = "edge.crt";
     private const string AuthorityFile = "hub-ca.crt";
@@ -22,6 +24,7 @@ public sealed class EdgeIdentity : IDisposable
     private EdgeIdentity(string directory, string hub, X509Certificate2 certificate, X509Certificate2 authority)
     {
         Directory = directory;
+        Id = Path.GetFileName(directory);
         Hub = hub;
         _certificate = certificate;
         Authority = authority;
@@ -30,6 +33,9 @@ public sealed class EdgeIdentity : IDisposable
 
     /// <summary>Where its files lie.</summary>
     internal string Directory { get; }
+
+    /// <summary>Tells the hub from others: the beginning of its CA's fingerprint, in hex.</summary>
+    public string Id { get; }
 
     /// <summary>The hub's address, <c>host:port</c>.</summary>
     public string Hub { get; }
@@ -42,22 +48,39 @@ public sealed class EdgeIdentity : IDisposable
 
     public X509Certificate2 Authority { get; }
 
-    /// <summary>The identity of a data directory; null where it has joined no hub.</summary>
-    /// <exception cref="EdgeStreamException">The files are there, but cannot be read.</exception>
-    public static EdgeIdentity? Load(string dataDirectory)
-    {
-        string directory = PathOf(dataDirectory);
-        string hubPath = Path.Combine(directory, HubFile);
+    /// <param name="authorityFingerprint">SHA-256 of the hub's CA certificate.</param>
+    public static string IdOf(ReadOnlySpan<byte> authorityFingerprint) => Convert.ToHexStringLower(authorityFingerprint[..IdBytes]);
 
-        // Written last: where it is, the others are.
-        if (!File.Exists(hubPath))
+    /// <summary>The <see cref="Id"/>s of the hubs that the edge of a data directory has joined.</summary>
+    /// <exception cref="EdgeStreamException">The directory cannot be read.</exception>
+    public static IReadOnlyList<string> List(string dataDirectory)
+    {
+        string all = Path.Combine(dataDirectory, DirectoryName);
+        try
+        {
+            IEnumerable<string> ids = System.IO.Directory.Exists(all) ? System.IO.Directory.GetDirectories(all).Select(path => Path.GetFileName(path)) : [];
+            return [.. ids.Where(id => IsJoined(dataDirectory, id)).Order(StringComparer.Ordinal)];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new EdgeStreamException($"the identities in '{all}' cannot be read: {error.Message}", error);
+        }
+    }
+
+    /// <summary>The identity at one hub; null where the edge has not joined it.</summary>
+    /// <exception cref="EdgeStreamException">The files are there, but cannot be read.</exception>
+    public static EdgeIdentity? Load(string dataDirectory, string id)
+    {
+        if (!IsJoined(dataDirectory, id))
             return null;
+
+        string directory = PathOf(dataDirectory, id);
 
         try
         {
             return new EdgeIdentity(
                 directory,
-                File.ReadAllText(hubPath).Trim(),
+                File.ReadAllText(Path.Combine(directory, HubFile)).Trim(),
                 X509Certificate2.CreateFromPemFile(Path.Combine(directory, CertificateFile), Path.Combine(directory, KeyFile)),
                 X509CertificateLoader.LoadCertificateFromFile(Path.Combine(directory, AuthorityFile)));
         }
@@ -68,17 +91,21 @@ public sealed class EdgeIdentity : IDisposable
         }
     }
 
-    /// <summary>Keeps an identity; durable on return.</summary>
-    public static void Save(string dataDirectory, string hub, ECDsa key, X509Certificate2 certificate, X509Certificate2 authority)
+    /// <summary>Keeps an identity, in place of one at the same hub; durable on return.</summary>
+    /// <returns>Its <see cref="Id"/>.</returns>
+    public static string Save(string dataDirectory, string hub, ECDsa key, X509Certificate2 certificate, X509Certificate2 authority)
     {
-        string directory = PathOf(dataDirectory);
+        string id = IdOf(SHA256.HashData(authority.RawDataMemory.Span)), directory = PathOf(dataDirectory, id);
+        Forget(dataDirectory, id);
         System.IO.Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        Forget(dataDirectory);
+        DiskFiles.Instance.SyncDirectory(Path.GetDirectoryName(directory)!);
+        DiskFiles.Instance.SyncDirectory(dataDirectory);
         Replace(KeyFile, key.ExportPkcs8PrivateKeyPem());
         File.SetUnixFileMode(Path.Combine(directory, KeyFile), UnixFileMode.UserRead | UnixFileMode.UserWrite);
         Replace(CertificateFile, certificate.ExportCertificatePem());
         Replace(AuthorityFile, authority.ExportCertificatePem());
         Replace(HubFile, hub);
+        return id;
 
         void Replace(string name, string contents) =>
             SmallFile.Replace(DiskFiles.Instance, Path.Combine(directory, name), LineOf(contents));
@@ -101,14 +128,18 @@ public sealed class EdgeIdentity : IDisposable
         Volatile.Write(ref _certificate, issued.CopyWithPrivateKey(key));
     }
 
-    /// <summary>Removes the identity; records are not touched.</summary>
-    public static void Forget(string dataDirectory)
+    /// <summary>Removes the identity at a hub where there is one; durable on return. Records are not touched.</summary>
+    public static void Forget(string dataDirectory, string id)
     {
-        string directory = PathOf(dataDirectory);
-        foreach (string name in (string[])[HubFile, CertificateFile, KeyFile, AuthorityFile])
-            DiskFiles.Instance.Delete(Path.Combine(directory, name));
+        string directory = PathOf(dataDirectory, id);
+        if (!System.IO.Directory.Exists(directory))
+            return;
 
+        // What makes an identity of the files goes first, so that a power cut leaves none that is incomplete.
+        DiskFiles.Instance.Delete(Path.Combine(directory, HubFile));
         DiskFiles.Instance.SyncDirectory(directory);
+        System.IO.Directory.Delete(directory, recursive: true);
+        DiskFiles.Instance.SyncDirectory(Path.GetDirectoryName(directory)!);
     }
 
     public void Dispose()
@@ -132,5 +163,8 @@ public sealed class EdgeIdentity : IDisposable
 
     private static byte[] LineOf(string text) => Encoding.UTF8.GetBytes(text + "\n");
 
-    private static string PathOf(string dataDirectory) => Path.Combine(dataDirectory, "identity");
+    /// <summary>By the file that is written last: where it is, the others are.</summary>
+    private static bool IsJoined(string dataDirectory, string id) => File.Exists(Path.Combine(PathOf(dataDirectory, id), HubFile));
+
+    private static string PathOf(string dataDirectory, string id) => Path.Combine(dataDirectory, DirectoryName, id);
 }

@@ -29,8 +29,8 @@ public static class HubEnroller
             using X509Certificate2 authority = await FetchAuthorityAsync(address, token, cancellationToken).ConfigureAwait(false);
             using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
             using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, cancellationToken).ConfigureAwait(false);
-            EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority);
-            return EdgeIdentity.Load(dataDirectory)!;
+            string id = EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority);
+            return EdgeIdentity.Load(dataDirectory, id)!;
         }
         catch (RpcException error)
         {

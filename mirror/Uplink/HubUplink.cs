@@ -10,11 +10,13 @@ namespace EdgeStream.Mirror.Uplink;
 
 /// <summary>
 /// Keeps the link of an edge to its hub: connects, mirrors what is there, and connects again with jittered backoff when the
-/// link is lost. Being offline is no failure; it ends only when it is told to.
+/// link is lost. Being offline is no failure; it ends only when it is told to. <paramref name="marks"/> has been told before that
+/// the hub counts.
 /// </summary>
 public sealed class HubUplink(
     EdgeIdentity identity,
     StreamController controller,
+    MirrorMarks marks,
     UplinkOptions options,
     string version,
     IReadOnlyList<IUplinkLane> lanes,
@@ -31,6 +33,9 @@ public sealed class HubUplink(
     private bool _hasConnected;
 
     public EdgeIdentity Identity => identity;
+
+    /// <summary>How far the hub has the logs.</summary>
+    public HubMarks Marks { get; } = new(marks, identity.Id);
 
     public UplinkState State
     {
@@ -64,7 +69,7 @@ public sealed class HubUplink(
                 expired = false;
                 using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
                 var session = new UplinkSession(
-                    channel, controller, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
+                    channel, controller, Marks, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
                     new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);

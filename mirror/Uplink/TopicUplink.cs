@@ -17,6 +17,7 @@ internal sealed class TopicUplink(
     string topic,
     int priority,
     PartitionLog log,
+    HubMarks marks,
     UplinkOptions options,
     UplinkWriter writer,
     FlowWindow window,
@@ -48,7 +49,7 @@ internal sealed class TopicUplink(
         if (durableEnd > log.Offsets.Durable)
             throw new IOException($"the hub has acknowledged offsets of {topic} that were never sent; ask its operator");
 
-        log.SetMirrored(durableEnd);
+        marks.Report(log, durableEnd);
     }
 
     /// <summary>The hub takes no more of this topic for now; it is offered again later, or once what it never takes is put aside.</summary>
@@ -129,7 +130,7 @@ internal sealed class TopicUplink(
             return null;
         }
 
-        log.SetMirrored(opened.ResumeOffset);
+        marks.Report(log, opened.ResumeOffset);
         return opened;
     }
 

@@ -28,6 +28,9 @@ public sealed record UplinkOptions
     /// <summary>How long a topic that the hub refused rests before it is offered again.</summary>
     public TimeSpan RefusedRetry { get; init; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>What counts as mirrored where there are several hubs.</summary>
+    public MirrorRule Mirrored { get; init; } = MirrorRule.All;
+
     /// <summary>How often the hub is told how far this edge is; only where it has changed.</summary>
     public TimeSpan PositionInterval { get; init; } = TimeSpan.FromSeconds(2);
 

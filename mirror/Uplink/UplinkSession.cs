@@ -32,6 +32,7 @@ internal interface IUplinkObserver
 internal sealed class UplinkSession(
     GrpcChannel channel,
     StreamController controller,
+    HubMarks marks,
     UplinkOptions options,
     string version,
     StartToken startToken,
@@ -165,7 +166,8 @@ internal sealed class UplinkSession(
                         continue;
 
                     var uplink = new TopicUplink(
-                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, options, _writer, _window, deadLetters, observer, time, logger);
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, deadLetters,
+                        observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }

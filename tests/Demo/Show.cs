@@ -126,7 +126,7 @@ internal sealed class Show(TimeSpan? duration)
                 NodeStatus atHub = await hub.CallAsync(client => client.Agent.GetStatusAsync(new GetStatusRequest()));
                 NodeStatus status = await edge.CallAsync(client => client.Agent.GetStatusAsync(new GetStatusRequest()));
                 show(new Row(
-                    _elapsed.Elapsed, cut, status.Uplink.Connected,
+                    _elapsed.Elapsed, cut, status.Uplinks.Any(uplink => uplink.Connected),
                     Durable(status, Readings), Durable(atHub, Readings), Durable(status, Door), Durable(atHub, Door)));
             }
         }

@@ -68,8 +68,11 @@ internal sealed class InProcessEdge : IAsyncDisposable
     {
         options ??= Impatient;
         lanes ??= [new DownlinkLane(Parts.Controller, Clock, TimeProvider.System, DownlinkLogger)];
+        var marks = new MirrorMarks(MirrorRule.All);
+        marks.Join(Identity.Id);
         var limits = new LinkLimits(options, DataDirectory, TimeProvider.System);
-        Uplink = new HubUplink(Identity, Parts.Controller, options, "test", lanes, limits, time ?? TimeProvider.System, NullLogger<HubUplink>.Instance);
+        Uplink = new HubUplink(
+            Identity, Parts.Controller, marks, options, "test", lanes, limits, time ?? TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));
     }
 
@@ -94,11 +97,11 @@ internal sealed class InProcessEdge : IAsyncDisposable
         await Parts.DisposeAsync();
         Identity.Dispose();
         if (hub is not null)
-            await File.WriteAllTextAsync(Path.Combine(DataDirectory, "identity", "hub"), hub);
+            await File.WriteAllTextAsync(Path.Combine(DataDirectory, "identity", Identity.Id, "hub"), hub);
 
         Parts = await NodeParts.StartAsync(DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
-        Identity = EdgeIdentity.Load(DataDirectory)!;
         Clock = new HubClock(TimeProvider.System);
+        Identity = EdgeIdentity.Load(DataDirectory, Identity.Id)!;
         StartUplink();
     }
 

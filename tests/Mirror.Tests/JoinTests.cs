@@ -30,13 +30,15 @@ public sealed class JoinTests : IAsyncLifetime
     {
         using EdgeIdentity identity = await JoinAsync(await _hub.InviteAsync("north"));
         Assert.Equal(("north", _hub.Address), (identity.GeoLocation, identity.Hub));
-        using EdgeIdentity loaded = EdgeIdentity.Load(_temp.Path)!;
+        Assert.Equal([identity.Id], EdgeIdentity.List(_temp.Path));
+        using EdgeIdentity loaded = EdgeIdentity.Load(_temp.Path, identity.Id)!;
         Assert.Equal(identity.Certificate.Thumbprint, loaded.Certificate.Thumbprint);
         Assert.True(loaded.Certificate.HasPrivateKey);
         Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Rights.Authenticate(loaded.Certificate));
 
-        EdgeIdentity.Forget(_temp.Path);
-        Assert.Null(EdgeIdentity.Load(_temp.Path));
+        EdgeIdentity.Forget(_temp.Path, identity.Id);
+        Assert.Null(EdgeIdentity.Load(_temp.Path, identity.Id));
+        Assert.Empty(EdgeIdentity.List(_temp.Path));
     }
 
     [Fact]
@@ -61,7 +63,7 @@ public sealed class JoinTests : IAsyncLifetime
         await using InProcessHub impostor = await InProcessHub.StartAsync(tlsAuthority: _hub.Authority);
         string token = await impostor.InviteAsync("north");
         await Assert.ThrowsAsync<ClusterException>(() => HubEnroller.JoinAsync(_temp.Path, impostor.Address, token, CancellationToken.None));
-        Assert.Null(EdgeIdentity.Load(_temp.Path));
+        Assert.Empty(EdgeIdentity.List(_temp.Path));
         Assert.Null(impostor.Parts.Store.FindInvite(InviteToken.HashOf(InviteToken.Parse(token).Secret))!.UsedAt);
         Assert.Null(impostor.Parts.Controller.Current.GeoLocations["north"].JoinedAt);
     }

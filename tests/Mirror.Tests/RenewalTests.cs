@@ -38,7 +38,7 @@ public sealed class RenewalTests : IAsyncLifetime
         await edge.IsMirroredAsync(_hub, "readings");
         Assert.Equal(_time.Now + Life, edge.Identity.Certificate.NotAfter.ToUniversalTime());
         Assert.Equal(old.PublicKey.ExportSubjectPublicKeyInfo(), edge.Identity.Certificate.PublicKey.ExportSubjectPublicKeyInfo());
-        using EdgeIdentity kept = EdgeIdentity.Load(edge.DataDirectory)!;
+        using EdgeIdentity kept = EdgeIdentity.Load(edge.DataDirectory, edge.Identity.Id)!;
         Assert.Equal(edge.Identity.Certificate.Thumbprint, kept.Certificate.Thumbprint);
         Assert.True(kept.Certificate.HasPrivateKey);
     }
@@ -197,7 +197,7 @@ public sealed class RenewalTests : IAsyncLifetime
         string before = north.Identity.Certificate.Thumbprint;
         var refused = Assert.Throws<EdgeStreamException>(() => north.Identity.Renew(issued));
         Assert.Contains("for another key", refused.Message, StringComparison.Ordinal);
-        using EdgeIdentity kept = EdgeIdentity.Load(north.DataDirectory)!;
+        using EdgeIdentity kept = EdgeIdentity.Load(north.DataDirectory, north.Identity.Id)!;
         Assert.Equal((before, before), (north.Identity.Certificate.Thumbprint, kept.Certificate.Thumbprint));
     }
 

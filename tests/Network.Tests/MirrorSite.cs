@@ -92,7 +92,7 @@ internal sealed class MirrorSite : IDisposable
     }
 
     public async Task<UplinkStatus> UplinkAsync() =>
-        (await EdgeClient.CallAsync(client => client.Agent.GetStatusAsync(new GetStatusRequest())).WaitAsync(AnswerTime)).Uplink;
+        (await EdgeClient.CallAsync(client => client.Agent.GetStatusAsync(new GetStatusRequest())).WaitAsync(AnswerTime)).Uplinks.Single();
 
     /// <summary>The marks of the topic's partition; null where there is none yet.</summary>
     public static async Task<PartitionStatus?> MarksAsync(EdgeStreamClient node)

@@ -28,8 +28,7 @@ internal static class NodeMetrics
         WriteStorage(text, status.Storage);
         WritePartitions(text, [.. partitions.Select(PartitionFigures.Of)]);
         WriteSources(text, status.Sources);
-        if (status.Uplink is { } uplink)
-            WriteUplink(text, uplink);
+        WriteUplinks(text, status.Uplinks);
 
         text.Gauge("edgestream_geo_location_online", "At a hub: 1 while the edge of this geo-location is connected.");
         foreach (GeoLocation geo in status.GeoLocations.Where(geo => geo.State is GeoLocationState.Online or GeoLocationState.Offline))
@@ -155,18 +154,26 @@ internal static class NodeMetrics
             text.Sample(source.Dropped, ("source", name));
     }
 
-    private static void WriteUplink(PrometheusText text, UplinkStatus uplink)
+    private static void WriteUplinks(PrometheusText text, IReadOnlyList<UplinkStatus> uplinks)
     {
-        (string, string)[] labels = [("hub", uplink.Hub), ("geo", uplink.GeoLocation)];
         text.Gauge("edgestream_uplink_connected", "1 while the hub is connected; that it is not is no problem by itself.");
-        text.Sample(uplink.Connected ? 1 : 0, labels);
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.Connected ? 1 : 0, LabelsOf(uplink));
+
         text.Gauge("edgestream_uplink_lag_records", "Records that are durable here and not yet at the hub.");
-        text.Sample(uplink.LagRecords, labels);
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.LagRecords, LabelsOf(uplink));
+
         text.Counter("edgestream_uplink_sent_bytes_total", "Bytes of record batches sent to the hub.");
-        text.Sample(uplink.SentBytes, labels);
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.SentBytes, LabelsOf(uplink));
+
         text.Counter("edgestream_uplink_reconnects_total", "How often the link was made anew.");
-        text.Sample(uplink.Reconnects, labels);
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.Reconnects, LabelsOf(uplink));
     }
+
+    private static (string Name, string Value)[] LabelsOf(UplinkStatus uplink) => [("hub", uplink.Hub), ("geo", uplink.GeoLocation)];
 
     private static string Word(GapReason reason) => reason.ToString().ToLowerInvariant();
 

@@ -68,6 +68,7 @@ public sealed class ConfigurationReaderTests
             free-hours = "22:30-06:00"
             keep-alive = "5m"
             linger = "2s"
+            mirrored = "any"
             """);
 
         Assert.Equal(("/data", "/socket"), (read.Data, read.Socket));
@@ -98,6 +99,7 @@ public sealed class ConfigurationReaderTests
         Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
         Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
         Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
+        Assert.Equal(MirrorRule.Any, read.Uplink.Mirrored);
         Assert.Equal(["readings", "logs", "door", "level"], read.SourceTopics);
     }
 

@@ -130,6 +130,10 @@ public sealed class NodeMetricsTests : IAsyncLifetime
         Assert.Equal(11, page["edgestream_uplink_lag_records{hub=\"h:1\",geo=\"g\"}"]);
         Assert.Equal(12, page["edgestream_uplink_sent_bytes_total{hub=\"h:1\",geo=\"g\"}"]);
         Assert.Equal(13, page["edgestream_uplink_reconnects_total{hub=\"h:1\",geo=\"g\"}"]);
+        Assert.Equal(0, page["edgestream_uplink_connected{hub=\"h:2\",geo=\"g\"}"]);
+        Assert.Equal(21, page["edgestream_uplink_lag_records{hub=\"h:2\",geo=\"g\"}"]);
+        Assert.Equal(22, page["edgestream_uplink_sent_bytes_total{hub=\"h:2\",geo=\"g\"}"]);
+        Assert.Equal(23, page["edgestream_uplink_reconnects_total{hub=\"h:2\",geo=\"g\"}"]);
         Assert.Equal(1, page["edgestream_geo_location_online{geo=\"on\"}"]);
         Assert.Equal(0, page["edgestream_geo_location_online{geo=\"off\"}"]);
         Assert.True(page["edgestream_process_resident_memory_bytes"] > 0);
@@ -164,7 +168,11 @@ public sealed class NodeMetricsTests : IAsyncLifetime
             new SourceStatus { Name = "gpio \"x\"", State = "running", Received = 3, Stored = 2, Dropped = 1 },
             new SourceStatus { Name = "gpio \"x\"", State = "waiting", Received = 4 },
         },
-        Uplink = new UplinkStatus { Hub = "h:1", GeoLocation = "g", Connected = true, LagRecords = 11, SentBytes = 12, Reconnects = 13 },
+        Uplinks =
+        {
+            new UplinkStatus { Hub = "h:1", GeoLocation = "g", Connected = true, LagRecords = 11, SentBytes = 12, Reconnects = 13 },
+            new UplinkStatus { Hub = "h:2", GeoLocation = "g", LagRecords = 21, SentBytes = 22, Reconnects = 23 },
+        },
         GeoLocations =
         {
             new GeoLocation { Name = "on", State = GeoLocationState.Online },

@@ -10,13 +10,17 @@ internal static class MembershipCommands
     {
         var hub = new Argument<string>("hub") { Description = "The hub's address, host or host:port" };
         var token = new Option<string>("--token") { Description = "What 'edgestream geo invite' printed at the hub", Required = true };
+        var replace = new Option<bool>("--replace")
+        {
+            Description = "This card takes the place of another one: a new card, or one restored from an image; records go on behind what the hub has",
+        };
         var command = new CliCommand(
             "join",
             "Join a hub as one of its geo-locations; one more where the edge has joined others",
             "edgestream join hub.example.com --token es1_…")
         {
             Arguments = { hub },
-            Options = { token },
+            Options = { token, replace },
         };
         command.Does(async (result, _) =>
         {
@@ -25,6 +29,7 @@ internal static class MembershipCommands
             {
                 Hub = result.GetValue(hub),
                 Token = result.GetValue(token),
+                Replace = result.GetValue(replace),
             }));
             result.InvocationConfiguration.Output.WriteLine(
                 $"joined {result.GetValue(hub)} as geo-location '{joined.GeoLocation}'; mirror topics are copied from now on");

@@ -45,7 +45,9 @@ internal sealed class AgentService(
 
     public override async Task<JoinHubResponse> JoinHub(JoinHubRequest request, ServerCallContext context)
     {
-        HubUplink uplink = await Uplinks.JoinAsync(request.Hub, request.Token, context.CancellationToken).ConfigureAwait(false);
+        HubUplink uplink = await Uplinks
+            .JoinAsync(request.Hub, request.Token, request.Replace, context.CancellationToken)
+            .ConfigureAwait(false);
         return new JoinHubResponse { GeoLocation = uplink.Identity.GeoLocation };
     }
 

@@ -62,8 +62,12 @@ internal sealed class UplinkHost(
     }
 
     /// <summary>Joins one more hub.</summary>
+    /// <param name="hub">Its address.</param>
+    /// <param name="token">What its operator gave.</param>
+    /// <param name="replacesCard">This card takes the place of another one, even where it has joined that hub before.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="EdgeStreamException">It has joined that one already, or the hub refuses.</exception>
-    public async Task<HubUplink> JoinAsync(string hub, string token, CancellationToken cancellationToken)
+    public async Task<HubUplink> JoinAsync(string hub, string token, bool replacesCard, CancellationToken cancellationToken)
     {
         await _changing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
@@ -72,8 +76,16 @@ internal sealed class UplinkHost(
                 throw new ClusterException(ErrorCode.Unavailable, "the node is stopping; try again");
 
             string id = EdgeIdentity.IdOf(InviteToken.Parse(token).AuthorityFingerprint);
-            CheckNotJoined(id, HubAddress.Parse(hub).Authority);
-            EdgeIdentity identity = await HubEnroller.JoinAsync(data.Path, hub, token, cancellationToken).ConfigureAwait(false);
+            JoinedHub? before = replacesCard ? _hubs.FirstOrDefault(known => known.Id == id) : null;
+            if (before is null)
+                CheckNotJoined(id, HubAddress.Parse(hub).Authority);
+
+            EdgeIdentity identity = await HubEnroller
+                .JoinAsync(data.Path, hub, token, new JoiningCard(Incarnations(), replacesCard), cancellationToken)
+                .ConfigureAwait(false);
+            if (before is not null)
+                await before.DisposeAsync().ConfigureAwait(false);
+
             _marks.Join(id);
             HubUplink uplink = UplinkOf(identity);
 
@@ -153,6 +165,15 @@ internal sealed class UplinkHost(
             return JoinedHub.Broken(id, problem.Message);
         }
     }
+
+    private string[] Incarnations() =>
+    [
+        .. controller.Current.Topics.Values
+            .Where(topic => topic.Settings.Mirror)
+            .Select(topic => controller.GetPartition(topic.Name, 0))
+            .Where(partition => partition.IsOpen)
+            .Select(partition => partition.Log.Manifest.Incarnation.ToString("N")),
+    ];
 
     private HubUplink UplinkOf(EdgeIdentity identity) =>
         new(identity, controller, _marks, options, BuildInfo.Version, lanes, _limits, time, _logger);

@@ -19,6 +19,9 @@ public sealed class EdgeIdentity : IDisposable
     private const string AuthorityFile = "hub-ca.crt";
     private const string HubFile = "hub";
 
+    // While it is there, the logs have to be fitted to what the hub holds.
+    private const string ReplacesFile = "replaces-card";
+
     private X509Certificate2 _certificate;
 
     private EdgeIdentity(string directory, string hub, X509Certificate2 certificate, X509Certificate2 authority)
@@ -36,6 +39,18 @@ public sealed class EdgeIdentity : IDisposable
 
     /// <summary>Tells the hub from others: the beginning of its CA's fingerprint, in hex.</summary>
     public string Id { get; }
+
+    /// <summary>
+    /// Whether this card was put in the place of another one, and its logs do not go on behind what the hub holds yet.
+    /// </summary>
+    internal bool MustReplaceLogs => File.Exists(Path.Combine(Directory, ReplacesFile));
+
+    /// <summary>The logs go on behind what the hub holds; durable on return.</summary>
+    internal void LogsAreReplaced()
+    {
+        DiskFiles.Instance.Delete(Path.Combine(Directory, ReplacesFile));
+        DiskFiles.Instance.SyncDirectory(Directory);
+    }
 
     /// <summary>The hub's address, <c>host:port</c>.</summary>
     public string Hub { get; }
@@ -93,7 +108,8 @@ public sealed class EdgeIdentity : IDisposable
 
     /// <summary>Keeps an identity, in place of one at the same hub; durable on return.</summary>
     /// <returns>Its <see cref="Id"/>.</returns>
-    public static string Save(string dataDirectory, string hub, ECDsa key, X509Certificate2 certificate, X509Certificate2 authority)
+    public static string Save(
+        string dataDirectory, string hub, ECDsa key, X509Certificate2 certificate, X509Certificate2 authority, bool replacesCard)
     {
         string id = IdOf(SHA256.HashData(authority.RawDataMemory.Span)), directory = PathOf(dataDirectory, id);
         Forget(dataDirectory, id);
@@ -104,6 +120,9 @@ public sealed class EdgeIdentity : IDisposable
         File.SetUnixFileMode(Path.Combine(directory, KeyFile), UnixFileMode.UserRead | UnixFileMode.UserWrite);
         Replace(CertificateFile, certificate.ExportCertificatePem());
         Replace(AuthorityFile, authority.ExportCertificatePem());
+        if (replacesCard)
+            Replace(ReplacesFile, "");
+
         Replace(HubFile, hub);
         return id;
 

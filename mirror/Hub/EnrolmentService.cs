@@ -32,7 +32,9 @@ public sealed class EnrolmentService(CertificateAuthority authority, HubAuthorit
             throw new ClusterException(ErrorCode.InvalidArgument, $"the signing request cannot be read: {error.Message}");
         }
 
-        using X509Certificate2 certificate = await hub.RedeemAsync(request.Secret.Memory, key).ConfigureAwait(false);
+        using X509Certificate2 certificate = await hub
+            .RedeemAsync(request.Secret.Memory, key, new JoiningCard(request.Incarnations, request.Replace))
+            .ConfigureAwait(false);
         string name = CertificateRoles.Read(certificate).Name;
         logger.LogInformation("geo-location {Name} has joined", name);
         return new V1.JoinResponse { GeoLocation = name, CertificateDer = ByteString.CopyFrom(certificate.RawDataMemory.Span) };

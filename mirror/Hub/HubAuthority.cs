@@ -52,8 +52,14 @@ public sealed class HubAuthority(
     /// Redeems a token: marks it as used, then signs the key. From then on only certificates of this key are accepted for the
     /// geo-location: a device that was replaced is out.
     /// </summary>
-    /// <exception cref="ClusterException">The token is unknown, used or expired.</exception>
-    public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key)
+    /// <param name="secret">The token's.</param>
+    /// <param name="key">What the edge has made and proved to hold.</param>
+    /// <param name="card">The card that joins.</param>
+    /// <exception cref="ClusterException">
+    /// The token is unknown, used or expired; or the geo-location was filled from another card, and this one does not say that it
+    /// replaces it: then the token stays good.
+    /// </exception>
+    public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key, JoiningCard card)
     {
         await _changing.WaitAsync().ConfigureAwait(false);
         try
@@ -67,7 +73,9 @@ public sealed class HubAuthority(
             if (invite.ExpiresAt < now)
                 throw new ClusterException(ErrorCode.TokenExpired, $"the token expired at {invite.ExpiresAt:u}; ask for a new one");
 
+            CheckCard(invite.GeoLocation, card);
             store.SaveInvite(invite with { UsedAt = now });
+            store.SaveStartTokens(invite.GeoLocation, null);
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
             return await IssueAsync(joined, key).ConfigureAwait(false);
         }
@@ -181,6 +189,17 @@ public sealed class HubAuthority(
     }
 
     public void Dispose() => _changing.Dispose();
+
+    private void CheckCard(string geoLocation, JoiningCard card)
+    {
+        if (!card.Replaces && MirrorOrigin.FindOther(controller, geoLocation, card.Incarnations) is { } filled)
+        {
+            throw new ClusterException(
+                ErrorCode.IncarnationMismatch,
+                $"geo-location '{geoLocation}' has mirrored '{filled.Topic}' here from another card; nothing was changed, and the token is still "
+                + "good: add --replace where this card takes the other's place, or join under a new name");
+        }
+    }
 
     private string? FindGeoLocationProblem(string name, X509Certificate2 certificate)
     {

@@ -28,6 +28,7 @@ internal sealed class HubSession(
 
     private readonly Dictionary<string, OpenedTopic> _open = new(StringComparer.Ordinal);
     private readonly HubFlow.Share _share = new(flow);
+    private readonly string? _keyFingerprint = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)?.KeyFingerprint;
 
     /// <summary>A message to the edge; with an append, one that is sent when that has completed.</summary>
     private readonly record struct PendingReply(
@@ -85,7 +86,7 @@ internal sealed class HubSession(
             while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
             {
                 presence.Seen(geoLocation);
-                CheckNotRevoked();
+                CheckRight();
                 await HandleAsync(requests.Current, decompressor, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -103,7 +104,7 @@ internal sealed class HubSession(
         while (true)
         {
             TopologyMap known = controller.Current;
-            CheckNotRevoked();
+            CheckRight();
             await controller.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
         }
     }
@@ -120,10 +121,14 @@ internal sealed class HubSession(
         },
     };
 
-    private void CheckNotRevoked()
+    private void CheckRight()
     {
-        if (controller.Current.GeoLocations.GetValueOrDefault(geoLocation) is not { Revoked: false })
+        GeoLocationInfo? now = controller.Current.GeoLocations.GetValueOrDefault(geoLocation);
+        if (now is not { Revoked: false })
             throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' was revoked");
+
+        if (now.KeyFingerprint != _keyFingerprint)
+            throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' has joined again since, with another key");
     }
 
     private ValueTask HandleAsync(V1.EdgeMessage message, Decompressor decompressor, CancellationToken cancellationToken) => message.MessageCase switch

@@ -1,5 +1,7 @@
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Mirror.Hub;
@@ -52,4 +54,22 @@ internal static class MirrorOrigin
     /// <summary>The log that a partition was filled from last; null where from none yet.</summary>
     public static string? Known(Partition partition) =>
         partition.Log.Manifest.Settings.GetValueOrDefault(EdgeIncarnationSetting);
+
+    /// <summary>A partition of a geo-location that holds records from another log than these; null where there is none.</summary>
+    public static PartitionId? FindOther(StreamController controller, string geoLocation, IReadOnlyCollection<string> incarnations)
+    {
+        foreach (TopicInfo topic in controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror))
+        {
+            if (topic.PartitionOf(geoLocation) is { } known
+                && controller.GetPartition(topic.Name, known.Number) is { IsOpen: true } partition
+                && partition.Log.Offsets.End > 0
+                && Known(partition) is { } incarnation
+                && !incarnations.Contains(incarnation))
+            {
+                return partition.Id;
+            }
+        }
+
+        return null;
+    }
 }

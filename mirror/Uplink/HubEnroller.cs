@@ -20,7 +20,7 @@ public static class HubEnroller
     /// <summary>Redeems a token and keeps the identity in the data directory; durable on return.</summary>
     /// <exception cref="EdgeStreamException">The token is no good, or for another hub, or the hub cannot be reached.</exception>
     public static async Task<EdgeIdentity> JoinAsync(
-        string dataDirectory, string hub, string tokenText, CancellationToken cancellationToken)
+        string dataDirectory, string hub, string tokenText, JoiningCard card, CancellationToken cancellationToken)
     {
         InviteToken token = InviteToken.Parse(tokenText);
         Uri address = HubAddress.Parse(hub);
@@ -28,8 +28,8 @@ public static class HubEnroller
         {
             using X509Certificate2 authority = await FetchAuthorityAsync(address, token, cancellationToken).ConfigureAwait(false);
             using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-            using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, cancellationToken).ConfigureAwait(false);
-            string id = EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority);
+            using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, card, cancellationToken).ConfigureAwait(false);
+            string id = EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority, card.Replaces);
             return EdgeIdentity.Load(dataDirectory, id)!;
         }
         catch (RpcException error)
@@ -53,7 +53,7 @@ public static class HubEnroller
     }
 
     private static async Task<X509Certificate2> RedeemAsync(
-        Uri hub, X509Certificate2 authority, InviteToken token, ECDsa key, CancellationToken cancellationToken)
+        Uri hub, X509Certificate2 authority, InviteToken token, ECDsa key, JoiningCard card, CancellationToken cancellationToken)
     {
         var request = new CertificateRequest(
             CertificateRoles.Subject(token.GeoLocation, "geo-location"), key, HashAlgorithmName.SHA256);
@@ -64,6 +64,8 @@ public static class HubEnroller
                 {
                     Secret = ByteString.CopyFrom(token.Secret),
                     SigningRequestDer = ByteString.CopyFrom(request.CreateSigningRequest()),
+                    Incarnations = { card.Incarnations },
+                    Replace = card.Replaces,
                 },
                 deadline: DateTime.UtcNow + CallTimeout,
                 cancellationToken: cancellationToken)

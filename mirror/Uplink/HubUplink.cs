@@ -68,6 +68,12 @@ public sealed class HubUplink(
 
                 expired = false;
                 using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
+                if (identity.MustReplaceLogs)
+                {
+                    await new CardReplacement(channel, controller, logger).RunAsync(cancellationToken).ConfigureAwait(false);
+                    identity.LogsAreReplaced();
+                }
+
                 var session = new UplinkSession(
                     channel, controller, Marks, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
                     new Observer(this));

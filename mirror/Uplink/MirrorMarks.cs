@@ -48,7 +48,7 @@ public sealed class MirrorMarks(MirrorRule rule)
             if (!_hubs.Contains(hub))
                 return;
 
-            Dictionary<string, long> marks = _marks.GetOrCreateValue(log);
+            Dictionary<string, long> marks = _marks.GetValue(log, static _ => new Dictionary<string, long>(StringComparer.Ordinal));
             marks[hub] = offset;
             Apply(log, marks);
         }

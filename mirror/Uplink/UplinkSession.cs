@@ -190,6 +190,10 @@ internal sealed class UplinkSession(
         {
             await controller.CreateTopicAsync(name, 1, new TopicSettings(Mirror: true)).ConfigureAwait(false);
         }
+        catch (ClusterException exists) when (exists.Code == ErrorCode.TopicExists)
+        {
+            // Another hub wants it as well, and was faster.
+        }
         catch (Exception problem) when (problem is EdgeStreamException or IOException)
         {
             observer.Refused($"{name}: {problem.Message}");

@@ -62,7 +62,16 @@ public sealed class SeveralHubsTests
         await Condition.WaitAsync(() => "all is mirrored", async () => await MirroredAsync(edge) == 200, Deadline);
         Assert.Equal(address, Text(Assert.Single(await StatusAsync(edge)), "hub"));
         Assert.False(Directory.Exists(identity));
+
+        // A hub that was made anew under the same address is another one.
+        hub.Kill();
+        using NodeProcess remade = NodeProcess.Hub(directory.Path, address, "remade");
+        await remade.StartAsync();
+        string token = await remade.CommandAsync("geo", "invite", "site-1");
+        await RefusesAsync(edge, $"another hub under the address {address}", "join", address, "--token", token);
         Assert.Contains("nothing is mirrored any more", await edge.CommandAsync("leave"), StringComparison.Ordinal);
+        await edge.CommandAsync("join", address, "--token", token);
+        await WaitUntilMirroredAsync(edge, remade);
     }
 
     private static async Task ProduceAsync(TemporaryDirectory directory, NodeProcess edge, int records)

@@ -57,11 +57,47 @@ internal sealed class InProcessEdge : IAsyncDisposable
     {
         var edge = new InProcessEdge(name);
         edge.Parts = await NodeParts.StartAsync(edge.DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
-        edge.Identity = await HubEnroller.JoinAsync(edge.DataDirectory, hub.Address, await hub.InviteAsync(name), CancellationToken.None);
+        edge.Identity = await HubEnroller.JoinAsync(edge.DataDirectory, hub.Address, await hub.InviteAsync(name), JoiningCard.New, CancellationToken.None);
         foreach (string topic in topics)
             await edge.CreateTopicAsync(topic);
 
         return edge;
+    }
+
+    /// <summary>An edge that has not joined yet, or one with a copy of another one's card, which must be stopped meanwhile.</summary>
+    public static async Task<InProcessEdge> OpenAsync(string name, string? copyOf = null)
+    {
+        var edge = new InProcessEdge(name);
+        if (copyOf is not null)
+            Copy(copyOf, edge.DataDirectory);
+
+        edge.Parts = await NodeParts.StartAsync(edge.DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+        if (copyOf is not null)
+            edge.Identity = EdgeIdentity.Load(edge.DataDirectory, EdgeIdentity.List(edge.DataDirectory)[0])!;
+
+        return edge;
+    }
+
+    /// <summary>Joins, or joins again, with a fresh token; the uplink is not started.</summary>
+    public async Task JoinAsync(InProcessHub hub, bool replacesCard)
+    {
+        string[] incarnations = [.. Parts.Spu.Partitions.Select(partition => partition.Log.Manifest.Incarnation.ToString("N"))];
+        string token = await hub.InviteAsync(Name);
+        EdgeIdentity joined = await HubEnroller.JoinAsync(
+            DataDirectory, hub.Address, token, new JoiningCard(incarnations, replacesCard), CancellationToken.None);
+        Identity?.Dispose();
+        Identity = joined;
+    }
+
+    /// <summary>A copy of its card, as it is between a stop and the next start.</summary>
+    public async Task<string> CopyCardAsync(TempDirectory directory)
+    {
+        await StopUplinkAsync();
+        await Parts.DisposeAsync();
+        string copy = directory.Sub($"card-{Guid.NewGuid():N}");
+        Copy(DataDirectory, copy);
+        Parts = await NodeParts.StartAsync(DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+        return copy;
     }
 
     public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null, TimeProvider? time = null)
@@ -157,7 +193,7 @@ internal sealed class InProcessEdge : IAsyncDisposable
     {
         await StopUplinkAsync();
         await Parts.DisposeAsync();
-        Identity.Dispose();
+        Identity?.Dispose();
         _stop.Dispose();
         _temp.Dispose();
     }
@@ -172,6 +208,16 @@ internal sealed class InProcessEdge : IAsyncDisposable
         PartitionLog copy = Log(topic);
         Assert.Equal(end, copy.Offsets.Durable);
         Assert.Equal(BytesOf(original, original.StartOffset), BytesOf(copy, original.StartOffset));
+    }
+
+    private static void Copy(string from, string to)
+    {
+        Directory.CreateDirectory(to);
+        foreach (string directory in Directory.GetDirectories(from, "*", SearchOption.AllDirectories))
+            Directory.CreateDirectory(Path.Combine(to, Path.GetRelativePath(from, directory)));
+
+        foreach (string file in Directory.GetFiles(from, "*", SearchOption.AllDirectories))
+            File.Copy(file, Path.Combine(to, Path.GetRelativePath(from, file)));
     }
 
     private static byte[] BytesOf(PartitionLog log, long from)

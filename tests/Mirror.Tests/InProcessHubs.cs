@@ -48,7 +48,7 @@ internal sealed class InProcessHubs : IAsyncDisposable
         await hubs.OpenAsync();
         await hubs._parts.Controller.CreateTopicAsync(Topic, 1, new TopicSettings(Mirror: true));
         foreach ((InProcessHub hub, string name) in ((InProcessHub, string)[])[(hubs.First, "north"), (hubs.Second, "norden")])
-            (await HubEnroller.JoinAsync(data, hub.Address, await hub.InviteAsync(name), CancellationToken.None)).Dispose();
+            (await HubEnroller.JoinAsync(data, hub.Address, await hub.InviteAsync(name), JoiningCard.New, CancellationToken.None)).Dispose();
 
         hubs.Connect();
         return hubs;

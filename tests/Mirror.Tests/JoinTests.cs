@@ -52,7 +52,7 @@ public sealed class JoinTests : IAsyncLifetime
 
         // The hub that was asked has heard of no one, and the token is as good as before.
         Assert.Empty(_hub.Parts.Controller.Current.GeoLocations);
-        using EdgeIdentity joined = await HubEnroller.JoinAsync(_temp.Path, other.Address, token, CancellationToken.None);
+        using EdgeIdentity joined = await HubEnroller.JoinAsync(_temp.Path, other.Address, token, JoiningCard.New, CancellationToken.None);
         Assert.Equal("north", joined.GeoLocation);
     }
 
@@ -62,7 +62,7 @@ public sealed class JoinTests : IAsyncLifetime
         // The CA certificate is public: anybody can repeat it.
         await using InProcessHub impostor = await InProcessHub.StartAsync(tlsAuthority: _hub.Authority);
         string token = await impostor.InviteAsync("north");
-        await Assert.ThrowsAsync<ClusterException>(() => HubEnroller.JoinAsync(_temp.Path, impostor.Address, token, CancellationToken.None));
+        await Assert.ThrowsAsync<ClusterException>(() => HubEnroller.JoinAsync(_temp.Path, impostor.Address, token, JoiningCard.New, CancellationToken.None));
         Assert.Empty(EdgeIdentity.List(_temp.Path));
         Assert.Null(impostor.Parts.Store.FindInvite(InviteToken.HashOf(InviteToken.Parse(token).Secret))!.UsedAt);
         Assert.Null(impostor.Parts.Controller.Current.GeoLocations["north"].JoinedAt);
@@ -174,7 +174,7 @@ public sealed class JoinTests : IAsyncLifetime
         Assert.Equal(StatusCode.PermissionDenied, (await uplink.AnswerAsync()).StatusCode);
     }
 
-    private Task<EdgeIdentity> JoinAsync(string token) => HubEnroller.JoinAsync(_temp.Path, _hub.Address, token, CancellationToken.None);
+    private Task<EdgeIdentity> JoinAsync(string token) => HubEnroller.JoinAsync(_temp.Path, _hub.Address, token, JoiningCard.New, CancellationToken.None);
 
     private static X509Certificate2 Issue(InProcessHub hub, CallerRole role)
     {

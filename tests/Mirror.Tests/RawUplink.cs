@@ -20,10 +20,12 @@ internal sealed class RawUplink : IDisposable
 
     public V1.Welcome Welcome { get; private set; } = null!;
 
-    public static async Task<RawUplink> ConnectAsync(InProcessHub hub, X509Certificate2? certificate)
+    public static async Task<RawUplink> ConnectAsync(
+        InProcessHub hub, X509Certificate2? certificate, string startToken = "", bool newStart = false)
     {
         var uplink = new RawUplink(hub, certificate);
-        await uplink._call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = new V1.Hello { SoftwareVersion = "raw" } });
+        var hello = new V1.Hello { SoftwareVersion = "raw", StartToken = startToken, NewStart = newStart };
+        await uplink._call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = hello });
         uplink.Welcome = (await uplink.ReceiveAsync()).Welcome;
         return uplink;
     }

@@ -224,7 +224,7 @@ public sealed class BundleTests : IAsyncLifetime
         X500DistinguishedName subject = CertificateRoles.Subject("north", CertificateRoles.UnitOf(CallerRole.GeoLocation));
         var request = new CertificateRequest(subject, key, HashAlgorithmName.SHA256);
         InviteToken token = InviteToken.Parse(await _hub.InviteAsync("north"));
-        (await _hub.Rights.RedeemAsync(token.Secret, request.PublicKey)).Dispose();
+        (await _hub.Rights.RedeemAsync(token.Secret, request.PublicKey, new JoiningCard([], Replaces: true))).Dispose();
         Assert.Equal(1, (await _hub.ImportAsync(superseded)).AddedRecords);
 
         using X509Certificate2 expired = _hub.Authority.IssueClient(request.PublicKey, subject, TimeSpan.FromDays(-1));

@@ -41,7 +41,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Equal(_authority.Fingerprint, token.AuthorityFingerprint);
         Assert.Null(_parts.Controller.Current.GeoLocations["north"].JoinedAt);
 
-        X509Certificate2 certificate = await _hub.RedeemAsync(token.Secret, _key);
+        X509Certificate2 certificate = await _hub.RedeemAsync(token.Secret, _key, JoiningCard.New);
         Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Authenticate(certificate));
         Assert.Equal(_time.Now, _parts.Controller.Current.GeoLocations["north"].JoinedAt);
     }
@@ -50,7 +50,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     public async Task Token_works_once()
     {
         InviteToken token = await InviteAsync("north");
-        await _hub.RedeemAsync(token.Secret, _key);
+        await _hub.RedeemAsync(token.Secret, _key, JoiningCard.New);
         await AssertRefusedAsync(ErrorCode.TokenUsed, token.Secret);
     }
 
@@ -58,7 +58,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     public async Task Of_many_that_redeem_a_token_at_once_one_succeeds()
     {
         InviteToken token = await InviteAsync("north");
-        Task<X509Certificate2>[] redeems = [.. Enumerable.Range(0, 20).Select(_ => Task.Run(() => _hub.RedeemAsync(token.Secret, NewKey())))];
+        Task<X509Certificate2>[] redeems = [.. Enumerable.Range(0, 20).Select(_ => Task.Run(() => _hub.RedeemAsync(token.Secret, NewKey(), JoiningCard.New)))];
         await Task.WhenAll(redeems).ContinueWith(_ => { }, TaskScheduler.Default);
         Task<X509Certificate2> winner = Assert.Single(redeems, redeem => redeem.IsCompletedSuccessfully);
         Assert.Equal(CallerRole.GeoLocation, _hub.Authenticate(await winner).Role);
@@ -231,7 +231,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         InviteToken.Parse((await _hub.InviteAsync(name, TimeSpan.FromHours(1))).Token);
 
     private async Task<X509Certificate2> JoinAsync(string name) =>
-        await _hub.RedeemAsync((await InviteAsync(name)).Secret, NewKey());
+        await _hub.RedeemAsync((await InviteAsync(name)).Secret, NewKey(), JoiningCard.New);
 
     private async Task<string> AssertNotRenewedAsync(X509Certificate2 certificate)
     {
@@ -241,7 +241,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     }
 
     private async Task AssertRefusedAsync(ErrorCode code, byte[] secret) =>
-        Assert.Equal(code, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RedeemAsync(secret, _key))).Code);
+        Assert.Equal(code, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RedeemAsync(secret, _key, JoiningCard.New))).Code);
 
     private static PublicKey NewKey()
     {

@@ -69,7 +69,7 @@ internal static class GeoCommands
             using var client = ConnectionOptions.Open(result);
             Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
             ListPartitionsResponse partitions = await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
-            var table = new TableOutput("geo", "state", "topics", "records", "behind", "last_seen", "joined");
+            var table = new TableOutput("geo", "state", "topics", "records", "behind", "behind_bytes", "behind_ms", "lost", "problem", "last_seen", "joined");
             foreach (GeoLocation geo in topology.GeoLocations)
             {
                 PartitionStatus[] mine = [.. partitions.Partitions.Where(status => status.Partition.GeoLocation == geo.Name)];
@@ -79,6 +79,10 @@ internal static class GeoCommands
                     mine.Length,
                     mine.Sum(status => status.Durable - status.LogStart),
                     mine.Sum(status => Math.Max(0, status.EdgeDurable - status.Durable)),
+                    mine.Sum(status => status.LagBytes),
+                    mine.Select(status => status.LagMs).DefaultIfEmpty().Max(),
+                    mine.Sum(status => status.LostRecords),
+                    mine.Select(status => status.MirrorProblem).FirstOrDefault(problem => problem.Length > 0),
                     TimeOf(geo.LastSeen),
                     TimeOf(geo.JoinedAt));
             }

@@ -23,7 +23,7 @@ internal static class PartitionTable
                 BehindOf(status),
                 status.LostRecords,
                 status.SizeBytes,
-                status.Problem.Length > 0 ? status.Problem : null);
+                status.Problem.Length > 0 ? status.Problem : status.MirrorProblem.Length > 0 ? status.MirrorProblem : null);
         }
 
         return table;

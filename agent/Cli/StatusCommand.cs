@@ -82,12 +82,29 @@ internal static class StatusCommand
     {
         string state = uplink.Connected ? "connected" : "offline (records are kept and sent later)";
         output.WriteLine(
-            $"uplink: {state}, geo-location '{uplink.GeoLocation}' of {uplink.Hub}, {uplink.LagRecords} records behind, "
-            + $"{Quantities.FormatBytes(uplink.SentBytes)} sent, "
-            + $"certificate until {GeoCommands.TimeOf(uplink.CertificateUntil):yyyy-MM-dd}");
+            $"uplink: {state}, geo-location '{uplink.GeoLocation}' of {uplink.Hub}, certificate until {GeoCommands.TimeOf(uplink.CertificateUntil):yyyy-MM-dd}");
+        output.WriteLine(uplink.LagRecords == 0 ? "  all is mirrored" : $"  behind: {LagOf(uplink)}");
+        output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"  sent: {Quantities.FormatBytes(uplink.SentBytes)} of batches, {Quantities.FormatBytes(uplink.WireSentBytes)} on the wire there, "
+            + $"{Quantities.FormatBytes(uplink.WireReceivedBytes)} back, {uplink.Reconnects} reconnects{LinkOf(uplink)}"));
+        if (uplink.Waiting.Length > 0)
+            output.WriteLine($"  data waits: {uplink.Waiting}");
+
         if (uplink.LastError.Length > 0)
             output.WriteLine($"  last error: {uplink.LastError}");
     }
+
+    private static string LagOf(UplinkStatus uplink)
+    {
+        string oldest = uplink.LagMs > 0 ? $", the oldest {Quantities.FormatTime(TimeSpan.FromMilliseconds(uplink.LagMs))} old" : "";
+        string drained = uplink.DrainedInSeconds > 0 ? $", done in {Quantities.FormatTime(TimeSpan.FromSeconds(uplink.DrainedInSeconds))}" : "";
+        return $"{uplink.LagRecords} records, {Quantities.FormatBytes(uplink.LagBytes)}{oldest}{drained}";
+    }
+
+    private static string LinkOf(UplinkStatus uplink) => uplink.LinkBytesPerSecond > 0
+        ? $"; the link takes {Quantities.FormatBytes(uplink.LinkBytesPerSecond)}/s, round trip {uplink.RoundTripMs} ms"
+        : "";
 
     /// <summary>A row for each hub that an edge has joined; one row where there is none.</summary>
     private static void WriteJson(ParseResult result, NodeStatus status)
@@ -95,7 +112,8 @@ internal static class StatusCommand
         var table = new TableOutput(
             "role", "version", "uptime_seconds", "healthy", "problems", "hub", "geo", "connected", "lag_records", "sent_bytes", "reconnects",
             "last_error", "budget_bytes", "used_bytes", "disk_free_bytes", "written_bytes", "stored_bytes", "syncs", "full_in_seconds",
-            "written_bytes_per_year", "certificate_until");
+            "written_bytes_per_year", "certificate_until", "lag_bytes", "lag_ms", "drained_in_seconds", "wire_sent_bytes",
+            "wire_received_bytes", "link_bytes_per_second", "round_trip_ms", "waiting");
         StorageStatus storage = status.Storage;
         foreach (UplinkStatus? uplink in status.Uplinks.DefaultIfEmpty<UplinkStatus?>(null))
         {
@@ -103,7 +121,9 @@ internal static class StatusCommand
                 status.Role, status.Version, status.UptimeSeconds, status.Problems.Count == 0, string.Join("; ", status.Problems),
                 uplink?.Hub, uplink?.GeoLocation, uplink?.Connected, uplink?.LagRecords, uplink?.SentBytes, uplink?.Reconnects,
                 uplink?.LastError, storage.BudgetBytes, storage.UsedBytes, storage.DiskFreeBytes, storage.WrittenBytes, storage.StoredBytes,
-                storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0));
+                storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0),
+                uplink?.LagBytes, uplink?.LagMs, uplink?.DrainedInSeconds, uplink?.WireSentBytes, uplink?.WireReceivedBytes,
+                uplink?.LinkBytesPerSecond, uplink?.RoundTripMs, uplink?.Waiting);
         }
 
         table.Write(result, "");

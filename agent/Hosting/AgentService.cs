@@ -1,5 +1,6 @@
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Devices;
 using EdgeStream.Mirror.Bundles;
 using EdgeStream.Mirror.Uplink;
@@ -106,6 +107,14 @@ internal sealed class AgentService(
     private UplinkStatus ToMessage(HubUplink uplink)
     {
         UplinkState state = uplink.State;
+        MirrorLag[] lags =
+        [
+            .. node.Spu.Partitions
+                .Where(partition => partition is { IsOpen: true, Log.Settings.IsMirrored: true })
+                .Select(partition => MirrorLag.Of(partition.Log, uplink.Marks.Of(partition.Log))),
+        ];
+        DateTimeOffset now = time.GetUtcNow();
+        long lagBytes = lags.Sum(lag => lag.Bytes);
         return new UplinkStatus
         {
             Hub = uplink.Identity.Hub,
@@ -114,10 +123,17 @@ internal sealed class AgentService(
             LastError = state.LastError ?? "",
             SentBytes = state.SentBytes,
             Reconnects = state.Reconnects,
-            LagRecords = node.Controller.Current.Topics.Values
-                .Where(topic => topic.Settings.Mirror)
-                .SelectMany(topic => node.Spu.Partitions.Where(partition => partition.Id.Topic == topic.Name && partition.IsOpen))
-                .Sum(partition => uplink.Marks.LagOf(partition.Log)),
+            LagRecords = lags.Sum(lag => lag.Records),
+            LagBytes = lagBytes,
+            LagMs = (long)(lags.Max(lag => lag.AgeAt(now))?.TotalMilliseconds ?? 0),
+            DrainedInSeconds = state is { Connected: true, BatchBytesPerSecond: > 0 and var rate } && lagBytes > 0
+                ? (long)Math.Ceiling(lagBytes / rate)
+                : 0,
+            WireSentBytes = state.WireSentBytes,
+            WireReceivedBytes = state.WireReceivedBytes,
+            LinkBytesPerSecond = (long)state.LinkBytesPerSecond,
+            RoundTripMs = (long)Math.Ceiling(state.RoundTrip?.TotalMilliseconds ?? 0),
+            Waiting = state.Waiting ?? "",
             CertificateUntil = new DateTimeOffset(uplink.Identity.Certificate.NotAfter).ToUnixTimeMilliseconds(),
         };
     }

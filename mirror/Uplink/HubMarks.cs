@@ -10,12 +10,6 @@ public readonly record struct HubMarks(MirrorMarks Marks, string Hub)
     /// <summary>What the hub has durably: all records below <paramref name="offset"/>.</summary>
     public void Report(PartitionLog log, long offset) => Marks.Report(log, Hub, offset);
 
-    /// <summary>
-    /// Records that are durable here and not yet at the hub; by the log's own mark until the hub has said where it stands.
-    /// </summary>
-    public long LagOf(PartitionLog log)
-    {
-        LogOffsets offsets = log.Offsets;
-        return Math.Max(0, offsets.Durable - (Marks.Find(log, Hub) ?? offsets.Mirrored));
-    }
+    /// <summary>What the hub has durably; the log's own mark until the hub has said where it stands.</summary>
+    public long Of(PartitionLog log) => Marks.Find(log, Hub) ?? log.Offsets.Mirrored;
 }

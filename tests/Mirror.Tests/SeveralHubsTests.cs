@@ -31,7 +31,7 @@ public sealed class SeveralHubsTests
         await hubs.FillAsync();
         await hubs.HasAllAsync(() => hubs.CopyAtFirst);
         HubUplink first = hubs.Uplinks.Single(uplink => uplink.Identity.Hub == hubs.First.Address);
-        await Eventually.HoldsAsync(() => first.Marks.LagOf(hubs.Log) == 0, "the first hub has acknowledged all");
+        await Eventually.HoldsAsync(() => first.Marks.Of(hubs.Log) == hubs.Log.Offsets.Durable, "the first hub has acknowledged all");
         Assert.Equal(before, hubs.Log.Offsets.Mirrored);
 
         // Nor does a restart make it forget the one that is away.
@@ -39,7 +39,7 @@ public sealed class SeveralHubsTests
         await hubs.FillAsync();
         await hubs.HasAllAsync(() => hubs.CopyAtFirst);
         first = hubs.Uplinks.Single(uplink => uplink.Identity.Hub == hubs.First.Address);
-        await Eventually.HoldsAsync(() => first.Marks.LagOf(hubs.Log) == 0, "the first hub has acknowledged all");
+        await Eventually.HoldsAsync(() => first.Marks.Of(hubs.Log) == hubs.Log.Offsets.Durable, "the first hub has acknowledged all");
         Assert.True(hubs.Log.Offsets.Mirrored <= before);
 
         await hubs.Second.StartServingAsync();

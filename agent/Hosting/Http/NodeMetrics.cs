@@ -1,4 +1,5 @@
 using System.Buffers;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Devices;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Gaps;
@@ -94,8 +95,16 @@ internal static class NodeMetrics
             text.Sample(partition.Offsets!.Value.End, partition.Labels);
 
         text.Gauge("edgestream_partition_edge_durable_offset", "At a hub: the durable offset of the edge's log, as it last told.");
-        foreach (PartitionFigures partition in open.Where(partition => partition.EdgeDurable >= 0))
-            text.Sample(partition.EdgeDurable, partition.Labels);
+        foreach (PartitionFigures partition in open.Where(partition => partition.Edge.Durable >= 0))
+            text.Sample(partition.Edge.Durable, partition.Labels);
+
+        text.Gauge("edgestream_partition_lag_bytes", "At a hub: what of the edge's log is not mirrored yet, as it last told.");
+        foreach (PartitionFigures partition in open.Where(partition => partition.Edge.Durable >= 0))
+            text.Sample(partition.Edge.LagBytes, partition.Labels);
+
+        text.Gauge("edgestream_partition_lag_seconds", "At a hub: how old the oldest of that is.");
+        foreach (PartitionFigures partition in open.Where(partition => partition.Edge.Durable >= 0))
+            text.Sample(partition.Edge.LagMs / 1000m, partition.Labels);
 
         text.Gauge("edgestream_partition_size_bytes", "What the partition takes on the disk.");
         foreach (PartitionFigures partition in open)
@@ -168,6 +177,26 @@ internal static class NodeMetrics
         foreach (UplinkStatus uplink in uplinks)
             text.Sample(uplink.SentBytes, LabelsOf(uplink));
 
+        text.Gauge("edgestream_uplink_lag_bytes", "Bytes of record batches that are durable here and not yet at the hub.");
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.LagBytes, LabelsOf(uplink));
+
+        text.Gauge("edgestream_uplink_lag_seconds", "How old the oldest record is that is not yet at the hub; 0 where there is none.");
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.LagMs / 1000m, LabelsOf(uplink));
+
+        text.Gauge("edgestream_uplink_drained_in_seconds", "When all is mirrored at the present rate; absent where that cannot be told.");
+        foreach (UplinkStatus uplink in uplinks.Where(uplink => uplink.DrainedInSeconds > 0))
+            text.Sample(uplink.DrainedInSeconds, LabelsOf(uplink));
+
+        text.Counter("edgestream_uplink_wire_sent_bytes_total", "Bytes put on the wire to the hub, TLS included, the headers of TCP and IP not.");
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.WireSentBytes, LabelsOf(uplink));
+
+        text.Counter("edgestream_uplink_wire_received_bytes_total", "Bytes that came from the hub, counted the same way.");
+        foreach (UplinkStatus uplink in uplinks)
+            text.Sample(uplink.WireReceivedBytes, LabelsOf(uplink));
+
         text.Counter("edgestream_uplink_reconnects_total", "How often the link was made anew.");
         foreach (UplinkStatus uplink in uplinks)
             text.Sample(uplink.Reconnects, LabelsOf(uplink));
@@ -179,7 +208,7 @@ internal static class NodeMetrics
 
     /// <summary>A partition, read once, so that its figures belong together.</summary>
     private sealed record PartitionFigures(
-        (string Name, string Value)[] Labels, LogOffsets? Offsets, long EdgeDurable, long SizeBytes, long AppendedBytes,
+        (string Name, string Value)[] Labels, LogOffsets? Offsets, EdgeProgress Edge, long SizeBytes, long AppendedBytes,
         IReadOnlyDictionary<GapReason, (long Count, long Records)> Gaps)
     {
         public static PartitionFigures Of(Partition partition)
@@ -192,7 +221,7 @@ internal static class NodeMetrics
                 ("geo", partition.Info.GeoLocation ?? ""),
             ];
             if (!partition.IsOpen)
-                return new PartitionFigures(labels, null, -1, 0, 0, gaps);
+                return new PartitionFigures(labels, null, EdgeProgress.Unknown, 0, 0, gaps);
 
             PartitionLog log = partition.Log;
             foreach (Gap gap in log.Gaps)
@@ -202,7 +231,7 @@ internal static class NodeMetrics
                 gaps[gap.Reason] = (count + 1, records + gap.Records);
             }
 
-            return new PartitionFigures(labels, log.Offsets, partition.Edge.Durable, log.SizeInBytes(), log.AppendedBytes, gaps);
+            return new PartitionFigures(labels, log.Offsets, partition.Edge, log.SizeInBytes(), log.AppendedBytes, gaps);
         }
     }
 }

@@ -23,7 +23,7 @@ internal sealed class PrometheusText(IBufferWriter<byte> output)
     public void Counter(string name, string help) => Begin(name, "counter", help);
 
     /// <summary>Adds a sample to the family begun last; the caller sees to it that no two have the same labels.</summary>
-    public void Sample(long value, params ReadOnlySpan<(string Name, string Value)> labels)
+    public void Sample(decimal value, params ReadOnlySpan<(string Name, string Value)> labels)
     {
         // With the first sample: a family without any is not mentioned.
         _line.Clear().Append(_header).Append(_name);

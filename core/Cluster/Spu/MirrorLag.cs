@@ -10,10 +10,13 @@ namespace EdgeStream.Cluster.Spu;
 /// <param name="OldestTimestamp">Of the oldest of them, in ms since 1970; null where there is none or it cannot be told.</param>
 public readonly record struct MirrorLag(long Records, long Bytes, long? OldestTimestamp)
 {
-    /// <summary>Looks at the log; reads from the disk where there is a lag.</summary>
-    public static MirrorLag Of(PartitionLog log)
+    /// <summary>By the log's own mark; reads from the disk where there is a lag.</summary>
+    public static MirrorLag Of(PartitionLog log) => Of(log, log.Offsets.Mirrored);
+
+    /// <summary>By what one hub has, where there are several.</summary>
+    public static MirrorLag Of(PartitionLog log, long mirrored)
     {
-        LogOffsets offsets = log.Offsets;
+        LogOffsets offsets = log.Offsets with { Mirrored = mirrored };
         if (offsets.Mirrored >= offsets.Durable)
             return default;
 

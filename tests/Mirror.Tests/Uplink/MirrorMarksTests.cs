@@ -78,12 +78,12 @@ public sealed class MirrorMarksTests : IAsyncLifetime
     {
         MirrorMarks marks = Joined(MirrorRule.Any, "a", "b");
         marks.Report(_log, "a", 80);
-        Assert.Equal(20, new HubMarks(marks, "a").LagOf(_log));
+        Assert.Equal(_log.Offsets.Durable - 20, new HubMarks(marks, "a").Of(_log));
 
         // Nothing is known of it yet but the log's own mark.
-        Assert.Equal(20, new HubMarks(marks, "b").LagOf(_log));
+        Assert.Equal(_log.Offsets.Durable - 20, new HubMarks(marks, "b").Of(_log));
         marks.Report(_log, "b", 5);
-        Assert.Equal(95, new HubMarks(marks, "b").LagOf(_log));
+        Assert.Equal(_log.Offsets.Durable - 95, new HubMarks(marks, "b").Of(_log));
     }
 
     private static MirrorMarks Joined(MirrorRule rule, params string[] hubs)

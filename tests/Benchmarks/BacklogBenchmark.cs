@@ -91,7 +91,7 @@ internal static class BacklogBenchmark
     }
 
     // Started by 'dotnet program.dll' as well as by itself.
-    private static string[] Host => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(BacklogBenchmark).Assembly.Location] : [];
+    public static string[] Host => Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? [typeof(BacklogBenchmark).Assembly.Location] : [];
 
     private static double Median(List<double> values)
     {

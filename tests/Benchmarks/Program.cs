@@ -1,8 +1,15 @@
 using EdgeStream.Benchmarks;
+using EdgeStream.Benchmarks.Mirroring;
 
 if (args is [BacklogProcess.Command, var directory, var mode])
 {
     await BacklogProcess.RunAsync(directory, mode);
+    return;
+}
+
+if (args is [SimulatedEdges.Command, var hub, var edges])
+{
+    await SimulatedEdges.RunAsync(hub, edges);
     return;
 }
 
@@ -29,7 +36,19 @@ if (args.Length == 0 || args.Contains("backlog"))
 if (args.Length == 0 || args.Contains("api"))
     await ApiBenchmark.RunAsync(report);
 
-if (args.Length == 0 || args.Contains("mirror"))
-    await MirrorBenchmark.RunAsync(report);
+if (args.Length == 0 || args.Contains("catch-up"))
+    await CatchUpBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("live"))
+    await WireBenchmark.RunLiveAsync(report);
+
+if (args.Length == 0 || args.Contains("idle"))
+    await WireBenchmark.RunIdleAsync(report);
+
+if (args.Length == 0 || args.Contains("delay"))
+    await DelayBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("scale"))
+    await ScaleBenchmark.RunAsync(report);
 
 report.Print();

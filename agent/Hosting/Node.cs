@@ -29,6 +29,9 @@ internal sealed class Node : IAsyncDisposable
     // Sources and streams sync on pool threads; the pool's own growth (one a second or so) would be felt as stutter.
     private const int MinWorkerThreads = 16;
 
+    // Longer than that of an edge, so that on an idle link only one side asks whether the other is there.
+    private static readonly TimeSpan KeepAlive = TimeSpan.FromMinutes(3);
+
     private HttpEndpoint? _http;
     private volatile bool _serving;
 
@@ -125,7 +128,11 @@ internal sealed class Node : IAsyncDisposable
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            kestrel.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
+            kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlive;
+
+            // Enough to fill a link of 10 Mbit/s and 600 ms; what an edge sends is bounded by what the mirror grants it (HubFlow).
+            kestrel.Limits.Http2.InitialStreamWindowSize = 2 * 1024 * 1024;
+            kestrel.Limits.Http2.InitialConnectionWindowSize = 4 * 1024 * 1024;
             kestrel.Limits.MinRequestBodyDataRate = null; // a stream may be silent for days
             kestrel.Limits.MaxRequestBodySize = null; // and carry terabytes
             kestrel.ListenUnixSocket(Options.Socket, listen => listen.Protocols = HttpProtocols.Http2);

@@ -84,7 +84,7 @@ internal sealed class SimulatedEdges
         {
             NodeParts parts = await NodeParts.StartAsync(directory, options: SmallLogs, files: DiskFiles.Instance);
             await parts.Controller.CreateTopicAsync(Topic, 1, new TopicSettings(Mirror: true));
-            return new Edge(parts, await HubEnroller.JoinAsync(directory, hub, token, CancellationToken.None));
+            return new Edge(parts, await HubEnroller.JoinAsync(directory, hub, token, JoiningCard.New, CancellationToken.None));
         }
 
         public async Task FillAsync()
@@ -100,7 +100,10 @@ internal sealed class SimulatedEdges
         {
             var options = new UplinkOptions();
             var limits = new LinkLimits(options, _parts.DataDirectory, TimeProvider.System);
-            var uplink = new HubUplink(_identity, _parts.Controller, options, "benchmark", [], limits, TimeProvider.System, NullLogger<HubUplink>.Instance);
+            var marks = new MirrorMarks(MirrorRule.All);
+            marks.Join(_identity.Id);
+            var uplink = new HubUplink(
+                _identity, _parts.Controller, marks, options, "benchmark", [], limits, TimeProvider.System, NullLogger<HubUplink>.Instance);
             _stop = new CancellationTokenSource();
             _running = Task.Run(() => uplink.RunAsync(_stop.Token));
             await Log.WaitForMirroredAsync(Log.Offsets.Durable, CancellationToken.None);

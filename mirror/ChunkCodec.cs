@@ -13,7 +13,7 @@ internal static class ChunkCodec
     /// <summary>The most that a chunk may have, in bytes, before compression: the largest batch fits, and a few small ones.</summary>
     public const int MaxUncompressedBytes = RecordBatchHeader.MaxBatchSize + (1024 * 1024);
 
-    private const int Level = 3;
+    private const int Level = 1;
 
     // Below that, a frame's own header eats what it saves.
     private const int MinBytes = 64;

@@ -197,8 +197,7 @@ internal sealed class LogRecovery(
         if (_segments.Count == 0 || end < durable)
         {
             end = Math.Max(end, durable);
-            WritableSegment made = PartitionLog.CreateSegment(
-                files, directory, end, Math.Min(options.SegmentBytes, options.PreallocateBytes), options);
+            WritableSegment made = CreateActive(end);
             _segments.Add(new SegmentInfo(end, made.Capacity));
             return made;
         }
@@ -224,6 +223,19 @@ internal sealed class LogRecovery(
         {
             file.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>A full disk does not keep the log from opening: the segment then grows with the first batch for which there is room.</summary>
+    private WritableSegment CreateActive(long baseOffset)
+    {
+        try
+        {
+            return PartitionLog.CreateSegment(files, directory, baseOffset, Math.Min(options.SegmentBytes, options.PreallocateBytes), options);
+        }
+        catch (IOException full) when (DiskErrors.IsFull(full))
+        {
+            return PartitionLog.CreateSegment(files, directory, baseOffset, bytes: 0, options);
         }
     }
 

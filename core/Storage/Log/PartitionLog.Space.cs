@@ -351,7 +351,9 @@ public sealed partial class PartitionLog
         ILogFile file = files.Create(path);
         try
         {
-            file.Allocate(bytes);
+            if (bytes > 0)
+                file.Allocate(bytes);
+
             files.SyncDirectory(directory);
             return new WritableSegment(baseOffset, file, bytes, new SegmentIndex(options.IndexIntervalBytes));
         }

@@ -16,6 +16,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     TopicCommands.Topic(),
     TopicCommands.Partition(),
     GapsCommand.Create(),
+    LatestCommand.Create(),
     LogCommands.Log(),
     ProduceCommand.Create(),
     ConsumeCommand.Create(),

@@ -10,7 +10,8 @@ namespace EdgeStream.Agent.Configuration;
 /// <param name="Partitions">How many.</param>
 /// <param name="Settings">What the cluster keeps of it.</param>
 /// <param name="Priority">Which goes first where the link cannot carry all: the larger, the earlier.</param>
-internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings, int Priority = 0);
+/// <param name="IsLive">Its latest values go to the hub ahead of a backlog.</param>
+internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings, int Priority = 0, bool IsLive = false);
 
 /// <summary>A GPIO line and the chip that it is on.</summary>
 /// <param name="Chip">Its number; null for a simulated one.</param>
@@ -50,6 +51,9 @@ internal sealed record AgentConfiguration
     public IReadOnlyList<MqttSinkOptions> MqttSinks { get; init; } = [];
 
     public UplinkOptions Uplink { get; init; } = new();
+
+    /// <summary>The topics whose latest values go ahead of a backlog.</summary>
+    public IReadOnlySet<string> LiveTopics => Topics.Where(topic => topic.IsLive).Select(topic => topic.Name).ToHashSet(StringComparer.Ordinal);
 
     /// <summary>The topics that sources write to.</summary>
     public IEnumerable<string> SourceTopics =>

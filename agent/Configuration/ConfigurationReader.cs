@@ -118,8 +118,12 @@ internal static class ConfigurationReader
                 Overflow = section.Choice("overflow", Overflows) ?? OverflowPolicy.DropOldest,
                 Sync = section.Sync("sync") ?? SyncPolicy.Commit,
             },
-            section.Int("priority", 0, 9) ?? 0);
+            section.Int("priority", 0, 9) ?? 0,
+            section.Bool("live") ?? false);
         retention?.Done();
+        if (topic.IsLive && !topic.Settings.Mirror)
+            throw section.Error("live", "is for mirror topics: their latest values go to the hub ahead of a backlog");
+
         if (topic.Settings.Mirror && topic.Partitions > 1)
             throw section.Error("partitions", "a mirror topic at an edge has one partition");
 

@@ -6,6 +6,7 @@ using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
 using EdgeStream.Mirror.Downlink;
+using EdgeStream.Mirror.Live;
 using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Hosting;
@@ -33,7 +34,12 @@ internal static class EdgeNode
             SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
         var hubClock = new HubClock(TimeProvider.System);
         var downlink = new DownlinkLane(node.Controller, hubClock, TimeProvider.System, loggers.CreateLogger<DownlinkLane>());
-        IUplinkLane[] lanes = [downlink, new RenewalLane(RenewalLane.DefaultLongest, TimeProvider.System)];
+        IUplinkLane[] lanes =
+        [
+            downlink,
+            new RenewalLane(RenewalLane.DefaultLongest, TimeProvider.System),
+            new LiveLane(node.Controller, configuration.LiveTopics, TimeProvider.System),
+        ];
         await using var uplinks = new UplinkHost(node.Data, node.Controller, configuration.Uplink, lanes, TimeProvider.System, loggers);
         await using SinkPositions positions = SinkPositions.Open(
             node.Storage.Files, node.Data.Path, TimeProvider.System, loggers.CreateLogger<SinkPositions>());

@@ -26,6 +26,7 @@ internal static class HubNode
         var importer = new BundleImporter(node.Controller, hub, links, node.Data.Path);
         builder.Services.AddSingleton(links);
         builder.Services.AddSingleton(new HubFlow());
+        builder.Services.AddSingleton(new LiveValues(node.Controller));
         builder.Services.AddSingleton(new CardFence(node.Store));
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System, importer: importer));
@@ -34,6 +35,7 @@ internal static class HubNode
         application.MapGrpcService<DataPlaneService>();
         application.MapGrpcService<MirrorService>();
         application.MapGrpcService<DownlinkService>();
+        application.MapGrpcService<LiveService>();
         application.MapGrpcService<EnrolmentService>();
         application.MapGrpcService<AgentService>();
         await node.ServeAsync(application, () => Task.CompletedTask, () => Task.CompletedTask, cancellationToken).ConfigureAwait(false);

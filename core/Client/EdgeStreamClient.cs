@@ -20,6 +20,7 @@ public sealed class EdgeStreamClient : IDisposable
         _options = options;
         ControlPlane = new ControlPlane.ControlPlaneClient(ChannelTo(options.Endpoint));
         Agent = new Agent.AgentClient(ChannelTo(options.Endpoint));
+        Live = new Live.LiveClient(ChannelTo(options.Endpoint));
     }
 
     /// <summary>Where it connects to.</summary>
@@ -30,6 +31,9 @@ public sealed class EdgeStreamClient : IDisposable
 
     /// <summary>What concerns one node; on its local socket only.</summary>
     public Agent.AgentClient Agent { get; }
+
+    /// <summary>The latest values of live topics; at a hub only.</summary>
+    public Live.LiveClient Live { get; }
 
     /// <summary>Runs a call and turns its failure into one line for people.</summary>
     /// <exception cref="ClientException">The call failed.</exception>

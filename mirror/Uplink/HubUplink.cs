@@ -79,7 +79,7 @@ public sealed class HubUplink(
                     new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);
-                Task besides = RunLanesAsync(new UplinkConnection(channel, identity), session.Welcomed, ended.Token);
+                Task besides = RunLanesAsync(new UplinkConnection(channel, identity, Marks), session.Welcomed, ended.Token);
                 await mirroring.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 await ended.CancelAsync().ConfigureAwait(false);
                 await besides.ConfigureAwait(false);

@@ -6,7 +6,8 @@ namespace EdgeStream.Mirror.Uplink;
 /// <summary>The connection that a lane shares with the mirror's own stream.</summary>
 /// <param name="Channel">Stays the uplink's.</param>
 /// <param name="Identity">Who this edge is at the hub.</param>
-public sealed record UplinkConnection(GrpcChannel Channel, EdgeIdentity Identity);
+/// <param name="Marks">How far the hub has this edge's logs.</param>
+public sealed record UplinkConnection(GrpcChannel Channel, EdgeIdentity Identity, HubMarks Marks);
 
 /// <summary>
 /// What goes over the uplink's one connection beside the mirror's stream, in calls of its own: so it needs no place in the

@@ -40,6 +40,8 @@ internal sealed class InProcessHub : IAsyncDisposable
 
     public HubAuthority Rights => _server!.Get<HubAuthority>();
 
+    public LiveValues Latest => _server!.Get<LiveValues>();
+
     /// <summary>Takes bundles beside the uplinks.</summary>
     public BundleImporter Importer => new(Parts.Controller, Rights, _server!.Get<HubLinks>(), Parts.DataDirectory);
 
@@ -88,12 +90,14 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()
                 .AddSingleton(new HubFlow())
+                .AddSingleton(new LiveValues(Parts.Controller))
                 .AddSingleton(new CardFence(Parts.Store)),
             application =>
             {
                 application.MapGrpcService<EnrolmentService>();
                 application.MapGrpcService<MirrorService>();
                 application.MapGrpcService<DownlinkService>();
+                application.MapGrpcService<LiveService>();
             });
         Port = _server.Port;
     }

@@ -26,6 +26,8 @@ public static class AccessPolicy
         ["/edgestream.v1.Mirror/ListMirrored"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/ListBatches"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Downlink/Follow"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Live/Report"] = [CallerRole.GeoLocation],
+        ["/edgestream.v1.Live/Latest"] = [CallerRole.Consumer, CallerRole.Admin],
         ["/edgestream.v1.Enrolment/GetAuthority"] = [.. Enum.GetValues<CallerRole>()],
         ["/edgestream.v1.Enrolment/Join"] = [.. Enum.GetValues<CallerRole>()],
         ["/edgestream.v1.Enrolment/Renew"] = [CallerRole.GeoLocation, CallerRole.ExpiredGeoLocation],

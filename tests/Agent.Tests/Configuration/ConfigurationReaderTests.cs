@@ -24,6 +24,7 @@ public sealed class ConfigurationReaderTests
             mirror = true
             compression = "zstd"
             priority = 7
+            live = true
 
             [[topic]]
             name = "logs"
@@ -98,6 +99,7 @@ public sealed class ConfigurationReaderTests
         Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
         Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
         Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
+        Assert.Equal(["readings"], read.LiveTopics);
         Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
         Assert.Equal(MirrorRule.Any, read.Uplink.Mirrored);
         Assert.Equal(["readings", "logs", "door", "level"], read.SourceTopics);
@@ -210,6 +212,7 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[topic]]\nname = \"a\"\npartitions = 0", "f:3: topic.partitions: must be a whole number from 1 to 1000")]
     [InlineData("[[topic]]\nname = \"a\"\nmirror = true\npartitions = 2", "f:4: topic.partitions: a mirror topic at an edge has one partition")]
     [InlineData("[[topic]]\nname = \"a\"\ncompression = \"rar\"", "f:3: topic.compression: 'rar' is not one of none, gzip, snappy, lz4, zstd")]
+    [InlineData("[[topic]]\nname = \"a\"\nlive = true", "f:3: topic.live: is for mirror topics")]
     [InlineData("[[topic]]\nname = \"a\"\npriority = 10", "f:3: topic.priority: must be a whole number from 0 to 9")]
     [InlineData("[uplink]\nbandwidth = \"fast\"", "f:2: uplink.bandwidth: 'fast' is no rate; write for instance \"200kbit/s\"")]
     [InlineData("[uplink]\nbandwidth = \"1kbit/s\"", "f:2: uplink.bandwidth: is less than 8 kbit/s")]

@@ -1,0 +1,93 @@
+using System.Collections.Concurrent;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Live;
+
+namespace EdgeStream.Mirror.Hub;
+
+/// <summary>
+/// What the hub knows of the latest values of live topics, in memory: what edges have told ahead, and what the ordered log has
+/// brought since they first did. Bounded for each topic of each geo-location (<see cref="LatestByKey"/>). Safe from any thread.
+/// </summary>
+public sealed class LiveValues(StreamController controller)
+{
+    private readonly ConcurrentDictionary<PartitionId, Known> _known = new();
+
+    private sealed class Known(Partition partition)
+    {
+        private readonly Lock _lock = new();
+        private readonly LatestByKey _latest = new();
+        private LogTail? _tail;
+
+        public Partition Partition { get; } = partition;
+
+        public int Take(IEnumerable<V1.LiveValue> values)
+        {
+            lock (_lock)
+            {
+                CatchUp();
+                return values.Count(_latest.TryTake);
+            }
+        }
+
+        public IReadOnlyList<V1.LatestValue> Read()
+        {
+            lock (_lock)
+            {
+                CatchUp();
+                long durable = Partition.Log.Offsets.Durable;
+                return
+                [
+                    .. _latest.Values.Select(value => new V1.LatestValue
+                    {
+                        GeoLocation = Partition.Info.GeoLocation ?? "",
+                        Value = value,
+                        Ordered = value.Offset < durable,
+                    }),
+                ];
+            }
+        }
+
+        private void CatchUp()
+        {
+            _tail ??= new LogTail(Partition.Log, _latest, Partition.Log.Offsets.Durable);
+            _tail.CatchUp();
+        }
+    }
+
+    /// <summary>Takes what an edge tells of one of its own topics; how many of the values were newer than what is known.</summary>
+    /// <exception cref="ClusterException">The geo-location mirrors no such topic.</exception>
+    public int Take(string geoLocation, string topic, IEnumerable<V1.LiveValue> values)
+    {
+        PartitionInfo info = controller.Current.Topics.GetValueOrDefault(topic) is { Settings.Mirror: true } known
+            && known.PartitionOf(geoLocation) is { } own
+            ? own
+            : throw new ClusterException(ErrorCode.TopicNotFound, $"'{geoLocation}' mirrors no topic '{topic}'");
+        var id = new PartitionId(topic, info.Number);
+        Partition partition = controller.GetPartition(topic, info.Number);
+        return _known.AddOrUpdate(id, _ => new Known(partition), (_, before) => before.Partition == partition ? before : new Known(partition)).Take(values);
+    }
+
+    /// <summary>What is known of a topic.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="geoLocation">Whose; empty for all.</param>
+    /// <exception cref="ClusterException">There is no such topic or geo-location.</exception>
+    public IReadOnlyList<V1.LatestValue> Read(string topic, string geoLocation)
+    {
+        TopicInfo info = controller.Current.Topics.GetValueOrDefault(topic) ?? throw ClusterException.TopicNotFound(topic);
+        if (geoLocation.Length > 0 && !controller.Current.GeoLocations.ContainsKey(geoLocation))
+            throw ClusterException.GeoLocationNotFound(geoLocation);
+
+        return
+        [
+            .. info.Partitions
+                .Where(partition => geoLocation.Length == 0 || partition.GeoLocation == geoLocation)
+                .Select(partition => _known.GetValueOrDefault(new PartitionId(topic, partition.Number)))
+                .OfType<Known>()
+                .Where(known => known.Partition.IsOpen && controller.GetPartition(topic, known.Partition.Id.Partition) == known.Partition)
+                .SelectMany(known => known.Read()),
+        ];
+    }
+}

@@ -1,0 +1,122 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using Grpc.Core;
+
+namespace EdgeStream.Mirror.Live;
+
+/// <summary>
+/// The edge's end of the live lane: of each live topic, the latest value of each key that the ordered lane has not brought for a
+/// while, once a second at most. Where there is no backlog it sends nothing.
+/// </summary>
+/// <param name="controller">Has the topics.</param>
+/// <param name="topics">Those that are live, where they are mirror topics.</param>
+/// <param name="time">For the pace.</param>
+public sealed class LiveLane(StreamController controller, IReadOnlySet<string> topics, TimeProvider time) : IUplinkLane
+{
+    /// <summary>What is that much behind is told ahead.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan Pace = TimeSpan.FromSeconds(1);
+
+    // A second of a slow link, more or less.
+    private const int MaxUpdateBytes = 16 * 1024;
+
+    public string Name => "live";
+
+    public async Task RunAsync(UplinkConnection connection, CancellationToken cancellationToken)
+    {
+        if (topics.Count == 0)
+            return;
+
+        using AsyncDuplexStreamingCall<V1.LiveUpdate, V1.LiveTaken> call = new V1.Live.LiveClient(connection.Channel).Report(cancellationToken: cancellationToken);
+        var followed = new Dictionary<string, Followed>(StringComparer.Ordinal);
+        using var timer = new PeriodicTimer(Pace, time);
+        while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+        {
+            foreach (string topic in topics)
+            {
+                if (Find(followed, topic, connection.Marks) is not { } tail || tail.Next(connection.Marks, time) is not { } values)
+                    continue;
+
+                await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = topic, Values = { values } }, cancellationToken).ConfigureAwait(false);
+                if (!await call.ResponseStream.MoveNext(cancellationToken).ConfigureAwait(false))
+                    return;
+            }
+        }
+    }
+
+    /// <summary>What is known of a topic; null where it is no mirror topic at the moment.</summary>
+    private Followed? Find(Dictionary<string, Followed> followed, string topic, HubMarks marks)
+    {
+        if (controller.Current.Topics.GetValueOrDefault(topic) is not { Settings.Mirror: true }
+            || controller.GetPartition(topic, 0) is not { IsOpen: true } partition)
+        {
+            followed.Remove(topic);
+            return null;
+        }
+
+        if (!followed.TryGetValue(topic, out Followed? known) || known.Log != partition.Log)
+            followed[topic] = known = new Followed(partition.Log, marks.Of(partition.Log));
+
+        return known;
+    }
+
+    private sealed class Followed
+    {
+        private readonly LatestByKey _latest = new();
+        private readonly LogTail _tail;
+        private readonly Queue<(long At, long Offset)> _seen = new();
+        private long _old;
+
+        public Followed(PartitionLog log, long mark)
+        {
+            Log = log;
+            _tail = new LogTail(log, _latest, LogTail.StartBehind(log, mark));
+        }
+
+        public PartitionLog Log { get; }
+
+        /// <summary>Values that have waited for the ordered lane long enough, as many as one update may have; null where there are none.</summary>
+        public List<V1.LiveValue>? Next(HubMarks marks, TimeProvider time)
+        {
+            try
+            {
+                _tail.CatchUp();
+            }
+            catch (Exception problem) when (problem is IOException or EdgeStreamException)
+            {
+                // The ordered lane says so; what is live comes again with the next record.
+                return null;
+            }
+
+            long now = time.GetTimestamp();
+            _seen.Enqueue((now, Log.Offsets.Durable));
+            while (_seen.TryPeek(out var first) && time.GetElapsedTime(first.At, now) >= Patience)
+            {
+                _old = first.Offset;
+                _seen.Dequeue();
+            }
+
+            _latest.RemoveBefore(marks.Of(Log));
+            var values = new List<V1.LiveValue>();
+            int bytes = 0;
+            foreach (V1.LiveValue value in _latest.Values.Where(value => value.Offset < _old))
+            {
+                bytes += value.CalculateSize();
+                if (bytes > MaxUpdateBytes && values.Count > 0)
+                    break;
+
+                values.Add(value);
+            }
+
+            foreach (V1.LiveValue value in values)
+                _latest.Remove(value);
+
+            return values.Count > 0 ? values : null;
+        }
+    }
+}

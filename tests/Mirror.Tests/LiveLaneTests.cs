@@ -1,0 +1,145 @@
+using System.Text;
+using EdgeStream.Cluster;
+using EdgeStream.Mirror.Live;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
+using EdgeStream.Testing;
+using Google.Protobuf;
+using Grpc.Core;
+using Record = EdgeStream.Storage.Records.Record;
+
+namespace EdgeStream.Mirror.Tests;
+
+/// <summary>The latest values are at the hub while their history is still under way, and never older than the log.</summary>
+public sealed class LiveLaneTests : IAsyncLifetime
+{
+    private InProcessHub _hub = null!;
+
+    public async ValueTask InitializeAsync() => _hub = await InProcessHub.StartAsync();
+
+    public ValueTask DisposeAsync() => _hub.DisposeAsync();
+
+    [Fact]
+    public async Task Latest_values_come_ahead_of_the_backlog_and_are_superseded_by_it()
+    {
+        await using InProcessEdge edge = await StartAsync();
+        await edge.FillAsync("readings", 3);
+        await edge.IsMirroredAsync(_hub, "readings");
+
+        // The ordered lane is stuck: the hub's log takes nothing.
+        _hub.Files.BeforeWrite = _ => throw FaultyFiles.DiskFull();
+        long first = await AppendAsync(edge, ("boiler", "70"), ("pump", "on"), ("boiler", "71"));
+        await Eventually.HoldsAsync(() => Latest() is ["pump=on live", "boiler=71 live"], "the latest are there");
+        await AppendAsync(edge, ("boiler", "72"));
+        await Eventually.HoldsAsync(() => Latest() is ["pump=on live", "boiler=72 live"], "a newer one is there");
+        Assert.Equal(first, _hub.LogOf("north", "readings")!.Offsets.Durable);
+
+        _hub.Files.BeforeWrite = null;
+        await edge.IsMirroredAsync(_hub, "readings");
+        Assert.Equal(["pump=on ordered", "boiler=72 ordered"], Latest());
+
+        // From here on the ordered lane is as fast: it alone brings what is new, and the hub knows.
+        await AppendAsync(edge, ("boiler", "73"));
+        await edge.IsMirroredAsync(_hub, "readings");
+        Assert.Equal(["pump=on ordered", "boiler=73 ordered"], Latest());
+    }
+
+    [Fact]
+    public async Task Nothing_is_told_where_there_is_no_backlog()
+    {
+        await using InProcessEdge edge = await StartAsync();
+        foreach (string key in (string[])["a", "b", "c"])
+        {
+            await AppendAsync(edge, (key, "in time"));
+            await edge.IsMirroredAsync(_hub, "readings");
+        }
+
+        // What the lane tells first is what is behind; it has passed over the others.
+        _hub.Files.BeforeWrite = _ => throw FaultyFiles.DiskFull();
+        await AppendAsync(edge, ("late", "1"));
+        await Eventually.HoldsAsync(() => Latest().Length > 0, "something is told");
+        Assert.Equal(["late=1 live"], Latest());
+        _hub.Files.BeforeWrite = null;
+        await edge.IsMirroredAsync(_hub, "readings");
+    }
+
+    [Fact]
+    public async Task Edge_tells_of_its_own_topics_only_and_within_bounds()
+    {
+        await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north", "readings");
+        await edge.FillAsync("readings", 1);
+        await edge.IsMirroredAsync(_hub, "readings");
+        using var channel = _hub.ChannelAs(edge.Identity.Certificate);
+        using (var call = new V1.Live.LiveClient(channel).Report())
+        {
+            await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = "other" });
+            var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+            Assert.Equal(StatusCode.NotFound, refused.StatusCode);
+        }
+
+        using (var call = new V1.Live.LiveClient(channel).Report())
+        {
+            for (int i = 0; i < 40; i++)
+            {
+                var update = new V1.LiveUpdate { Topic = "readings" };
+                for (int key = 0; key < 100; key++)
+                {
+                    int number = (i * 100) + key;
+                    update.Values.Add(new V1.LiveValue { Key = ByteString.CopyFromUtf8($"k{number}"), Value = ByteString.CopyFrom(new byte[2000]), Offset = 1000 + number });
+                }
+
+                update.Values.Add(new V1.LiveValue { Value = ByteString.CopyFrom(new byte[1_000_000]), Offset = long.MaxValue });
+                await call.RequestStream.WriteAsync(update);
+                Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+                Assert.Equal(100, call.ResponseStream.Current.Values);
+            }
+
+            IReadOnlyList<V1.LatestValue> known = _hub.Latest.Read("readings", "north");
+            Assert.InRange(known.Sum(latest => latest.Value.CalculateSize()), 500_000, 1_200_000);
+            Assert.Equal("k3999", known[^1].Value.Key.ToStringUtf8());
+
+            await _hub.Rights.RevokeAsync("north");
+            await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = "readings" });
+            var revoked = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+            Assert.Equal(StatusCode.Unauthenticated, revoked.StatusCode);
+        }
+
+        Assert.Equal(ErrorCode.GeoLocationNotFound, Assert.Throws<ClusterException>(() => _hub.Latest.Read("readings", "south")).Code);
+    }
+
+    [Fact]
+    public void Of_too_many_keys_those_written_last_are_kept()
+    {
+        var latest = new LatestByKey();
+        for (int i = 0; i < 3 * LatestByKey.MaxKeys; i++)
+            latest.Take(new Record(i, 0, BitConverter.GetBytes(i), BitConverter.GetBytes(i), []));
+
+        latest.Take(new Record(0, 0, BitConverter.GetBytes(3), new byte[LatestByKey.MaxValueBytes + 1], []));
+        Assert.Equal(Enumerable.Range(2 * LatestByKey.MaxKeys, LatestByKey.MaxKeys).Select(i => (long)i), latest.Values.Select(value => value.Offset));
+
+        // An older one of a key does not come back.
+        Assert.False(latest.TryTake(new V1.LiveValue { Key = ByteString.CopyFrom(BitConverter.GetBytes(2500)), Offset = 2499 }));
+    }
+
+    private async Task<InProcessEdge> StartAsync()
+    {
+        InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
+        edge.StartUplink(lanes: [new LiveLane(edge.Parts.Controller, new HashSet<string> { "readings" }, TimeProvider.System)]);
+        return edge;
+    }
+
+    private static async Task<long> AppendAsync(InProcessEdge edge, params (string Key, string Value)[] records)
+    {
+        using var writer = new RecordBatchWriter();
+        foreach ((string key, string value) in records)
+            writer.Append(new Record(0, Encoding.UTF8.GetBytes(key), Encoding.UTF8.GetBytes(value)));
+
+        return (await edge.Log("readings").AppendAsync(writer.Build(), AckLevel.Durable)).BaseOffset;
+    }
+
+    private string[] Latest() =>
+    [
+        .. _hub.Latest.Read("readings", "north").Where(latest => latest.Value.HasKey).Select(latest =>
+            $"{latest.Value.Key.ToStringUtf8()}={latest.Value.Value.ToStringUtf8()} {(latest.Ordered ? "ordered" : "live")}"),
+    ];
+}

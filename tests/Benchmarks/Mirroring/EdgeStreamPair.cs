@@ -69,6 +69,8 @@ internal sealed class EdgeStreamPair : IMirrorPair
         await _atEdge.CallAsync(c => c.Agent.JoinHubAsync(new JoinHubRequest { Hub = $"127.0.0.1:{_hubPort}", Token = invite.Token }));
     }
 
+    public async Task DisconnectAsync() => await _atEdge.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest()));
+
     public async Task<long> CopiedAsync()
     {
         ListPartitionsResponse answer = await _atHub.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));

@@ -12,8 +12,11 @@ internal interface IMirrorPair : IDisposable
     /// <summary>Has the edge store readings, many at once; complete when it has confirmed all of them.</summary>
     Task FillAsync(IEnumerable<Reading> readings);
 
-    /// <summary>From now on the hub copies what the edge holds, and what it will hold.</summary>
+    /// <summary>From now on the hub copies what the edge holds and the hub does not, and what the edge will hold.</summary>
     Task ConnectAsync();
+
+    /// <summary>The link is gone; what the hub has, stays there, and the edge goes on storing.</summary>
+    Task DisconnectAsync();
 
     /// <summary>How many readings the hub confirms to have. For EdgeStream that means synced to its disk, for NATS stored.</summary>
     Task<long> CopiedAsync();
@@ -24,6 +27,6 @@ internal interface IMirrorPair : IDisposable
     /// <summary>Calls back for each reading that comes to the hub from now on, in order, once it listens.</summary>
     Task ListenAtHubAsync(Action arrived);
 
-    /// <summary>What has gone over the link since it was made.</summary>
+    /// <summary>What has gone over the link since it was made, or made anew.</summary>
     LinkTraffic Traffic();
 }

@@ -26,6 +26,8 @@ internal sealed class NatsPair : IMirrorPair
     private ChildProcess? _edge;
     private NatsConnection _atHub = null!;
     private NatsConnection _atEdge = null!;
+    private LinkTraffic _trafficBefore;
+    private long _before;
 
     private NatsPair(bool mqtt) => MqttPort = mqtt ? FreePort.Take() : 0;
 
@@ -56,7 +58,16 @@ internal sealed class NatsPair : IMirrorPair
         $"$JS.API.STREAM.CREATE.{Copy}",
         $$"""{"name":"{{Copy}}","storage":"file","mirror":{"name":"{{Stream}}","external":{"api":"$JS.edge.API"} } }""");
 
-    public Task<long> CopiedAsync() => CountAsync(_atHub, Copy);
+    // A mirror cannot be stopped. So it is removed, and what it had at both sides: what it begins with anew is the backlog.
+    public async Task DisconnectAsync()
+    {
+        _before += await CountAsync(_atHub, Copy);
+        await _atHub.RequestAsync($"$JS.API.STREAM.DELETE.{Copy}", "");
+        await _atEdge.RequestAsync($"$JS.API.STREAM.PURGE.{Stream}", "");
+        _trafficBefore = LinkTraffic.Of(_edge!.Id, _leafPort);
+    }
+
+    public async Task<long> CopiedAsync() => _before + await CountAsync(_atHub, Copy);
 
     public async Task PublishAsync(Reading reading)
     {
@@ -72,7 +83,7 @@ internal sealed class NatsPair : IMirrorPair
             $$"""{"stream_name":"{{Copy}}","config":{"deliver_subject":"{{Delivery}}","deliver_policy":"new","ack_policy":"none"} }""");
     }
 
-    public LinkTraffic Traffic() => LinkTraffic.Of(_edge!.Id, _leafPort);
+    public LinkTraffic Traffic() => LinkTraffic.Of(_edge!.Id, _leafPort) - _trafficBefore;
 
     public void Dispose()
     {

@@ -19,13 +19,19 @@ internal static class CatchUpBenchmark
         await RunAsync(report, "100,000 readings of 1 KiB that do not compress", () => SensorReadings.Incompressible(100_000, 1024), isGoal: false);
     }
 
+    /// <param name="Time">From the word to connect to the last reading at the hub.</param>
+    /// <param name="Wire">Bytes on the wire, both ways.</param>
+    /// <param name="EdgeCpu">What the edge's process computed for it.</param>
+    /// <param name="HubCpu">What the hub's did.</param>
+    private readonly record struct Run(TimeSpan Time, long Wire, TimeSpan EdgeCpu, TimeSpan HubCpu);
+
     private static async Task RunAsync(Report report, string what, Func<IEnumerable<Reading>> readings, bool isGoal)
     {
         long records = 0, payload = 0;
         foreach (Reading reading in readings())
             (records, payload) = (records + 1, payload + reading.PayloadBytes);
 
-        List<(TimeSpan Time, long Wire)> ours = [], theirs = [];
+        List<Run> ours = [], theirs = [];
         List<TimeSpan> tls = [], tlsAndDisk = [];
         for (int i = 0; i < Runs; i++)
         {
@@ -35,29 +41,31 @@ internal static class CatchUpBenchmark
             tlsAndDisk.Add(await PlainTls.MeasureAsync(ours[i].Wire, payload));
         }
 
-        (TimeSpan time, long wire) = ours.Order().ElementAt(Runs / 2);
-        (TimeSpan natsTime, long natsWire) = theirs.Order().ElementAt(Runs / 2);
+        Run us = ours.OrderBy(run => run.Time).ElementAt(Runs / 2), nats = theirs.OrderBy(run => run.Time).ElementAt(Runs / 2);
         TimeSpan plain = tls.Order().ElementAt(Runs / 2), plainAndDisk = tlsAndDisk.Order().ElementAt(Runs / 2);
-        report.Add($"catch-up, {what}: EdgeStream", records, payload, time);
-        report.Add($"catch-up, {what}: NATS, nothing synced", records, payload, natsTime);
+        report.Add($"catch-up, {what}: EdgeStream", records, payload, us.Time);
+        report.Add($"catch-up, {what}: NATS, nothing synced", records, payload, nats.Time);
         report.Note(string.Create(
             CultureInfo.InvariantCulture,
-            $"| the same {wire / 1e6:0.0} MB over plain TLS | | {payload / plain.TotalSeconds / 1e6:0.0} | {plain.TotalMilliseconds:0} ms; with write and fdatasync of the payload in commits of 1 MiB {plainAndDisk.TotalMilliseconds:0} ms; EdgeStream {time.TotalMilliseconds:0} ms |"));
+            $"| the same {us.Wire / 1e6:0.0} MB over plain TLS | | {payload / plain.TotalSeconds / 1e6:0.0} | {plain.TotalMilliseconds:0} ms; with write and fdatasync of the payload in commits of 1 MiB {plainAndDisk.TotalMilliseconds:0} ms; EdgeStream {us.Time.TotalMilliseconds:0} ms |"));
         report.Note(string.Create(
             CultureInfo.InvariantCulture,
             $"| runs of {what} | | | EdgeStream {Seconds(ours.Select(run => run.Time))}; NATS {Seconds(theirs.Select(run => run.Time))}; plain TLS {Seconds(tls)}; with disk {Seconds(tlsAndDisk)} |"));
         report.Note(string.Create(
-            CultureInfo.InvariantCulture, $"| wire bytes per payload byte, {what} | | | EdgeStream {(double)wire / payload:0.000}, NATS {(double)natsWire / payload:0.000} |"));
+            CultureInfo.InvariantCulture, $"| wire bytes per payload byte, {what} | | | EdgeStream {(double)us.Wire / payload:0.000}, NATS {(double)nats.Wire / payload:0.000} |"));
+        report.Note(string.Create(
+            CultureInfo.InvariantCulture,
+            $"| CPU of edge and hub, {what} | | | EdgeStream {us.EdgeCpu.TotalSeconds:0.00} and {us.HubCpu.TotalSeconds:0.00} s, NATS {nats.EdgeCpu.TotalSeconds:0.00} and {nats.HubCpu.TotalSeconds:0.00} s |"));
         if (!isGoal)
             return;
 
-        report.Goal($"catch-up, {what}, of NATS", natsTime / time, 3, "×");
-        report.Goal($"catch-up, {what}, of plain TLS with the same bytes", plain / time, 0.8, "%");
-        report.Goal($"the same, of plain TLS whose receiver writes and syncs", plainAndDisk / time, 0.8, "%");
-        report.Goal($"wire bytes of the payload, {what}", (double)wire / payload, 0.15, "%", atMost: true);
+        report.Goal($"catch-up, {what}, of NATS", nats.Time / us.Time, 3, "×");
+        report.Goal($"catch-up, {what}, of plain TLS with the same bytes", plain / us.Time, 0.8, "%");
+        report.Goal($"the same, of plain TLS whose receiver writes and syncs", plainAndDisk / us.Time, 0.8, "%");
+        report.Goal($"wire bytes of the payload, {what}", (double)us.Wire / payload, 0.15, "%", atMost: true);
     }
 
-    private static async Task<(TimeSpan Time, long Wire)> MeasureAsync(IMirrorPair pair, IEnumerable<Reading> readings, long records)
+    private static async Task<Run> MeasureAsync(IMirrorPair pair, IEnumerable<Reading> readings, long records)
     {
         using (pair)
         {
@@ -67,12 +75,14 @@ internal static class CatchUpBenchmark
             await IsCopiedAsync(pair, records / 2);
             await pair.DisconnectAsync();
             await pair.FillAsync(readings);
+            (ProcessUsage edge, ProcessUsage hub) = pair.Usage();
             TimeSpan time = await Report.TimeAsync(async () =>
             {
                 await pair.ConnectAsync();
                 await IsCopiedAsync(pair, records + (records / 2));
             });
-            return (time, pair.Traffic().Bytes);
+            (ProcessUsage edgeAfter, ProcessUsage hubAfter) = pair.Usage();
+            return new Run(time, pair.Traffic().Bytes, edgeAfter.Cpu - edge.Cpu, hubAfter.Cpu - hub.Cpu);
         }
     }
 

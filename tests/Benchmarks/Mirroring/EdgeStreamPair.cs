@@ -96,6 +96,8 @@ internal sealed class EdgeStreamPair : IMirrorPair
         });
     }
 
+    public (ProcessUsage Edge, ProcessUsage Hub) Usage() => (ProcessUsage.Of(_edge.Process.Id), ProcessUsage.Of(_hub.Process.Id));
+
     public LinkTraffic Traffic() => LinkTraffic.Of(_edge.Process.Id, _hubPort);
 
     public void Dispose()

@@ -27,6 +27,9 @@ internal interface IMirrorPair : IDisposable
     /// <summary>Calls back for each reading that comes to the hub from now on, in order, once it listens.</summary>
     Task ListenAtHubAsync(Action arrived);
 
+    /// <summary>What the edge's process has used so far, and the hub's.</summary>
+    (ProcessUsage Edge, ProcessUsage Hub) Usage();
+
     /// <summary>What has gone over the link since it was made, or made anew.</summary>
     LinkTraffic Traffic();
 }

@@ -83,6 +83,8 @@ internal sealed class NatsPair : IMirrorPair
             $$"""{"stream_name":"{{Copy}}","config":{"deliver_subject":"{{Delivery}}","deliver_policy":"new","ack_policy":"none"} }""");
     }
 
+    public (ProcessUsage Edge, ProcessUsage Hub) Usage() => (ProcessUsage.Of(_edge!.Id), ProcessUsage.Of(_hub!.Id));
+
     public LinkTraffic Traffic() => LinkTraffic.Of(_edge!.Id, _leafPort) - _trafficBefore;
 
     public void Dispose()

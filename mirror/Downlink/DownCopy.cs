@@ -13,6 +13,7 @@ namespace EdgeStream.Mirror.Downlink;
 internal sealed class DownCopy
 {
     private const string HubIncarnationSetting = "hub-incarnation";
+    private const string HubSetting = "hub";
 
     private readonly Partition _partition;
 
@@ -28,9 +29,16 @@ internal sealed class DownCopy
     public PartitionLog Log => _partition.Log;
 
     /// <summary>Opens the copy, or makes it, anew where it is one of another log.</summary>
-    /// <exception cref="ClusterException">A topic of this edge has the name, or the hub holds less than the copy.</exception>
+    /// <param name="controller">Has the topics.</param>
+    /// <param name="told">What the hub says of its own.</param>
+    /// <param name="hub">Which hub says it: of several, one can have a topic of a name.</param>
+    /// <param name="logger">Told where the copy is made anew.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
+    /// <exception cref="ClusterException">
+    /// A topic of this edge, or of another hub, has the name; or the hub holds less than the copy.
+    /// </exception>
     public static async Task<DownCopy> OpenAsync(
-        StreamController controller, V1.DownTopic told, ILogger logger, CancellationToken cancellationToken)
+        StreamController controller, V1.DownTopic told, string hub, ILogger logger, CancellationToken cancellationToken)
     {
         if (!Guid.TryParseExact(told.Incarnation, "N", out _))
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{told.Incarnation}' is no incarnation");
@@ -39,6 +47,14 @@ internal sealed class DownCopy
         await controller.EnsureDownTopicAsync(told.Topic, timeToLive).ConfigureAwait(false);
         PartitionLog log = controller.GetPartition(told.Topic, 0).Log;
         string? known = log.Manifest.Settings.GetValueOrDefault(HubIncarnationSetting);
+        if (log.Manifest.Settings.GetValueOrDefault(HubSetting) is { } other && other != hub)
+        {
+            throw new ClusterException(
+                ErrorCode.TopicExists,
+                $"'{told.Topic}' flows down from another hub already; give one of the two another name, or 'edgestream topic delete {told.Topic}' "
+                + "here where that hub was left");
+        }
+
         if (known != told.Incarnation && log.Offsets.End > 0)
         {
             logger.LogWarning(
@@ -52,7 +68,7 @@ internal sealed class DownCopy
         }
 
         if (known != told.Incarnation)
-            log.SaveSetting(HubIncarnationSetting, told.Incarnation);
+            log.SaveSettings(new Dictionary<string, string?> { [HubIncarnationSetting] = told.Incarnation, [HubSetting] = hub });
 
         long end = log.Offsets.End;
         if (end > told.Durable)

@@ -14,8 +14,8 @@ namespace EdgeStream.Mirror.Downlink;
 /// </summary>
 public sealed class DownlinkLane(StreamController controller, HubClock clock, TimeProvider time, ILogger<DownlinkLane> logger) : IUplinkLane
 {
-    // Often enough that two clocks do not drift apart by more than a few milliseconds.
-    private static readonly TimeSpan AskInterval = TimeSpan.FromSeconds(30);
+    // Two clocks drift apart by some tenths of a second meanwhile. More often, and it would be most of what an idle link costs.
+    private static readonly TimeSpan AskInterval = TimeSpan.FromHours(1);
 
     public string Name => "downlink";
 
@@ -26,7 +26,7 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
             new V1.Downlink.DownlinkClient(connection.Channel).Follow(cancellationToken: stop.Token);
         using var requests = new Requests(call.RequestStream);
         Task asking = AskAsync(requests, stop.Token);
-        Task receiving = ReceiveAsync(call.ResponseStream, requests, stop.Token);
+        Task receiving = ReceiveAsync(connection, call.ResponseStream, requests, stop.Token);
         await Task.WhenAny(asking, receiving).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         await asking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -49,7 +49,7 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
     }
 
     private async Task ReceiveAsync(
-        IAsyncStreamReader<V1.DownHubMessage> messages, Requests requests, CancellationToken cancellationToken)
+        UplinkConnection connection, IAsyncStreamReader<V1.DownHubMessage> messages, Requests requests, CancellationToken cancellationToken)
     {
         var copies = new Dictionary<string, DownCopy>(StringComparer.Ordinal);
         while (await messages.MoveNext(cancellationToken).ConfigureAwait(false))
@@ -62,7 +62,7 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
                     break;
 
                 case V1.DownHubMessage.MessageOneofCase.Topic:
-                    await OpenAsync(message.Topic, copies, requests, cancellationToken).ConfigureAwait(false);
+                    await OpenAsync(message.Topic, connection.Identity.Id, copies, requests, cancellationToken).ConfigureAwait(false);
                     break;
 
                 case V1.DownHubMessage.MessageOneofCase.Batches
@@ -85,7 +85,7 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
 
     /// <summary>A topic that cannot be had here does not keep the others from coming.</summary>
     private async Task OpenAsync(
-        V1.DownTopic told, Dictionary<string, DownCopy> copies, Requests requests, CancellationToken cancellationToken)
+        V1.DownTopic told, string hub, Dictionary<string, DownCopy> copies, Requests requests, CancellationToken cancellationToken)
     {
         if (copies.TryGetValue(told.Topic, out DownCopy? known) && known.Incarnation == told.Incarnation)
         {
@@ -98,7 +98,7 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
         DownCopy copy;
         try
         {
-            copy = await DownCopy.OpenAsync(controller, told, logger, cancellationToken).ConfigureAwait(false);
+            copy = await DownCopy.OpenAsync(controller, told, hub, logger, cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException problem)
         {

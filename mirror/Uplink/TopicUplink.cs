@@ -130,6 +130,10 @@ internal sealed class TopicUplink(
             return null;
         }
 
+        // The last that the hub has is a batch: so the records before it are there, whatever was noted here when they went.
+        if (opened.LastBatchOffset >= 0)
+            log.TakeBackBelow(opened.ResumeOffset);
+
         marks.Report(log, opened.ResumeOffset);
         return opened;
     }

@@ -71,6 +71,33 @@ public sealed class MirroringTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_the_hub_has_is_no_gap_though_its_acknowledgement_was_lost()
+    {
+        await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
+        PartitionLog log = edge.Log("readings");
+        await edge.FillAsync("readings", 100);
+
+        // The hub takes some, and the edge does not hear of it.
+        using (RawUplink uplink = await RawUplink.ConnectAsync(_hub, edge.Identity.Certificate))
+        {
+            Assert.NotNull((await uplink.OpenAsync("readings", log.Manifest.Incarnation)).Opened);
+            using LogReader reader = log.OpenReader(0);
+            using LogSlice slice = reader.Read(2000);
+            await uplink.SendChunkAsync("readings", slice.Batches.ToArray());
+            Assert.Equal(slice.NextOffset, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+        }
+
+        long atHub = _hub.LogOf("north", "readings")!.Offsets.Durable;
+        log.Settings = log.Settings with { RetentionBytes = 60_000 };
+        await edge.FillAsync("readings", 1500);
+        Assert.Equal(0, Assert.Single(log.Gaps).First);
+        edge.StartUplink();
+        await edge.IsMirroredAsync(_hub, "readings");
+        Assert.Equal(atHub, Assert.Single(log.Gaps).First);
+        Assert.Equal(log.Gaps, _hub.LogOf("north", "readings")!.Gaps);
+    }
+
+    [Fact]
     public async Task Mirrored_acknowledgement_comes_from_the_hub()
     {
         await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");

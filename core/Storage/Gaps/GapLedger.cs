@@ -31,29 +31,33 @@ public sealed class GapLedger
     private const int SectorSize = 512;
     private const int EntriesPerSector = SectorSize / EntrySize;
 
-    // 64 MiB of gaps are a million of them.
-    private const int MaxFileSize = 64 * 1024 * 1024;
+    // Four million gaps. Beyond that nothing more may be dropped: a log with so many holes needs a person.
+    private const int MaxFileSize = 256 * 1024 * 1024;
 
     private readonly IStorageFiles _files;
     private readonly string _path;
 
-    // Ascending, without overlaps; replaced as a whole, so that readers need no lock.
-    private Gap[] _gaps;
+    // Replaced as a whole, so that readers need no lock.
+    private KnownGaps _known;
 
     // Which of the file's entries are free. A damaged one is not: what is beside it is not to be put at risk again.
     private bool[] _isUsed;
     private long _length;
 
+    // No entry before it is free.
+    private int _freeFrom;
+
     private GapLedger(IStorageFiles files, string path, Gap[] gaps, bool[] isUsed, long length)
     {
         _files = files;
         _path = path;
-        _gaps = gaps;
+        _known = new KnownGaps(gaps, gaps.Length);
         _isUsed = isUsed;
         _length = length;
     }
 
-    public IReadOnlyList<Gap> Gaps => Volatile.Read(ref _gaps);
+    /// <summary>Ascending, without overlaps; a snapshot, of which the last may still grow.</summary>
+    public IReadOnlyList<Gap> Gaps => Volatile.Read(ref _known).AsList();
 
     /// <summary>Bytes of the ledger's file.</summary>
     public long SizeInBytes => Volatile.Read(ref _length);
@@ -99,18 +103,9 @@ public sealed class GapLedger
     /// <summary>The gap that an offset lies in.</summary>
     public Gap? Find(long offset)
     {
-        Gap[] gaps = Volatile.Read(ref _gaps);
-        int low = 0, high = gaps.Length;
-        while (low < high)
-        {
-            int middle = (low + high) / 2;
-            if (gaps[middle].Last < offset)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-
-        return low < gaps.Length && gaps[low].First <= offset ? gaps[low] : null;
+        KnownGaps known = Volatile.Read(ref _known);
+        int at = known.FirstEndingAtOrBehind(offset);
+        return at < known.Count && known[at].First <= offset ? known[at] : null;
     }
 
     /// <summary>Notes a gap, less what is noted already; durable on return.</summary>
@@ -121,17 +116,31 @@ public sealed class GapLedger
             AddUncovered(gap with { First = first, Last = last });
     }
 
+    /// <summary>
+    /// Takes the front of a gap back: its records turned out to be at the hub. Durable on return; a power cut before leaves the gap
+    /// as it was. Writes the whole ledger.
+    /// </summary>
+    /// <param name="gap">One of <see cref="Gaps"/>.</param>
+    /// <param name="first">Where it begins from now on.</param>
+    public void Shorten(Gap gap, long first)
+    {
+        Gap[] gaps = [.. Gaps];
+        int at = Array.IndexOf(gaps, gap);
+        if (at < 0 || first <= gap.First || first > gap.Last)
+            throw new ArgumentException($"no gap begins before {first} and goes on there", nameof(gap));
+
+        gaps[at] = gap with { First = first };
+        Rewrite(gaps);
+    }
+
     /// <summary>The parts of a range of offsets that no gap covers.</summary>
     public IReadOnlyList<(long First, long Last)> Uncovered(long first, long last)
     {
         var parts = new List<(long First, long Last)>();
-        foreach (Gap gap in Volatile.Read(ref _gaps))
+        KnownGaps known = Volatile.Read(ref _known);
+        for (int i = known.FirstEndingAtOrBehind(first); i < known.Count && known[i].First <= last; i++)
         {
-            if (gap.Last < first)
-                continue;
-
-            if (gap.First > last)
-                break;
+            Gap gap = known[i];
 
             if (gap.First > first)
                 parts.Add((first, gap.First - 1));
@@ -158,17 +167,17 @@ public sealed class GapLedger
 
     private void AddUncovered(Gap gap)
     {
-        Gap[] merged = Merge([.. Volatile.Read(ref _gaps), gap]);
-        int free = Array.IndexOf(_isUsed, false);
-        if (free < 0 && merged.Length <= EntriesPerSector)
+        KnownGaps after = Volatile.Read(ref _known).With(gap);
+        int free = FindFree();
+        if (free < 0 && after.Count <= EntriesPerSector)
         {
-            JoinInPlace(merged);
+            JoinInPlace(after.ToArray());
             return;
         }
 
-        if (free < 0 && 2 * (merged.Length + 1) * EntrySize <= _length)
+        if (free < 0 && 2 * (after.Count + 1) * EntrySize <= _length)
         {
-            Rewrite(merged);
+            Rewrite(after.ToArray());
             return;
         }
 
@@ -187,7 +196,15 @@ public sealed class GapLedger
         }
 
         _isUsed[free] = true;
-        Volatile.Write(ref _gaps, merged);
+        _freeFrom = free + 1;
+        Volatile.Write(ref _known, after);
+    }
+
+    private int FindFree()
+    {
+        int free = Array.IndexOf(_isUsed, false, _freeFrom);
+        _freeFrom = free < 0 ? _isUsed.Length : free;
+        return free;
     }
 
     /// <summary>
@@ -203,17 +220,21 @@ public sealed class GapLedger
         using ILogFile file = _files.OpenForWriting(_path);
         file.Write([sector], _length - SectorSize);
         file.SyncData();
-        Volatile.Write(ref _gaps, gaps);
+        Volatile.Write(ref _known, new KnownGaps(gaps, gaps.Length));
         file.Write([new byte[_length - SectorSize - EntrySize]], EntrySize);
         file.SyncData();
         Array.Clear(_isUsed);
         Array.Fill(_isUsed, true, _isUsed.Length - EntriesPerSector, gaps.Length);
+        _freeFrom = 0;
     }
 
     private static long PositionOf(int entry) => EntrySize * (1L + entry);
 
     private void Grow()
     {
+        if (_length + StepBytes > MaxFileSize)
+            throw new IOException($"'{_path}' has {_isUsed.Length} gaps, and no more can be noted; nothing more is dropped from this log");
+
         using ILogFile file = _files.OpenForWriting(_path);
         file.Allocate(_length + StepBytes);
         file.SyncData();
@@ -235,8 +256,9 @@ public sealed class GapLedger
         SmallFile.Replace(_files, _path, contents);
         _isUsed = new bool[EntriesIn(contents.Length)];
         Array.Fill(_isUsed, true, 0, gaps.Length);
+        _freeFrom = 0;
         Volatile.Write(ref _length, contents.Length);
-        Volatile.Write(ref _gaps, gaps);
+        Volatile.Write(ref _known, new KnownGaps(gaps, gaps.Length));
     }
 
     private static GapLedger Parse(IStorageFiles files, string path, byte[] contents)
@@ -258,32 +280,8 @@ public sealed class GapLedger
                 gaps.Add(gap);
         }
 
-        return new GapLedger(files, path, Merge(gaps), isUsed, contents.Length / StepBytes * StepBytes);
+        return new GapLedger(files, path, KnownGaps.Merge(gaps), isUsed, contents.Length / StepBytes * StepBytes);
     }
-
-    /// <summary>Sorts gaps and joins those that touch, or overlap, and have one reason.</summary>
-    private static Gap[] Merge(IEnumerable<Gap> gaps)
-    {
-        var merged = new List<Gap>();
-        foreach (Gap gap in gaps.OrderBy(gap => gap.First))
-        {
-            if (merged.Count > 0 && merged[^1] is var before && before.Reason == gap.Reason && gap.First <= before.Last + 1)
-                merged[^1] = Join(before, gap);
-            else
-                merged.Add(gap);
-        }
-
-        return [.. merged];
-    }
-
-    private static Gap Join(Gap a, Gap b) => new(
-        a.First,
-        Math.Max(a.Last, b.Last),
-        b.Last <= a.Last ? a.Bytes : a.Bytes + b.Bytes,
-        a.MinTimestamp < 0 ? b.MinTimestamp : b.MinTimestamp < 0 ? a.MinTimestamp : Math.Min(a.MinTimestamp, b.MinTimestamp),
-        Math.Max(a.MaxTimestamp, b.MaxTimestamp),
-        a.Reason,
-        Math.Max(a.NotedAt, b.NotedAt));
 
     private static void WriteEntry(Span<byte> entry, Gap gap)
     {

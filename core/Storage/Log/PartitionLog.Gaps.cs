@@ -10,6 +10,24 @@ public sealed partial class PartitionLog
     public Gap? FindGap(long offset) => _ledger.Find(offset);
 
     /// <summary>
+    /// Takes note that a hub holds the records below an offset: where a gap that was noted here begins before it, because the hub's
+    /// acknowledgement did not arrive, the gap begins there from now on. Only of what lies before this log's start.
+    /// </summary>
+    /// <exception cref="IOException">It could not be noted; the gap stays as it was.</exception>
+    public void TakeBackBelow(long offset)
+    {
+        lock (_spaceLock)
+        {
+            if (offset > StartOffset || _ledger.Find(offset) is not { } gap || gap.First >= offset)
+                return;
+
+            long before = _ledger.SizeInBytes;
+            _ledger.Shorten(gap, offset);
+            _resources.Budget.Add(_ledger.SizeInBytes - before);
+        }
+    }
+
+    /// <summary>
     /// Takes a gap over in the place of its records, as a mirror does: the offsets are noted as lost and passed over, and the log
     /// goes on behind them. Offsets that the log is beyond already are passed over, so a replay changes nothing.
     /// </summary>

@@ -25,6 +25,42 @@ public class GapLedgerTests
     }
 
     [Fact]
+    public void Front_of_a_gap_can_be_taken_back()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        ledger.Add(Of(0, 4));
+        ledger.Add(Of(10, 29));
+        ledger.Shorten(ledger.Find(15)!, 15);
+        Assert.Equal([(0, 4), (15, 29)], ledger.Gaps.Select(gap => (gap.First, gap.Last)));
+        Assert.Null(ledger.Find(14));
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+        ledger.Add(Of(40, 41));
+        Assert.Equal(3, GapLedger.Open(_disk, Folder).Gaps.Count);
+        Assert.Throws<ArgumentException>(() => ledger.Shorten(ledger.Find(15)!, 30));
+    }
+
+    [Fact]
+    public void Hundred_thousand_gaps_are_noted_found_and_read_again()
+    {
+        const int Many = 100_000;
+        using var temp = new TempDirectory();
+        Directory.CreateDirectory(temp.Sub("log"));
+        GapLedger ledger = GapLedger.Open(new FaultyFiles(), temp.Sub("log"));
+        IReadOnlyList<Gap> early = ledger.Gaps;
+        for (int i = 0; i < Many; i++)
+            ledger.Add(Of(10L * i, (10L * i) + 4));
+
+        Assert.Empty(early);
+        foreach (GapLedger known in (GapLedger[])[ledger, GapLedger.Open(new FaultyFiles(), temp.Sub("log"))])
+        {
+            Assert.Equal(Many, known.Gaps.Count);
+            Assert.Equal(777_770, known.Find(777_773)!.First);
+            Assert.Null(known.Find(777_775));
+            Assert.Equal([(777_775L, 777_779L)], known.Uncovered(777_772, 777_783));
+        }
+    }
+
+    [Fact]
     public void What_is_noted_already_is_not_noted_again()
     {
         GapLedger ledger = GapLedger.Open(_disk, Folder);

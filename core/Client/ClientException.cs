@@ -24,6 +24,12 @@ public sealed class ClientException : EdgeStreamException
             return new ClientException(known ? code : ErrorCode.Internal, error.Status.Detail, error);
         }
 
+        if (error.StatusCode == StatusCode.Unimplemented)
+        {
+            return new ClientException(
+                ErrorCode.WrongRole, $"the node at {endpoint} does not serve that: ask a hub where this is an edge, or a newer version", error);
+        }
+
         Exception cause = error.Status.DebugException ?? error;
         while (cause.InnerException is { } inner)
             cause = inner;

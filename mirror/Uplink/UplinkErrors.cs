@@ -25,8 +25,10 @@ internal static class UplinkErrors
             {
                 case SocketException socket:
                     return socket.Message;
+                case AuthenticationException tls when tls.Message.Contains("certificate", StringComparison.OrdinalIgnoreCase):
+                    return $"what answers there is not the hub of this edge's CA; was the hub made anew? {tls.Message.TrimEnd('.')}";
                 case AuthenticationException tls:
-                    return tls.Message;
+                    return $"what answers there is no EdgeStream hub? {tls.Message.TrimEnd('.')}";
                 case RpcException { Status.DebugException: { } inner }:
                     return Describe(inner);
             }

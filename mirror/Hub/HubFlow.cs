@@ -28,6 +28,9 @@ public sealed class HubFlow
     /// <summary>How many bytes each uplink that sends may have on its way right now.</summary>
     public long WindowBytes => Math.Clamp(_totalBytes / Math.Max(1, Volatile.Read(ref _sending)), MinWindowBytes, MaxWindowBytes);
 
+    /// <summary>What has arrived of all uplinks and is not acknowledged, in bytes.</summary>
+    public long ArrivedBytes => _arrived.Used;
+
     /// <summary>One uplink's share.</summary>
     internal sealed class Share(HubFlow flow)
     {

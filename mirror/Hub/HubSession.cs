@@ -73,6 +73,11 @@ internal sealed class HubSession(
 
         await Task.WhenAll(reading, replying).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await stop.CancelAsync().ConfigureAwait(false);
+
+        // Nobody waits for these any more, but their memory is the log's until they are done.
+        while (_replies.Reader.TryRead(out PendingReply rest))
+            _ = ReleaseLaterAsync(rest);
+
         await first.ConfigureAwait(false);
         await Task.WhenAll(reading, replying).ConfigureAwait(false);
     }
@@ -231,14 +236,22 @@ internal sealed class HubSession(
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{geoLocation}' has sent more than the {HubFlow.MaxWindowBytes} bytes that it was granted");
 
         await _share.TakeAsync(size, cancellationToken).ConfigureAwait(false);
-        await _replies.Writer.WriteAsync(await TakePieceAsync(piece, decompressor, cancellationToken).ConfigureAwait(false), cancellationToken)
-            .ConfigureAwait(false);
+        var reply = new PendingReply(null, piece.Topic, PieceBytes: size);
+        try
+        {
+            reply = await TakePieceAsync(piece, reply, decompressor, cancellationToken).ConfigureAwait(false);
+            await _replies.Writer.WriteAsync(reply, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            _ = ReleaseLaterAsync(reply);
+            throw;
+        }
     }
 
-    private async ValueTask<PendingReply> TakePieceAsync(V1.Chunk piece, Decompressor decompressor, CancellationToken cancellationToken)
+    private async ValueTask<PendingReply> TakePieceAsync(
+        V1.Chunk piece, PendingReply reply, Decompressor decompressor, CancellationToken cancellationToken)
     {
-        var reply = new PendingReply(null, piece.Topic, PieceBytes: piece.Data.Length);
-
         // A topic that was refused while chunks of it were on their way: they are passed over.
         if (!_open.TryGetValue(piece.Topic, out OpenedTopic? topic) || topic.IsRefused)
             return reply with { To = topic };
@@ -296,19 +309,10 @@ internal sealed class HubSession(
 
     private async Task ReplyAsync(IServerStreamWriter<V1.HubMessage> responses, CancellationToken cancellationToken)
     {
-        try
+        await foreach (PendingReply reply in _replies.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
-            await foreach (PendingReply reply in _replies.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
-            {
-                V1.HubMessage message = reply.Message ?? await AcknowledgeAsync(reply, responses, cancellationToken).ConfigureAwait(false);
-                await responses.WriteAsync(message, cancellationToken).ConfigureAwait(false);
-            }
-        }
-        finally
-        {
-            // Nobody waits for these any more, but their memory is the log's until they are done.
-            while (_replies.Reader.TryRead(out PendingReply rest))
-                _ = ReleaseLaterAsync(rest);
+            V1.HubMessage message = reply.Message ?? await AcknowledgeAsync(reply, responses, cancellationToken).ConfigureAwait(false);
+            await responses.WriteAsync(message, cancellationToken).ConfigureAwait(false);
         }
     }
 

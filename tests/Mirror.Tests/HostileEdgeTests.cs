@@ -1,5 +1,6 @@
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Hub;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 using Google.Protobuf;
@@ -144,6 +145,32 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         Assert.Equal("INVALID_ARGUMENT", error.Trailers.GetValue(RpcErrors.CodeTrailer));
         Assert.True(sent > uplink.Welcome.WindowBytes);
         _hub.Files.BeforeSync = null;
+    }
+
+    [Fact]
+    public async Task Nothing_stays_taken_of_the_hubs_memory_when_streams_end_in_the_midst()
+    {
+        byte[] batch = Batches.Of(new string('x', 300_000));
+        for (int i = 0; i < 10; i++)
+        {
+            using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+            long resume = (await uplink.OpenAsync("t", Incarnation)).Opened.ResumeOffset;
+            using var syncMayRun = new ManualResetEventSlim(false);
+            _hub.Files.BeforeSync = _ => Assert.True(syncMayRun.Wait(Eventually.Deadline));
+            for (int n = 0; n < 5; n++)
+            {
+                Storage.Records.RecordBatchHeader.SetBaseOffset(batch, resume + n);
+                await uplink.SendChunkAsync("t", batch);
+            }
+
+            await Eventually.HoldsAsync(() => _hub.Flow.ArrivedBytes > batch.Length, "some of it has arrived");
+            uplink.Dispose();
+            _hub.Files.BeforeSync = null;
+            syncMayRun.Set();
+        }
+
+        await Eventually.HoldsAsync(() => _hub.Flow.ArrivedBytes == 0, "all of it was given back");
+        Assert.Equal(HubFlow.MaxWindowBytes, _hub.Flow.WindowBytes);
     }
 
     [Fact]

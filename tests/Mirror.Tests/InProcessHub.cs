@@ -40,6 +40,9 @@ internal sealed class InProcessHub : IAsyncDisposable
 
     public HubAuthority Rights => _server!.Get<HubAuthority>();
 
+    /// <summary>What its uplinks have on their way.</summary>
+    public HubFlow Flow => _server!.Get<HubFlow>();
+
     public LiveValues Latest => _server!.Get<LiveValues>();
 
     /// <summary>Takes bundles beside the uplinks.</summary>

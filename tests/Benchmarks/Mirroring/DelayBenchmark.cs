@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
 using EdgeStream.Harness;
 using MQTTnet;
 using MQTTnet.Formatter;
@@ -77,7 +78,7 @@ internal static class DelayBenchmark
     private static Reading Next(IEnumerator<Reading> readings) => readings.MoveNext() ? readings.Current : throw new InvalidOperationException("no reading is left");
 
     private static Task<MqttClientPublishResult> PublishAsync(IMqttClient device, Reading reading) => device.PublishAsync(new MqttApplicationMessageBuilder()
-        .WithTopic($"sensors/{System.Text.Encoding.ASCII.GetString(reading.Key)}")
+        .WithTopic($"sensors/{Encoding.ASCII.GetString(reading.Key)}")
         .WithPayload(reading.Value)
         .WithQualityOfServiceLevel(MqttQualityOfServiceLevel.AtLeastOnce)
         .Build());

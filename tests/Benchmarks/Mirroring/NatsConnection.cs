@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Collections.Concurrent;
+using System.Globalization;
 using System.IO.Pipelines;
 using System.Net;
 using System.Net.Sockets;
@@ -169,8 +170,8 @@ internal sealed class NatsConnection : IDisposable
         ReadOnlySequence<byte> rest = buffer.Slice(buffer.GetPosition(1, end));
         if (words[0] is "MSG" or "HMSG")
         {
-            int length = int.Parse(words[^1], System.Globalization.CultureInfo.InvariantCulture);
-            int headers = words[0] == "HMSG" ? int.Parse(words[^2], System.Globalization.CultureInfo.InvariantCulture) : 0;
+            int length = int.Parse(words[^1], CultureInfo.InvariantCulture);
+            int headers = words[0] == "HMSG" ? int.Parse(words[^2], CultureInfo.InvariantCulture) : 0;
             if (rest.Length < length + 2)
                 return false;
 

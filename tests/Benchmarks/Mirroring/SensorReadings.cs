@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Unicode;
 
@@ -53,12 +54,12 @@ internal static class SensorReadings
         {
             int gateway = random.Next(Sensors / SensorsInGateway);
             now += random.Next(1, 200);
-            text.Clear().Append(System.Globalization.CultureInfo.InvariantCulture, $$"""{"gateway":"gw-{{gateway:000}}","readings":[""");
+            text.Clear().Append(CultureInfo.InvariantCulture, $$"""{"gateway":"gw-{{gateway:000}}","readings":[""");
             foreach (Sensor sensor in sensors.AsSpan(gateway * SensorsInGateway, SensorsInGateway))
             {
                 sensor.Move(random);
                 text.Append(
-                    System.Globalization.CultureInfo.InvariantCulture,
+                    CultureInfo.InvariantCulture,
                     $$"""{"id":"{{sensor.Name}}","ts":{{now - random.Next(1000)}},"temp":{{sensor.Celsius:0.00}},"hum":{{sensor.Humidity:0.0}},"bat":{{sensor.Volts:0.000}},"rssi":{{sensor.Signal}}},""");
             }
 

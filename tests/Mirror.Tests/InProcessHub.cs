@@ -29,6 +29,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     private NodeServer? _server;
     private CertificateAuthority? _tlsAuthority;
     private TimeProvider _time = TimeProvider.System;
+    private LyingHub.Lies? _lies;
 
     private InProcessHub()
     {
@@ -60,9 +61,11 @@ internal sealed class InProcessHub : IAsyncDisposable
 
     /// <param name="tlsAuthority">Who has signed its TLS certificate, where that is not its own CA: an impostor.</param>
     /// <param name="time">The clock that it issues and judges certificates by.</param>
-    public static async Task<InProcessHub> StartAsync(CertificateAuthority? tlsAuthority = null, TimeProvider? time = null)
+    /// <param name="lies">What it says to uplinks instead of serving them.</param>
+    public static async Task<InProcessHub> StartAsync(
+        CertificateAuthority? tlsAuthority = null, TimeProvider? time = null, LyingHub.Lies? lies = null)
     {
-        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System };
+        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System, _lies = lies };
         await hub.StartServingAsync();
         return hub;
     }
@@ -92,13 +95,18 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()
+                .AddSingleton(_lies ?? new LyingHub.Lies(0, 0, 0))
                 .AddSingleton(new HubFlow())
                 .AddSingleton(new LiveValues(Parts.Controller))
                 .AddSingleton(new CardFence(Parts.Store)),
             application =>
             {
                 application.MapGrpcService<EnrolmentService>();
-                application.MapGrpcService<MirrorService>();
+                if (_lies is null)
+                    application.MapGrpcService<MirrorService>();
+                else
+                    application.MapGrpcService<LyingHub>();
+
                 application.MapGrpcService<DownlinkService>();
                 application.MapGrpcService<LiveService>();
             });

@@ -26,7 +26,10 @@ internal sealed class TopicUplink(
     TimeProvider time,
     ILogger logger)
 {
-    private const int MinChunkBytes = 32 * 1024;
+    private const int MinChunkBytes = 8 * 1024;
+
+    // What readings usually compress to, until it is known.
+    private const double FirstRatio = 4;
 
     // How many chunks go as they are after one that did not compress.
     private const int ChunksUncompressed = 16;
@@ -36,6 +39,7 @@ internal sealed class TopicUplink(
     private CancellationTokenSource? _sending;
     private V1.TopicRefused? _poisoned;
     private int _uncompressedChunks;
+    private double _ratio = FirstRatio;
 
     public void Opened(V1.TopicOpened opened)
     {
@@ -243,11 +247,12 @@ internal sealed class TopicUplink(
             UplinkWriter.Turn turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
             try
             {
-                using LogSlice slice = reader.Read((int)Math.Clamp(4 * window.Size, MinChunkBytes, Math.Max(MinChunkBytes, options.ChunkBytes)));
+                using LogSlice slice = reader.Read(ChunkBytes());
                 if (slice.IsEmpty || slice.BaseOffset > next)
                     return next; // Damage was found here, and became a gap.
 
                 using RentedBytes? compressed = TryCompress(compressor, slice.Batches.Span);
+                _ratio = compressed is null ? 1 : (double)slice.Batches.Length / compressed.Memory.Length;
                 turn = await SendPiecesAsync(turn, slice.Batches.Length, compressed?.Memory ?? slice.Batches, compressed is not null, cancellationToken)
                     .ConfigureAwait(false);
             }
@@ -261,6 +266,9 @@ internal sealed class TopicUplink(
             }
         }
     }
+
+    /// <summary>About a window full, compressed: on a slow link, a second or two of it, so that acknowledgements keep coming.</summary>
+    private int ChunkBytes() => (int)Math.Clamp(_ratio * window.Size, MinChunkBytes, Math.Max(MinChunkBytes, options.ChunkBytes));
 
     private RentedBytes? TryCompress(Compressor compressor, ReadOnlySpan<byte> batches)
     {

@@ -89,7 +89,7 @@ internal sealed class Node : IAsyncDisposable
                 storage.Resources, isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
-            storage.Start(spu);
+            storage.Start(spu, controller);
             return new Node(options, data, store, spu, controller, storage, loggers) { StartProblem = problem };
         }
         catch

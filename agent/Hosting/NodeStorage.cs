@@ -1,4 +1,5 @@
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Files;
@@ -23,6 +24,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _cleaning = Task.CompletedTask;
     private SpuNode? _spu;
+    private StreamController? _controller;
 
     private NodeStorage(string dataDirectory, MeteredFiles files, DiskBudget budget)
     {
@@ -52,10 +54,11 @@ internal sealed class NodeStorage : IAsyncDisposable
         return new LogOptions { SegmentBytes = segment, PreallocateBytes = isHub ? HubPreallocateBytes : segment };
     }
 
-    /// <summary>Begins to clean, at once and then every minute.</summary>
-    public void Start(SpuNode spu)
+    /// <summary>Begins to clean, at once and then every minute, and to open what could not be opened.</summary>
+    public void Start(SpuNode spu, StreamController controller)
     {
         _spu = spu;
+        _controller = controller;
         spu.Clean();
         _cleaning = Task.Run(CleanAsync);
     }
@@ -92,6 +95,7 @@ internal sealed class NodeStorage : IAsyncDisposable
         while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
         {
             _spu!.Clean();
+            await _controller!.ReopenPartitionsAsync().ConfigureAwait(false);
             _age.SaveIfDue();
             _wear.Sample(Resources.Budget.Used);
         }

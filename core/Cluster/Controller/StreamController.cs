@@ -56,6 +56,13 @@ public sealed class StreamController : IDisposable
     /// <summary>Opens the partitions of the stored topology. Called once, before anything is served.</summary>
     public Task StartAsync() => _spu.StartAsync(Current);
 
+    /// <summary><see cref="SpuNode.ReopenAsync"/>; who watches the topology is woken where a partition came.</summary>
+    public async Task ReopenPartitionsAsync()
+    {
+        if (await _spu.ReopenAsync(Current).ConfigureAwait(false))
+            await ChangeAsync(map => (map with { }, true)).ConfigureAwait(false);
+    }
+
     /// <param name="name">The topic's name.</param>
     /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
     /// <param name="settings">Its settings.</param>

@@ -18,7 +18,6 @@ public sealed class SpuNode : IAsyncDisposable
     // What a partition takes besides its first segment: ledger, manifest, checkpoint, indexes.
     private const int PartitionOverheadBytes = 64 * 1024;
 
-
     private const string DeletedPrefix = ".deleted-";
 
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
@@ -112,6 +111,39 @@ public sealed class SpuNode : IAsyncDisposable
 
             foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
                 await DropTopicAsync(gone).ConfigureAwait(false);
+        }
+        finally
+        {
+            _applying.Release();
+        }
+    }
+
+    /// <summary>
+    /// Tries again to open what could not be opened: the reason may have been a full disk, rights, or an error that has passed.
+    /// A log that failed while it was open stays failed until the next start, because what it lacks is not known.
+    /// </summary>
+    /// <returns>Whether any partition is open that was not.</returns>
+    public async Task<bool> ReopenAsync(TopologyMap topology)
+    {
+        await _applying.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            bool opened = false;
+            foreach (Partition closed in _partitions.Values.Where(partition => !partition.IsOpen).ToArray())
+            {
+                if (topology.Topics.GetValueOrDefault(closed.Id.Topic) is not { } topic)
+                    continue;
+
+                Partition partition = Open(closed.Id, topic, closed.Info, closed.Problem);
+                _partitions[closed.Id] = partition;
+                if (!partition.IsOpen)
+                    continue;
+
+                opened = true;
+                _logger.LogInformation("{Partition} could be opened after all", closed.Id);
+            }
+
+            return opened;
         }
         finally
         {
@@ -232,7 +264,11 @@ public sealed class SpuNode : IAsyncDisposable
         }
     }
 
-    private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info)
+    /// <param name="key">Which.</param>
+    /// <param name="topic">Its topic.</param>
+    /// <param name="info">What the topology knows of it.</param>
+    /// <param name="knownProblem">What was in the way before, which is not logged again; null at the first try.</param>
+    private Partition Open(PartitionId key, TopicInfo topic, PartitionInfo info, string? knownProblem = null)
     {
         string path = _directories.PathOf(key);
         try
@@ -249,7 +285,9 @@ public sealed class SpuNode : IAsyncDisposable
         }
         catch (Exception error) when (error is EdgeStreamException or IOException or UnauthorizedAccessException)
         {
-            _logger.LogError("{Partition} cannot be opened: {Problem}", key, error.Message);
+            if (error.Message != knownProblem)
+                _logger.LogError("{Partition} cannot be opened: {Problem}; tried again every minute", key, error.Message);
+
             return new Partition(key, info, error.Message);
         }
     }

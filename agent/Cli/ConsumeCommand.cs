@@ -6,6 +6,7 @@ using EdgeStream.Client;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Time;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Agent.Cli;
@@ -29,6 +30,11 @@ internal static class ConsumeCommand
     };
 
     private static readonly Option<bool> ShowKey = new("--show-key", "-k") { Description = "Print 'key<tab>value'" };
+    private static readonly Option<bool> ShowTime = new("--show-time", "-t")
+    {
+        Description = "Print 'time<tab>' in front; '?' behind the time where the clock was perhaps not set",
+    };
+
     private static readonly Option<string> Format = CreateFormat();
 
     public static Command Create()
@@ -39,7 +45,7 @@ internal static class ConsumeCommand
             "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d")
         {
             Arguments = { Topic },
-            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, Expired, ShowKey, Format },
+            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, Expired, ShowTime, ShowKey, Format },
         };
         command.Does(ConsumeAsync);
         return command;
@@ -57,7 +63,7 @@ internal static class ConsumeCommand
             return;
 
         TextWriter output = result.InvocationConfiguration.Output;
-        bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey);
+        bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey), showTime = result.GetValue(ShowTime);
         TextWriter notes = json ? output : result.InvocationConfiguration.Error;
         using Consumer consumer = await client.ConsumeAsync(
             request, result.GetValue(Expired), gap => notes.WriteLine(json ? ToJson(gap) : ToText(gap)));
@@ -65,7 +71,8 @@ internal static class ConsumeCommand
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))
             {
-                await output.WriteLineAsync(json ? ToJson(record) : ToText(record, showKey));
+                CorrectedTime time = consumer.TimeOf(record);
+                await output.WriteLineAsync(json ? ToJson(record, time) : (showTime ? ToText(time) + '\t' : "") + ToText(record, showKey));
                 if (--remaining == 0)
                     break;
             }
@@ -114,6 +121,9 @@ internal static class ConsumeCommand
         return showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
     }
 
+    private static string ToText(CorrectedTime time) =>
+        (Instants.Format(time.Timestamp) ?? "") + (time.Certainty == TimeCertainty.Unknown ? "?" : "");
+
     private static string ToText(Gap gap) =>
         $"gap: offsets {gap.FirstOffset} to {gap.LastOffset} of {gap.Topic}/{gap.Partition} are lost ({gap.Reason})";
 
@@ -130,10 +140,18 @@ internal static class ConsumeCommand
         json.WriteEndObject();
     });
 
-    internal static string ToJson(Record record) => OneLine(json =>
+    /// <param name="record">What to write.</param>
+    /// <param name="time">When it was made; null where nothing but its timestamp is known.</param>
+    internal static string ToJson(Record record, CorrectedTime? time = null) => OneLine(json =>
     {
         json.WriteNumber("offset", record.Offset);
-        json.WriteNumber("timestamp", record.Timestamp);
+        json.WriteNumber("timestamp", time?.Timestamp ?? record.Timestamp);
+        if (time is { Certainty: TimeCertainty.Corrected })
+            json.WriteNumber("storedTimestamp", record.Timestamp);
+
+        if (time is { } known)
+            json.WriteString("clock", known.Certainty.ToString().ToLowerInvariant());
+
         WriteBytes(json, "key", record.Key);
         WriteBytes(json, "value", record.Value);
         if (record.Headers.Count > 0)

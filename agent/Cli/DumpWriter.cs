@@ -13,13 +13,7 @@ internal abstract class DumpWriter
     /// <summary>Writes a part's lines and counts them off; what cannot be shown of it is the result.</summary>
     public abstract string? Write(SegmentFile segment, in SegmentPart part, long fromOffset, ref long remaining);
 
-    protected static string Time(long milliseconds)
-    {
-        const long Max = 253_402_300_799_999; // the end of the year 9999
-        return milliseconds is >= 0 and <= Max
-            ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture)
-            : milliseconds.ToString(CultureInfo.InvariantCulture);
-    }
+    protected static string Time(long milliseconds) => Instants.Format(milliseconds) ?? milliseconds.ToString(CultureInfo.InvariantCulture);
 }
 
 /// <summary>A line a record: offset, time, key, value and headers, with tabs between them.</summary>

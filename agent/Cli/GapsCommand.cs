@@ -34,7 +34,7 @@ internal static class GapsCommand
                 {
                     table.Add(
                         gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
-                        gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Time(gap.MinTimestamp), Time(gap.MaxTimestamp), gap.Reason, Time(gap.NotedAt));
+                        gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Instants.Format(gap.MinTimestamp), Instants.Format(gap.MaxTimestamp), gap.Reason, Instants.Format(gap.NotedAt));
                 }
 
                 request.Skip += answer.Gaps.Count;
@@ -45,13 +45,5 @@ internal static class GapsCommand
             table.Write(result, "No record is known to be lost.");
         });
         return command;
-    }
-
-    private static string? Time(long milliseconds)
-    {
-        const long Max = 253_402_300_799_999; // the end of the year 9999
-        return milliseconds is >= 0 and <= Max
-            ? DateTimeOffset.FromUnixTimeMilliseconds(milliseconds).ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture)
-            : null;
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Time;
 using Grpc.Core;
 using Record = EdgeStream.Storage.Records.Record;
 
@@ -14,6 +15,8 @@ public sealed class Consumer : IDisposable
     private readonly RecordExpiry _expiry;
     private long _nextOffset;
     private long? _hubTime;
+    private Storage.Time.ClockHistory? _clock;
+    private long _monotonic;
 
     internal Consumer(DataPlane.DataPlaneClient spu, Topic topic, ConsumeRequest request, string endpoint)
     {
@@ -50,6 +53,9 @@ public sealed class Consumer : IDisposable
             DurableEnd = response.Durable;
             _nextOffset = Math.Max(_nextOffset, response.StartOffset);
             _hubTime = response.HasHubTime ? response.HubTime : null;
+            if (response.Clock is { } clock)
+                (_clock, _monotonic) = (Storage.Time.ClockHistory.Decode(clock.Anchors.Span), clock.MonotonicMs);
+
             foreach (Gap gap in response.Gaps)
                 GapSeen?.Invoke(gap);
 
@@ -77,6 +83,13 @@ public sealed class Consumer : IDisposable
             }
         }
     }
+
+    /// <summary>
+    /// When a record that was just read was made: its timestamp, put right where the machine that has stamped it came to know the
+    /// time only later.
+    /// </summary>
+    public CorrectedTime TimeOf(in Record record) =>
+        _clock?.Correct(record.Offset, record.Timestamp, _monotonic) ?? new CorrectedTime(record.Timestamp, TimeCertainty.Unknown);
 
     public void Dispose() => _call.Dispose();
 

@@ -6,6 +6,7 @@ using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
+using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using ZstdSharp;
@@ -144,6 +145,7 @@ internal sealed class HubSession(
         V1.EdgeMessage.MessageOneofCase.Position => TakePosition(message.Position),
         V1.EdgeMessage.MessageOneofCase.TokenKept => TakeToken(message.TokenKept),
         V1.EdgeMessage.MessageOneofCase.Diverged => TakeDiverged(message.Diverged),
+        V1.EdgeMessage.MessageOneofCase.Clock => TakeClock(message.Clock),
 
         // Of a newer edge: what it means cannot matter to a hub that does not know it.
         _ => ValueTask.CompletedTask,
@@ -153,6 +155,14 @@ internal sealed class HubSession(
     {
         if (_open.TryGetValue(position.Topic, out OpenedTopic? topic))
             topic.Partition.Edge = new EdgeProgress(position.Durable, position.LagBytes, position.LagMs);
+
+        return ValueTask.CompletedTask;
+    }
+
+    private ValueTask TakeClock(V1.ClockNotes notes)
+    {
+        if (_open.TryGetValue(notes.Topic, out OpenedTopic? topic))
+            topic.Partition.Log.Clock.Adopt(notes.Anchors.Span);
 
         return ValueTask.CompletedTask;
     }
@@ -202,6 +212,7 @@ internal sealed class HubSession(
                     ResumeOffset = resume,
                     LastBatchOffset = lastBatch,
                     LastBatchCrc = crc,
+                    LastClockAnchor = UnsafeByteOperations.UnsafeWrap(partition.Log.Clock.History.EncodeLast()),
                 },
             };
         }

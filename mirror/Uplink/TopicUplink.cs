@@ -3,6 +3,7 @@ using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Time;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 using ZstdSharp;
@@ -84,7 +85,7 @@ internal sealed class TopicUplink(
                 try
                 {
                     if (await OpenAsync(cancellationToken).ConfigureAwait(false) is { } opened)
-                        await MirrorFromAsync(opened.ResumeOffset, cancellationToken).ConfigureAwait(false);
+                        await MirrorFromAsync(opened, cancellationToken).ConfigureAwait(false);
 
                     if (await PutPoisonAsideAsync().ConfigureAwait(false))
                         continue;
@@ -157,16 +158,16 @@ internal sealed class TopicUplink(
         return true;
     }
 
-    private async Task MirrorFromAsync(long resume, CancellationToken cancellationToken)
+    private async Task MirrorFromAsync(V1.TopicOpened opened, CancellationToken cancellationToken)
     {
         using var sending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         lock (_lock)
             _sending = sending;
 
-        Task positions = TellPositionsAsync(sending.Token);
+        Task positions = TellPositionsAsync(opened.LastClockAnchor, sending.Token);
         try
         {
-            await SendChunksAsync(resume, sending.Token).ConfigureAwait(false);
+            await SendChunksAsync(opened.ResumeOffset, sending.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
@@ -317,13 +318,15 @@ internal sealed class TopicUplink(
         }
     }
 
-    /// <summary>Lets the hub see the lag while chunks wait.</summary>
-    private async Task TellPositionsAsync(CancellationToken cancellationToken)
+    /// <summary>Lets the hub see the lag while chunks wait, and how the clock stood that has stamped the records.</summary>
+    private async Task TellPositionsAsync(ByteString lastAnchor, CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(options.PositionInterval, time);
         (long Durable, long Mirrored) told = (-1, -1);
+        ClockHistory clock = await TellClockAsync(null, lastAnchor.Memory, cancellationToken).ConfigureAwait(false);
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
+            clock = await TellClockAsync(clock, clock.EncodeLast(), cancellationToken).ConfigureAwait(false);
             LogOffsets offsets = log.Offsets;
             if (told == (offsets.Durable, offsets.Mirrored))
                 continue;
@@ -339,5 +342,17 @@ internal sealed class TopicUplink(
             };
             await writer.SendControlAsync(new V1.EdgeMessage { Position = position }, cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Sends what there is behind the last anchor that the hub has; what is known now.</summary>
+    private async ValueTask<ClockHistory> TellClockAsync(ClockHistory? told, ReadOnlyMemory<byte> lastAnchor, CancellationToken cancellationToken)
+    {
+        ClockHistory history = log.Clock.History;
+        if (history == told || history.EncodeBehind(lastAnchor.Span) is not { Length: > 0 } anchors)
+            return history;
+
+        var notes = new V1.ClockNotes { Topic = topic, Anchors = UnsafeByteOperations.UnsafeWrap(anchors) };
+        await writer.SendControlAsync(new V1.EdgeMessage { Clock = notes }, cancellationToken).ConfigureAwait(false);
+        return history;
     }
 }

@@ -32,10 +32,10 @@ public sealed class InProcessNode : IAsyncDisposable
 
     public string Socket => _temp.Sub("node.sock");
 
-    public static async Task<InProcessNode> StartAsync(LogOptions? options = null)
+    public static async Task<InProcessNode> StartAsync(LogOptions? options = null, LogResources? resources = null)
     {
         var node = new InProcessNode();
-        node.Parts = await NodeParts.StartAsync(node._temp.Sub("data"), options: options, files: node.Files);
+        node.Parts = await NodeParts.StartAsync(node._temp.Sub("data"), options: options, files: node.Files, resources: resources);
         node.Server = await NodeServer.StartAsync(
             node.Parts,
             kestrel =>

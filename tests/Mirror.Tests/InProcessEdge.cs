@@ -53,10 +53,14 @@ internal sealed class InProcessEdge : IAsyncDisposable
         return edge;
     }
 
-    public static async Task<InProcessEdge> JoinWithoutUplinkAsync(InProcessHub hub, string name, params string[] topics)
+    public static Task<InProcessEdge> JoinWithoutUplinkAsync(InProcessHub hub, string name, params string[] topics) =>
+        JoinWithoutUplinkAsync(hub, name, new LogResources(), topics);
+
+    public static async Task<InProcessEdge> JoinWithoutUplinkAsync(InProcessHub hub, string name, LogResources resources, params string[] topics)
     {
         var edge = new InProcessEdge(name);
-        edge.Parts = await NodeParts.StartAsync(edge.DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+        edge.Parts = await NodeParts.StartAsync(
+            edge.DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles(), resources: resources);
         edge.Identity = await HubEnroller.JoinAsync(edge.DataDirectory, hub.Address, await hub.InviteAsync(name), JoiningCard.New, CancellationToken.None);
         foreach (string topic in topics)
             await edge.CreateTopicAsync(topic);

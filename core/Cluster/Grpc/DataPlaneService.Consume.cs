@@ -1,6 +1,7 @@
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Time;
 using Google.Protobuf;
 using Grpc.Core;
 
@@ -29,7 +30,9 @@ public sealed partial class DataPlaneService
         long end = log.Offsets.Durable;
         using LogReader reader = log.OpenReader(start);
         HubClock? expiresBy = controller.Current.Topics.GetValueOrDefault(request.Topic) is { Settings.IsDown: true } ? hubClock : null;
-        await responseStream.WriteAsync(new V1.ConsumeResponse { StartOffset = start, Durable = end }, stop.Token).ConfigureAwait(false);
+        ClockHistory told = log.Clock.History;
+        var first = new V1.ConsumeResponse { StartOffset = start, Durable = end, Clock = ToMessage(told, log.Clock.Monotonic) };
+        await responseStream.WriteAsync(first, stop.Token).ConfigureAwait(false);
         while (!request.StopAtEnd || reader.NextOffset < end)
         {
             long next = reader.NextOffset;
@@ -51,9 +54,15 @@ public sealed partial class DataPlaneService
             if (expiresBy is not null)
                 response.HubTime = expiresBy.Now ?? -1;
 
+            if (log.Clock.History is var history && history != told)
+                response.Clock = ToMessage(told = history, log.Clock.Monotonic);
+
             await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
         }
     }
+
+    private static V1.ClockHistory ToMessage(ClockHistory history, long monotonic) =>
+        new() { Anchors = UnsafeByteOperations.UnsafeWrap(history.EncodeBehind([])), MonotonicMs = monotonic };
 
     private static IEnumerable<Gap> GapsBetween(PartitionLog log, long next, long end)
     {

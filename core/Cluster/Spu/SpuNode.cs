@@ -264,6 +264,9 @@ public sealed class SpuNode : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the records were stamped elsewhere: those of an edge at the hub, or what has flown down at an edge.</summary>
+    private bool IsCopy(TopicInfo topic, PartitionInfo info) => _isHub ? info.GeoLocation is not null && !topic.Settings.IsDown : topic.Settings.IsDown;
+
     /// <param name="key">Which.</param>
     /// <param name="topic">Its topic.</param>
     /// <param name="info">What the topology knows of it.</param>
@@ -277,7 +280,8 @@ public sealed class SpuNode : IAsyncDisposable
             DiskFiles.Instance.SyncDirectory(_directories.Root);
             LogReplacement.Complete(path, _files ?? DiskFiles.Instance);
             PartitionLog log = PartitionLog.Open(
-                path, () => PartitionDirectories.NewManifest(topic, info), _logOptions, _files, topic.Settings.ToLogSettings(_isHub), _resources);
+                path, () => PartitionDirectories.NewManifest(topic, info), _logOptions, _files, topic.Settings.ToLogSettings(_isHub),
+                IsCopy(topic, info) ? _resources with { Clock = null } : _resources);
             _cleaner.Add(log);
             Report(key, log);
 

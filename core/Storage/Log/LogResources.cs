@@ -17,7 +17,7 @@ public sealed record LogResources
 
     /// <summary>
     /// The machine's clocks, from which each log keeps what it takes to correct timestamps from before the clock was set; null
-    /// where that is not wanted.
+    /// for a copy, whose records another machine has stamped.
     /// </summary>
     public IClockSource? Clock { get; init; }
 

@@ -171,11 +171,11 @@ public sealed partial class PartitionLog
     private void NoteClock()
     {
         long now = Environment.TickCount64;
-        if (_clock is null || now - _lastClockNote < 1000)
+        if (now - _lastClockNote < 1000)
             return;
 
         _lastClockNote = now;
-        _clock.Note(_end.Value);
+        Clock.Note(_end.Value);
     }
 
     /// <summary>Gives a request its offsets and adds its bytes to the commit; rolls the segment where it is full.</summary>

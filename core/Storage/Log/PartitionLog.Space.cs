@@ -202,7 +202,7 @@ public sealed partial class PartitionLog
             WriteCheckpoint(sync: true);
 
         DeleteIndex(oldest.BaseOffset);
-        _clock?.Forget(next);
+        Clock.Forget(next);
         _resources.Budget.Return(oldest.IndexBytes);
         return oldest;
     }

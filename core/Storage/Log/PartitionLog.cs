@@ -52,7 +52,6 @@ public sealed partial class PartitionLog : IAsyncDisposable
     private volatile LogSettings _settings;
     private volatile string? _fullReason;
     private long _appendedBytes;
-    private readonly LogClock? _clock;
     private long _lastClockNote = -1000;
     private int _disposed;
 
@@ -78,8 +77,8 @@ public sealed partial class PartitionLog : IAsyncDisposable
         _durableEnd = new DurableEnd(recovered.End, recovered.Active.BaseOffset, recovered.Active.Position, IsClean: true);
         _activeSince = resources.AgeClock();
         resources.Budget.Add(SizeInBytes());
-        _clock = resources.Clock is { } clock ? LogClock.Open(files, directory, clock, recovered.End) : null;
-        _clock?.Forget(recovered.Segments[0].BaseOffset);
+        Clock = LogClock.Open(files, directory, resources.Clock, recovered.End);
+        Clock.Forget(recovered.Segments[0].BaseOffset);
     }
 
     public string Directory { get; }
@@ -96,6 +95,9 @@ public sealed partial class PartitionLog : IAsyncDisposable
             SyncSoon();
         }
     }
+
+    /// <summary>What is known of the clock that stamped the records. <see cref="LogClock.Note"/> is the log's own to call.</summary>
+    public LogClock Clock { get; }
 
     /// <summary>What opening the log found.</summary>
     public RecoveryReport Recovery { get; }
@@ -212,8 +214,7 @@ public sealed partial class PartitionLog : IAsyncDisposable
     /// <summary>
     /// What a timestamp of a record means, where this machine gave it before its clock was set. The stored bytes do not change.
     /// </summary>
-    public CorrectedTime CorrectTimestamp(long offset, long timestamp) =>
-        _clock?.Correct(offset, timestamp) ?? new CorrectedTime(timestamp, TimeCertainty.Unknown);
+    public CorrectedTime CorrectTimestamp(long offset, long timestamp) => Clock.Correct(offset, timestamp);
 
     /// <summary>Takes note of how far the hub is. What lies beyond this log's own durable end is not believed.</summary>
     public void SetMirrored(long offset) => _mirrored.Advance(Math.Min(offset, _durable.Value));

@@ -44,6 +44,9 @@ internal sealed class AnchorList
         return RemoveBefore(first);
     }
 
+    /// <summary>Removes what begins at an offset or behind it.</summary>
+    public void RemoveFrom(long offset) => _anchors.RemoveAll(anchor => anchor.Offset >= offset);
+
     /// <summary>Removes the oldest, so that <paramref name="count"/> are left; perhaps one more.</summary>
     public void KeepNewest(int count) => RemoveBefore(Count - count);
 

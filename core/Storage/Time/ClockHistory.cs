@@ -2,10 +2,13 @@ namespace EdgeStream.Storage.Time;
 
 /// <summary>
 /// What a log's anchors say about its timestamps. An anchor begins a stretch of offsets in which the wall clock ran evenly; the
-/// next one ends it. Immutable.
+/// next one ends it. Immutable, so another instance is news.
 /// </summary>
-internal sealed class ClockHistory
+public sealed class ClockHistory
 {
+    /// <summary>Stands for now where nobody can ask the clock that stamped: anything may have been stamped since.</summary>
+    public const long AnyTime = 1L << 52;
+
     /// <summary>A larger change of the wall clock against the monotonic one, in ms, is a step; a smaller one is of no interest.</summary>
     public const long SmallestStep = 1000;
 
@@ -15,7 +18,7 @@ internal sealed class ClockHistory
     private readonly ClockAnchor[] _anchors;
     private readonly Stretch[] _stretches;
 
-    public ClockHistory(ClockAnchor[] anchors)
+    internal ClockHistory(ClockAnchor[] anchors)
     {
         _anchors = anchors;
         _stretches = new Stretch[anchors.Length];
@@ -29,14 +32,47 @@ internal sealed class ClockHistory
     public ReadOnlySpan<ClockAnchor> Anchors => _anchors;
 
     /// <summary>Whether the clock was set in the last anchor's boot, and what was stamped before may still come in.</summary>
-    public bool IsSettling => _stretches[^1].AfterStep;
+    internal bool IsSettling => _stretches[^1].AfterStep;
 
-    public static bool IsStep(in ClockReading one, in ClockReading other) =>
+    /// <summary>Anchors one behind the other, as <see cref="ClockAnchor.Write"/> writes them; ends where they are none.</summary>
+    public static ClockHistory Decode(ReadOnlySpan<byte> anchors)
+    {
+        var list = new AnchorList();
+        for (; list.Count < AnchorFile.MaxAnchors && ClockAnchor.TryRead(anchors, out ClockAnchor anchor); anchors = anchors[ClockAnchor.Size..])
+            list.Add(anchor);
+
+        return new ClockHistory(list.ToArray());
+    }
+
+    /// <summary>What <see cref="Decode"/> takes: the anchors behind one that the other side has, all where it has none of these.</summary>
+    /// <param name="known">The last anchor that the other side has, encoded; empty where it has none.</param>
+    public byte[] EncodeBehind(ReadOnlySpan<byte> known)
+    {
+        int first = ClockAnchor.TryRead(known, out ClockAnchor anchor) ? Array.LastIndexOf(_anchors, anchor) + 1 : 0;
+        byte[] bytes = new byte[(_anchors.Length - first) * ClockAnchor.Size];
+        for (int i = first; i < _anchors.Length; i++)
+            _anchors[i].Write(bytes.AsSpan((i - first) * ClockAnchor.Size));
+
+        return bytes;
+    }
+
+    /// <summary>The last anchor, encoded; empty where there is none.</summary>
+    public byte[] EncodeLast()
+    {
+        byte[] bytes = new byte[_anchors.Length == 0 ? 0 : ClockAnchor.Size];
+        if (_anchors.Length > 0)
+            _anchors[^1].Write(bytes);
+
+        return bytes;
+    }
+
+    internal static bool IsStep(in ClockReading one, in ClockReading other) =>
         Math.Abs(one.WallAtBoot - other.WallAtBoot) > SmallestStep;
 
+    /// <summary>The timestamp as it should have been; see <see cref="LogClock.Correct"/>.</summary>
     /// <param name="offset">The record's.</param>
     /// <param name="timestamp">As it is stored, in ms.</param>
-    /// <param name="monotonic">Now, in the boot of the last anchor; in ms.</param>
+    /// <param name="monotonic">Now, in the boot of the last anchor, in ms; or <see cref="AnyTime"/>.</param>
     public CorrectedTime Correct(long offset, long timestamp, long monotonic)
     {
         // Less than 0 is no time at all (Kafka has -1 for "none"), however near to it a clock may be that was never set.

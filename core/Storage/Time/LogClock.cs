@@ -5,7 +5,7 @@ namespace EdgeStream.Storage.Time;
 /// <summary>
 /// Remembers how the machine's clocks stood while a partition was written, so that timestamps from before the clock was set can
 /// be put right when they are read; what is stored stays as it is. Advisory: whatever happens to its file costs corrections,
-/// nothing else, and no error of the disk leaves this class.
+/// nothing else, and no error of the disk leaves this class. A log that is a copy takes over what its original has noted.
 /// </summary>
 /// <remarks>
 /// <para>
@@ -14,7 +14,7 @@ namespace EdgeStream.Storage.Time;
 /// stepped stays right, though the kernel may say otherwise after some hours without a time server.
 /// </para>
 /// <para>
-/// Threads: <see cref="Note"/> for one at a time; everything else from any, at any time. Memory and file hold
+/// Threads: <see cref="Note"/> for one at a time, and so <see cref="Adopt"/>; everything else from any, at any time. Memory and file hold
 /// <see cref="AnchorFile.MaxAnchors"/> anchors at most; beyond that the oldest are forgotten.
 /// </para>
 /// </remarks>
@@ -28,7 +28,7 @@ public sealed class LogClock
     private const long RetryAfter = 60_000;
 
     private readonly AnchorFile _file;
-    private readonly IClockSource _clock;
+    private readonly IClockSource? _clock;
 
     // Guards the list, the file, and the replacement of the history.
     private readonly Lock _lock = new();
@@ -38,20 +38,26 @@ public sealed class LogClock
     // When to try again what could not be written, by the monotonic clock in ms.
     private long _retryAt = long.MaxValue;
 
-    private LogClock(IStorageFiles files, string directory, IClockSource clock)
+    private LogClock(IStorageFiles files, string directory, IClockSource? clock)
     {
         _file = new AnchorFile(files, directory);
         _clock = clock;
     }
+
+    /// <summary>What is known at this instant.</summary>
+    public ClockHistory History => _history;
+
+    /// <summary>Now, as <see cref="ClockHistory.Correct"/> wants it.</summary>
+    public long Monotonic => _clock?.Monotonic ?? ClockHistory.AnyTime;
 
     internal ReadOnlySpan<ClockAnchor> Anchors => _history.Anchors;
 
     /// <summary>Reads what is known of a log, and notes how the clocks stand now.</summary>
     /// <param name="files">The file system.</param>
     /// <param name="directory">The partition's, which exists.</param>
-    /// <param name="clock">The machine's clocks.</param>
+    /// <param name="clock">The machine's clocks; null for a copy, whose records were stamped elsewhere.</param>
     /// <param name="endOffset">The log's end, after recovery. What is known of offsets beyond it is forgotten.</param>
-    public static LogClock Open(IStorageFiles files, string directory, IClockSource clock, long endOffset)
+    public static LogClock Open(IStorageFiles files, string directory, IClockSource? clock, long endOffset)
     {
         var log = new LogClock(files, directory, clock);
         try
@@ -76,10 +82,35 @@ public sealed class LogClock
     /// <param name="endOffset">The offset that the next record gets. Never less than in the call before.</param>
     public void Note(long endOffset)
     {
+        if (_clock is null)
+            return;
+
         ClockReading now = _clock.Read();
         bool isNews = IsNews(_history, now, endOffset);
         if (isNews || now.Monotonic >= Volatile.Read(ref _retryAt))
-            Save(isNews ? new ClockAnchor(endOffset, now) : null, now.Monotonic);
+            Save(isNews ? [new ClockAnchor(endOffset, now)] : [], now.Monotonic);
+    }
+
+    /// <summary>
+    /// Of a copy: takes over what its original has noted. What begins below the last that is known here goes in its place.
+    /// See <see cref="ClockHistory.EncodeBehind"/>.
+    /// </summary>
+    public void Adopt(ReadOnlySpan<byte> anchors)
+    {
+        ReadOnlySpan<ClockAnchor> added = ClockHistory.Decode(anchors).Anchors;
+        if (added.Length == 0)
+            return;
+
+        lock (_lock)
+        {
+            if (_anchors.Count > 0 && added[0].Offset < Anchors[^1].Offset)
+            {
+                _anchors.RemoveFrom(added[0].Offset);
+                Volatile.Write(ref _retryAt, 0); // the file is to be written as a whole
+            }
+
+            Save(added, Environment.TickCount64);
+        }
     }
 
     /// <summary>
@@ -88,7 +119,7 @@ public sealed class LogClock
     /// </summary>
     /// <param name="offset">The record's.</param>
     /// <param name="timestamp">As it is stored: ms since 1970-01-01T00:00:00Z.</param>
-    public CorrectedTime Correct(long offset, long timestamp) => _history.Correct(offset, timestamp, _clock.Monotonic);
+    public CorrectedTime Correct(long offset, long timestamp) => _history.Correct(offset, timestamp, Monotonic);
 
     /// <summary>
     /// Forgets what only records below an offset need, in memory: the file is bounded anyhow. A log that is opened again says so again.
@@ -115,23 +146,25 @@ public sealed class LogClock
             || (history.IsSettling && now.Monotonic - last.Reading.Monotonic >= ClockHistory.Slack);
     }
 
-    private void Save(ClockAnchor? anchor, long monotonic)
+    private void Save(ReadOnlySpan<ClockAnchor> added, long monotonic)
     {
         lock (_lock)
         {
-            if (anchor is { } added)
+            foreach (ClockAnchor anchor in added)
             {
                 if (_file.Count >= AnchorFile.MaxAnchors || _anchors.Count >= AnchorFile.MaxAnchors)
                     _anchors.KeepNewest(KeptAnchors);
 
-                _anchors.Add(added);
-                _history = new ClockHistory(_anchors.ToArray());
+                _anchors.Add(anchor);
             }
+
+            if (added.Length > 0)
+                _history = new ClockHistory(_anchors.ToArray());
 
             try
             {
-                if (anchor is { } next && _retryAt == long.MaxValue && _file.Count < AnchorFile.MaxAnchors)
-                    _file.Append(next);
+                if (added.Length == 1 && _retryAt == long.MaxValue && _file.Count < AnchorFile.MaxAnchors)
+                    _file.Append(added[0]);
                 else
                     _file.Replace(_anchors.ToArray());
 

@@ -1,10 +1,11 @@
 using System.CommandLine;
+using EdgeStream.Agent.Checks;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 
 namespace EdgeStream.Agent.Cli;
 
-/// <summary><c>check</c>: reads the configuration as <c>run</c> would, without starting anything.</summary>
+/// <summary><c>check</c>: whether an edge with this configuration can work here, without starting anything.</summary>
 internal static class CheckCommand
 {
     public static Command Create()
@@ -14,18 +15,44 @@ internal static class CheckCommand
             Description = $"Configuration file (default: {NodePaths.DefaultConfiguration})",
             HelpName = "file",
         };
-        var command = new CliCommand("check", "Check the configuration without starting", "edgestream check --config edgestream.toml")
+        Option<string?> data = new("--data")
         {
-            Options = { configuration },
+            Description = $"Where all state is kept (default: as configured, $EDGESTREAM_DATA or {NodePaths.DefaultData})",
+            HelpName = "dir",
         };
-        command.Does((result, _) =>
+        Option<bool> configurationOnly = new("--config-only") { Description = "Look at the configuration, and not at this machine" };
+        var command = new CliCommand(
+            "check",
+            "Check configuration, disk, clock, rights and whether hub and brokers can be reached; starts nothing",
+            "edgestream check\nedgestream check --config edgestream.toml --config-only")
+        {
+            Options = { configuration, data, configurationOnly, TableOutput.Format },
+        };
+        command.DoesWithExitCode(async (result, cancellationToken) =>
         {
             AgentConfiguration read = ConfigurationFiles.Load(result.GetValue(configuration));
-            int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count;
-            int sinks = read.GpioSinks.Count + read.MqttSinks.Count;
-            return result.InvocationConfiguration.Output.WriteLineAsync(
-                $"the configuration is good: {read.Topics.Count} topics, {sources} sources, {sinks} sinks");
+            List<Finding> findings = [Describe(read)];
+            if (!result.GetValue(configurationOnly))
+            {
+                string directory = NodePaths.Data(result.GetValue(data), read.Data);
+                findings.AddRange(HostChecks.Run(read, directory, NodePaths.Socket(result.GetValue(ConnectionOptions.Socket), read.Socket)));
+                findings.AddRange(await ReachabilityChecks.RunAsync(read, directory, cancellationToken));
+            }
+
+            var table = new TableOutput("check", "result", "message");
+            foreach (Finding finding in findings)
+                table.Add(finding.Subject, finding.Verdict.ToString().ToLowerInvariant(), finding.Message);
+
+            table.Write(result, "");
+            return findings.Any(finding => finding.Verdict == Verdict.Problem) ? 1 : 0;
         });
         return command;
+    }
+
+    private static Finding Describe(AgentConfiguration read)
+    {
+        int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count;
+        int sinks = read.GpioSinks.Count + read.MqttSinks.Count;
+        return new Finding("configuration", Verdict.Ok, $"{read.Topics.Count} topics, {sources} sources, {sinks} sinks");
     }
 }

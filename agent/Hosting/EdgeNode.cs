@@ -21,8 +21,8 @@ internal static class EdgeNode
     {
         AgentConfiguration configuration = ConfigurationFiles.Load(configurationFile);
         var options = new NodeOptions(
-            NodePaths.Data(data ?? configuration.Data),
-            NodePaths.Socket(socket ?? configuration.Socket),
+            NodePaths.Data(data, configuration.Data),
+            NodePaths.Socket(socket, configuration.Socket),
             Budget: budget ?? configuration.Budget,
             Http: http ?? configuration.Http);
         using ILoggerFactory loggers = NodeLogging.CreateFactory();

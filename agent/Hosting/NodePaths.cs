@@ -7,10 +7,10 @@ internal static class NodePaths
     public const string DefaultData = "/var/lib/edgestream";
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
 
-    /// <summary>Command line before environment before default; absolute, for the server takes no other.</summary>
-    public static string Socket(string? given) =>
-        Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? DefaultSocket);
+    /// <summary>Command line before environment before configuration before default; absolute, for the server takes no other.</summary>
+    public static string Socket(string? given, string? configured = null) =>
+        Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? configured ?? DefaultSocket);
 
-    public static string Data(string? given) =>
-        given ?? Environment.GetEnvironmentVariable("EDGESTREAM_DATA") ?? DefaultData;
+    public static string Data(string? given, string? configured = null) =>
+        given ?? Environment.GetEnvironmentVariable("EDGESTREAM_DATA") ?? configured ?? DefaultData;
 }

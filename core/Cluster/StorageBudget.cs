@@ -28,7 +28,7 @@ public static class StorageBudget
         if (configured is { } bytes)
         {
             CheckMinimum(bytes); // the command line's has not been checked
-            long possible = FreeBytes(dataDirectory) + DirectorySize.Of(dataDirectory);
+            long possible = PossibleBytes(dataDirectory);
             return bytes <= possible ? bytes : throw new EdgeStreamException(
                 $"storage.budget is {bytes} bytes, but the disk of '{dataDirectory}' has only {possible} for it; lower it or free some space");
         }
@@ -41,7 +41,7 @@ public static class StorageBudget
             return known;
         }
 
-        long chosen = Math.Max(Minimum, (FreeBytes(dataDirectory) + DirectorySize.Of(dataDirectory)) / 5 * 4);
+        long chosen = Math.Max(Minimum, PossibleBytes(dataDirectory) / 5 * 4);
         try
         {
             SmallFile.Replace(files, path, Encoding.ASCII.GetBytes(chosen.ToString(CultureInfo.InvariantCulture) + "\n"));
@@ -63,6 +63,9 @@ public static class StorageBudget
 
     /// <summary>A segment size that gives a budget enough segments to drop a small part of it at a time.</summary>
     public static int SegmentBytes(long budget) => (int)Math.Clamp(budget / SegmentsPerBudget, MinSegmentBytes, MaxSegmentBytes);
+
+    /// <summary>The most that a data directory, which exists, can grow to: what it has, and what is free.</summary>
+    public static long PossibleBytes(string dataDirectory) => FreeBytes(dataDirectory) + DirectorySize.Of(dataDirectory);
 
     /// <summary>Bytes that this user can still write to the disk of a directory.</summary>
     public static long FreeBytes(string directory) => new DriveInfo(directory).AvailableFreeSpace;

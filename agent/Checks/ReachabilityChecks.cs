@@ -1,0 +1,85 @@
+using System.Globalization;
+using System.Net.Sockets;
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Storage;
+
+namespace EdgeStream.Agent.Checks;
+
+/// <summary>
+/// Whether somebody listens where this node connects to. All are asked at once. None of it keeps a node from starting: who cannot be
+/// reached now is tried again for ever.
+/// </summary>
+internal static class ReachabilityChecks
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    public static async Task<IReadOnlyList<Finding>> RunAsync(AgentConfiguration configuration, string data, CancellationToken cancellationToken)
+    {
+        IEnumerable<Task<Finding>> brokers = configuration.MqttSources
+            .Select(source => source.Broker)
+            .Concat(configuration.MqttSinks.Select(sink => sink.Broker))
+            .Distinct()
+            .Select(broker => CheckAsync(
+                "MQTT broker", broker.Host, broker.Port > 0 ? broker.Port : broker.Scheme == "mqtts" ? 8883 : 1883, "is it running, and the address right?", cancellationToken));
+        return [.. await Task.WhenAll([.. brokers, .. CheckHubs(data, cancellationToken)]).ConfigureAwait(false)];
+    }
+
+    private static IReadOnlyList<Task<Finding>> CheckHubs(string data, CancellationToken cancellationToken)
+    {
+        try
+        {
+            IReadOnlyList<string> joined = EdgeIdentity.List(data);
+            return joined.Count == 0
+                ? [Task.FromResult(new Finding("hub", Verdict.Ok, "none; 'edgestream join HUB --token TOKEN' makes this edge a geo-location of one"))]
+                : [.. joined.Select(id => CheckHubAsync(data, id, cancellationToken))];
+        }
+        catch (EdgeStreamException error)
+        {
+            return [Task.FromResult(new Finding("hub", Verdict.Warning, error.Message))];
+        }
+    }
+
+    private static async Task<Finding> CheckHubAsync(string data, string id, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using EdgeIdentity? identity = EdgeIdentity.Load(data, id);
+            if (identity is null)
+                return new Finding("hub", Verdict.Ok, "left just now");
+
+            int colon = identity.Hub.LastIndexOf(':');
+            string host = identity.Hub[..colon].Trim('[', ']');
+            return await CheckAsync(
+                "hub", host, int.Parse(identity.Hub.AsSpan(colon + 1), CultureInfo.InvariantCulture), "records are kept and sent later", cancellationToken)
+                .ConfigureAwait(false);
+        }
+        catch (EdgeStreamException error)
+        {
+            return new Finding("hub", Verdict.Warning, error.Message);
+        }
+    }
+
+    private static async Task<Finding> CheckAsync(string subject, string host, int port, string advice, CancellationToken cancellationToken)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timeout.CancelAfter(Patience);
+        string problem;
+        try
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(host, port, timeout.Token).ConfigureAwait(false);
+            return new Finding(subject, Verdict.Ok, $"{host}:{port} listens");
+        }
+        catch (SocketException error)
+        {
+            problem = error.Message;
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            problem = $"no answer within {Patience.TotalSeconds:0} s";
+        }
+
+        return new Finding(subject, Verdict.Warning, $"{host}:{port} cannot be reached: {problem}; {advice}");
+    }
+}

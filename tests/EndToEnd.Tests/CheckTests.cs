@@ -1,0 +1,104 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using EdgeStream.Harness;
+
+namespace EdgeStream.EndToEnd.Tests;
+
+/// <summary><c>edgestream check</c> finds what would go wrong here, with its cure, and starts nothing.</summary>
+public sealed class CheckTests : IDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+    private readonly TcpListener _other = new(IPAddress.Loopback, 0);
+
+    public CheckTests() => _other.Start();
+
+    public void Dispose()
+    {
+        _other.Dispose();
+        _directory.Dispose();
+    }
+
+    [Fact]
+    public async Task What_waits_for_others_is_a_warning_and_no_failure()
+    {
+        int taken = ((IPEndPoint)_other.LocalEndpoint).Port;
+        using var closed = new TcpListener(IPAddress.Loopback, 0);
+        closed.Start();
+        int nobody = ((IPEndPoint)closed.LocalEndpoint).Port;
+        closed.Stop();
+        string file = await WriteAsync(
+            $$"""
+            [[topic]]
+            name = "readings"
+            [[source.mqtt]]
+            broker = "mqtt://127.0.0.1:{{nobody}}"
+            subscribe = [{ filter = "a", topic = "readings" }]
+            [[source.mqtt]]
+            broker = "mqtt://127.0.0.1:{{taken}}"
+            client-id = "other"
+            subscribe = [{ filter = "a", topic = "readings" }]
+            [[source.mqtt-broker]]
+            listen = "127.0.0.1:{{taken}}"
+            subscribe = [{ filter = "b", topic = "readings" }]
+            [[source.gpio]]
+            chip = 99
+            line = 3
+            topic = "door"
+            """);
+        (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, _directory.At("data"));
+
+        Assert.Equal(0, exitCode);
+        Assert.Contains(found, one => one is ("configuration", "ok", "1 topics, 4 sources, 0 sinks"));
+        Assert.Contains(found, one => one is ("data", "ok", _));
+        Assert.Contains(found, one => one is ("port", "warning", _) && one.Message.Contains($"127.0.0.1:{taken} for MQTT broker is in use", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"127.0.0.1:{nobody} cannot be reached", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "ok", _) && one.Message.Contains($"127.0.0.1:{taken}", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("gpio", "warning", _) && one.Message.Contains("there is no /dev/gpiochip99", StringComparison.Ordinal));
+        Assert.False(Directory.Exists(_directory.At("data")));
+    }
+
+    [Fact]
+    public async Task What_keeps_a_node_from_starting_is_a_failure()
+    {
+        string file = await WriteAsync("[storage]\nbudget = \"1000TiB\"\n");
+        (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, "/proc/nowhere");
+
+        Assert.Equal(1, exitCode);
+        Assert.Contains(found, one => one is ("data", "problem", _) && one.Message.Contains("choose another with --data", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("disk", "problem", _) && one.Message.Contains("lower storage.budget", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Node_that_runs_is_not_taken_for_another_program()
+    {
+        using NodeProcess edge = NodeProcess.Edge(_directory.Path, Sites.Plain);
+        await edge.StartAsync();
+        string file = await WriteAsync("[[topic]]\nname = \"readings\"\n");
+        (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, edge.Data, edge.Socket);
+
+        Assert.Equal(0, exitCode);
+        Assert.Contains(found, one => one is ("socket", "ok", _) && one.Message.Contains("a node answers", StringComparison.Ordinal));
+        Assert.DoesNotContain(found, one => one.Check == "port");
+        await edge.CommandAsync("status");
+    }
+
+    private async Task<string> WriteAsync(string configuration)
+    {
+        string file = _directory.At("check.toml");
+        await File.WriteAllTextAsync(file, configuration, TestContext.Current.CancellationToken);
+        return file;
+    }
+
+    private async Task<(int ExitCode, List<(string Check, string Result, string Message)> Found)> CheckAsync(
+        string file, string data, string? socket = null)
+    {
+        (int exitCode, string output, string error) = await EdgeStreamProgram.RunAsync(
+            ["check", "-c", file, "--data", data, "--socket", socket ?? _directory.At("s"), "-o", "json"]);
+        Assert.Equal("", error);
+        using JsonDocument json = JsonDocument.Parse(output);
+        return (exitCode, [.. json.RootElement.EnumerateArray().Select(row => (Text(row, "check"), Text(row, "result"), Text(row, "message")))]);
+    }
+
+    private static string Text(JsonElement row, string name) => row.GetProperty(name).GetString()!;
+}

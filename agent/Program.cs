@@ -13,6 +13,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     MembershipCommands.Leave(),
     StatusCommand.Create(),
     CheckCommand.Create(),
+    DiagCommand.Create(),
     TopicCommands.Topic(),
     TopicCommands.Partition(),
     GapsCommand.Create(),

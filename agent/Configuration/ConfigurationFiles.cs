@@ -17,17 +17,23 @@ internal static class ConfigurationFiles
 
         string main = given ?? NodePaths.DefaultConfiguration;
         AgentConfiguration configuration = Read(main);
-        string directory = Path.ChangeExtension(main, ".d");
-        if (!Directory.Exists(directory))
+        string[] parts = [.. Paths(main).Skip(1)];
+        if (parts.Length == 0)
             return configuration;
 
-        foreach (string part in Directory.EnumerateFiles(directory, "*.toml").Order(StringComparer.Ordinal))
+        foreach (string part in parts)
             configuration = Merge(configuration, Read(part), part);
 
-        ConfigurationReader.CheckAsAWhole(directory, configuration);
+        ConfigurationReader.CheckAsAWhole(PartsOf(main), configuration);
 
         return configuration;
     }
+
+    /// <summary>The files that a configuration consists of, the given one first, in the order in which they are read.</summary>
+    public static IEnumerable<string> Paths(string main) =>
+        Directory.Exists(PartsOf(main)) ? [main, .. Directory.EnumerateFiles(PartsOf(main), "*.toml").Order(StringComparer.Ordinal)] : [main];
+
+    private static string PartsOf(string main) => Path.ChangeExtension(main, ".d");
 
     private static AgentConfiguration Read(string path)
     {

@@ -11,10 +11,14 @@ namespace EdgeStream.Mirror.Hub;
 /// <remarks>
 /// A fencing token (Kleppmann, "Designing Data-Intensive Applications", 2017, ch. 8), given anew at each start of the edge:
 /// the hub keeps the new one beside the old one until the edge has said that it keeps it, so that a power cut at either side
-/// in between locks nobody out. After that the old one is worth nothing.
+/// in between locks nobody out. After that the old one is worth nothing, and so is what was given in between: what an edge has said
+/// on a connection that is long dead may arrive after what it says on the next, and must not take away what that was given.
 /// </remarks>
 public sealed class CardFence(IMetadataStore store)
 {
+    // Of one edge's dead connections, those that can still be on their way. Only the last ones are of any use.
+    private const int MaxPending = 32;
+
     private readonly Lock _lock = new();
 
     /// <summary>Checks what an edge shows of itself. A hub that knows of no token (its metadata was lost) takes any.</summary>
@@ -25,19 +29,23 @@ public sealed class CardFence(IMetadataStore store)
         lock (_lock)
         {
             StartTokens? stored = store.FindStartTokens(geoLocation);
-            StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: null);
-            if (shown.Length > 0 && shown == known.Pending)
-                known = new StartTokens(shown, Pending: null);
+            StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: []);
+            if (known.Pending.Contains(shown))
+                known = new StartTokens(shown, Pending: []);
             else if (known.Current is { } current && shown != current)
                 throw new ClusterException(ErrorCode.CardSuperseded, Problem(geoLocation));
 
+            string? given = null;
             if (isNewStart || known.Current is null)
-                known = known with { Pending = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)) };
+            {
+                given = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+                known = known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given] };
+            }
 
             if (known != stored)
                 store.SaveStartTokens(geoLocation, known);
 
-            return known.Pending;
+            return given;
         }
     }
 
@@ -46,8 +54,8 @@ public sealed class CardFence(IMetadataStore store)
     {
         lock (_lock)
         {
-            if (store.FindStartTokens(geoLocation) is { Pending: { } pending } && pending == token)
-                store.SaveStartTokens(geoLocation, new StartTokens(token, Pending: null));
+            if (store.FindStartTokens(geoLocation) is { } known && known.Pending.Contains(token))
+                store.SaveStartTokens(geoLocation, new StartTokens(token, Pending: []));
         }
     }
 

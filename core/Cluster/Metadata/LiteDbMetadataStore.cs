@@ -70,15 +70,24 @@ public sealed class LiteDbMetadataStore : IMetadataStore
         _invites.FindById(secretHash) is { } document ? ToInvite(document) : null;
 
     public StartTokens? FindStartTokens(string geoLocation) => _startTokens.FindById(geoLocation) is { } document
-        ? new StartTokens(TextOf(document["current"]), TextOf(document["pending"]))
+        ? new StartTokens(TextOf(document["current"]), document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [])
         : null;
 
     public void SaveStartTokens(string geoLocation, StartTokens? tokens)
     {
         if (tokens is null)
+        {
             _startTokens.Delete(geoLocation);
+        }
         else
-            _startTokens.Upsert(new BsonDocument { ["_id"] = geoLocation, ["current"] = tokens.Current, ["pending"] = tokens.Pending });
+        {
+            _startTokens.Upsert(new BsonDocument
+            {
+                ["_id"] = geoLocation,
+                ["current"] = tokens.Current,
+                ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
+            });
+        }
     }
 
     public void Dispose() => _database.Dispose();

@@ -5,5 +5,5 @@ namespace EdgeStream.Cluster.Metadata;
 /// only the last one counts.
 /// </summary>
 /// <param name="Current">What the edge was last known to hold; null where it has none yet.</param>
-/// <param name="Pending">What it was given and has not said that it keeps; null where there is none.</param>
-public sealed record StartTokens(string? Current, string? Pending);
+/// <param name="Pending">What it was given since and has not said that it keeps, oldest first.</param>
+public sealed record StartTokens(string? Current, IReadOnlyList<string> Pending);

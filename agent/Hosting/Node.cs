@@ -110,7 +110,10 @@ internal sealed class Node : IAsyncDisposable
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>
     public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        // An appsettings.json that happens to lie where the program was started is none of its configuration, nor watched for changes.
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"] });
+        builder.Configuration.Sources.Clear();
         NodeLogging.Configure(builder.Logging);
         builder.Services.AddSystemd();
         builder.Services.AddSingleton(Controller);
@@ -183,6 +186,7 @@ internal sealed class Node : IAsyncDisposable
 
         await started().ConfigureAwait(false);
         _serving = true;
+        GiveBackMemory();
         var stop = new TaskCompletionSource();
         using CancellationTokenRegistration told = cancellationToken.Register(() => stop.TrySetResult());
         using CancellationTokenRegistration signalled = application.Lifetime.ApplicationStopping.Register(() => stop.TrySetResult());
@@ -192,6 +196,9 @@ internal sealed class Node : IAsyncDisposable
         await stopping().ConfigureAwait(false);
         await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
     }
+
+    /// <summary>What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it.</summary>
+    private static void GiveBackMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
     public async ValueTask DisposeAsync()
     {

@@ -23,7 +23,7 @@ soak:
 	tests/soak.sh
 
 bench:
-	@packaging/install-tools.sh nats-server:nats-server iproute2:ss
+	@packaging/install-tools.sh nats-server:nats-server mosquitto:mosquitto iproute2:ss
 	dotnet run --project tests/Benchmarks -c Release
 
 aot: tools-aot

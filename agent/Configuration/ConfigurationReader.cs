@@ -68,9 +68,15 @@ internal static class ConfigurationReader
         sinks?.Done();
         root.Done();
         CheckAsAWhole(file, configuration);
-        Dictionary<string, int> priorities = configuration.Topics.DistinctBy(topic => topic.Name).ToDictionary(topic => topic.Name, topic => topic.Priority);
-        return configuration with { Uplink = configuration.Uplink with { Priorities = priorities } };
+        return configuration with { Uplink = WithPriorities(configuration.Uplink, configuration.Topics) };
     }
+
+    internal static UplinkOptions WithPriorities(UplinkOptions uplink, IEnumerable<TopicConfiguration> topics) => uplink with
+    {
+        Priorities = new ValueDictionary<string, int>(topics
+            .DistinctBy(topic => topic.Name)
+            .ToDictionary(topic => topic.Name, topic => topic.Priority)),
+    };
 
     /// <summary>What the parts must not have in common.</summary>
     internal static void CheckAsAWhole(string file, AgentConfiguration configuration)
@@ -208,14 +214,14 @@ internal static class ConfigurationReader
             if (section.String("username") is { } user)
                 users[user] = section.RequiredString("password");
 
-            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = users };
+            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = new ValueDictionary<string, string>(users) };
             options.Validate();
             section.Done();
             return options;
         });
     }
 
-    private static List<MqttTopicRule> ReadRules(TomlSection section)
+    private static ValueList<MqttTopicRule> ReadRules(TomlSection section)
     {
         List<MqttTopicRule> rules = [];
         foreach (TomlSection rule in section.Sections("subscribe"))
@@ -231,7 +237,7 @@ internal static class ConfigurationReader
             }));
         }
 
-        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
+        return rules.Count > 0 ? new ValueList<MqttTopicRule>(rules) : throw section.Error("subscribe", "is missing: which topics, and where they go");
     }
 
     private static GpioConfiguration ReadGpio(TomlSection section)

@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Authentication;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting.Http;
+using EdgeStream.Agent.Hosting.Systemd;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
@@ -115,7 +116,7 @@ internal sealed class Node : IAsyncDisposable
             new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"] });
         builder.Configuration.Sources.Clear();
         NodeLogging.Configure(builder.Logging);
-        builder.Services.AddSystemd();
+        SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Controller);
         builder.Services.AddSingleton(Spu);
         builder.Services.AddSingleton(Presence);
@@ -187,6 +188,8 @@ internal sealed class Node : IAsyncDisposable
         await started().ConfigureAwait(false);
         _serving = true;
         GiveBackMemory();
+        var agent = application.Services.GetRequiredService<AgentService>();
+        await using ServiceReport? report = ServiceReport.Start(application.Services, agent.Summary, BusyFor, logger);
         var stop = new TaskCompletionSource();
         using CancellationTokenRegistration told = cancellationToken.Register(() => stop.TrySetResult());
         using CancellationTokenRegistration signalled = application.Lifetime.ApplicationStopping.Register(() => stop.TrySetResult());
@@ -199,6 +202,10 @@ internal sealed class Node : IAsyncDisposable
 
     /// <summary>What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it.</summary>
     private static void GiveBackMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+
+    /// <summary>Of all partitions' writes, how long the one has been going on that takes longest.</summary>
+    private TimeSpan BusyFor() =>
+        Spu.Partitions.Where(partition => partition.IsOpen).Select(partition => partition.Log.BusyFor).DefaultIfEmpty().Max();
 
     public async ValueTask DisposeAsync()
     {

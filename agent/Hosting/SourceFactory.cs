@@ -8,14 +8,16 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>Makes the sources that are configured. A new kind of source is added here and in the configuration reader.</summary>
 internal static class SourceFactory
 {
-    public static IReadOnlyList<ISource> Create(AgentConfiguration configuration, IRecordSink sink, ILoggerFactory loggers)
+    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordSink sink, ILoggerFactory loggers)
     {
         TimeProvider time = TimeProvider.System;
         return
         [
-            .. configuration.MqttBrokers.Select(options => new EmbeddedBroker(options, sink, time, loggers.CreateLogger<EmbeddedBroker>())),
-            .. configuration.MqttSources.Select(options => new MqttClientSource(options, sink, time, loggers.CreateLogger<MqttClientSource>())),
-            .. configuration.GpioLines.Select(line => Create(line, sink, time, loggers)),
+            .. configuration.MqttBrokers.Select(options => new ConfiguredDevice(
+                options, () => new EmbeddedBroker(options, sink, time, loggers.CreateLogger<EmbeddedBroker>()))),
+            .. configuration.MqttSources.Select(options => new ConfiguredDevice(
+                options, () => new MqttClientSource(options, sink, time, loggers.CreateLogger<MqttClientSource>()))),
+            .. configuration.GpioLines.Select(line => new ConfiguredDevice(line, () => Create(line, sink, time, loggers))),
         ];
     }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts a native build into a Debian package: make-deb.sh PUBLISHED-FOLDER OUTPUT-FOLDER; prints the package's path.
-# DEB_VERSION and DEB_MAINTAINER go before what it finds. The same commit makes the same bytes.
+# DEB_VERSION, DEB_MAINTAINER and DEB_COMPRESSION go before what it finds. The same commit makes the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 published=$1 output=$2
@@ -55,5 +55,5 @@ fill packaging/deb/control >"$root/DEBIAN/control"
 
 mkdir -p "$output"
 package=$output/edgestream_${version}_$arch.deb
-dpkg-deb --root-owner-group -Zxz -b "$root" "$package" >&2
+dpkg-deb --root-owner-group -Z"${DEB_COMPRESSION:-xz}" --threads-max=1 -b "$root" "$package" >&2
 echo "$package"

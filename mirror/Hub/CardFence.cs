@@ -19,14 +19,15 @@ public sealed class CardFence(IMetadataStore store)
     // Of one edge's dead connections, those that can still be on their way. Only the last ones are of any use.
     private const int MaxPending = 32;
 
-    private readonly Lock _lock = new();
+    // Thousands of edges may come back at once, and each save takes the time of a sync: only those that share a lock wait for each other.
+    private readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
 
     /// <summary>Checks what an edge shows of itself. A hub that knows of no token (its metadata was lost) takes any.</summary>
     /// <returns>The token that the edge is to keep from now on; null where the one shown stays.</returns>
     /// <exception cref="ClusterException">The token is not the last one that was given.</exception>
     public string? Admit(string geoLocation, string shown, bool isNewStart)
     {
-        lock (_lock)
+        lock (LockOf(geoLocation))
         {
             StartTokens? stored = store.FindStartTokens(geoLocation);
             StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: []);
@@ -42,29 +43,42 @@ public sealed class CardFence(IMetadataStore store)
                 known = known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given] };
             }
 
-            if (known != stored)
-                store.SaveStartTokens(geoLocation, known);
-
-            return given;
+            return known == stored || TrySave(geoLocation, known) ? given : null;
         }
     }
 
     /// <summary>The edge keeps the token that it was given: the one before is worth nothing from now on.</summary>
     public void Confirm(string geoLocation, string token)
     {
-        lock (_lock)
+        lock (LockOf(geoLocation))
         {
             if (store.FindStartTokens(geoLocation) is { } known && known.Pending.Contains(token))
-                store.SaveStartTokens(geoLocation, new StartTokens(token, Pending: []));
+                TrySave(geoLocation, new StartTokens(token, Pending: []));
         }
     }
 
     /// <summary>The geo-location has joined anew: whatever card that is, it begins without a token.</summary>
     public void Forget(string geoLocation)
     {
-        lock (_lock)
+        lock (LockOf(geoLocation))
             store.SaveStartTokens(geoLocation, null);
     }
+
+    /// <summary>A full disk keeps nobody out: what was good before stays good, and no new token is given.</summary>
+    private bool TrySave(string geoLocation, StartTokens tokens)
+    {
+        try
+        {
+            store.SaveStartTokens(geoLocation, tokens);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    private Lock LockOf(string geoLocation) => _locks[(uint)string.GetHashCode(geoLocation, StringComparison.Ordinal) % _locks.Length];
 
     private static string Problem(string geoLocation) =>
         $"another card has been '{geoLocation}' since: this one was restored from an old image, or a copy of it runs elsewhere; nothing was "

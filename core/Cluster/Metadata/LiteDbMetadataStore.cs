@@ -14,29 +14,20 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 {
     public const string FileName = "metadata.db";
 
-    private readonly LiteDatabase _database;
-    private readonly ILiteCollection<BsonDocument> _topics;
-    private readonly ILiteCollection<BsonDocument> _geoLocations;
-    private readonly ILiteCollection<BsonDocument> _invites;
-    private readonly ILiteCollection<BsonDocument> _startTokens;
+    private const string Topics = "topics";
+    private const string GeoLocations = "geo_locations";
+    private const string Invites = "invites";
+    private const string Tokens = "start_tokens";
+    private const string Cluster = "cluster";
+
+    private readonly DurableDatabase _database;
 
     /// <exception cref="LiteException">The file is not a LiteDB file, or is damaged.</exception>
     public LiteDbMetadataStore(string path)
     {
-        _database = new LiteDatabase(new ConnectionString
-        {
-            Filename = path,
-            Connection = ConnectionType.Direct,
-
-            // LiteDB's default compares keys without regard to case: "Readings" would replace "readings".
-            Collation = Collation.Binary,
-        });
+        _database = new DurableDatabase(path);
         try
         {
-            _topics = _database.GetCollection("topics");
-            _geoLocations = _database.GetCollection("geo_locations");
-            _invites = _database.GetCollection("invites");
-            _startTokens = _database.GetCollection("start_tokens");
             ClusterId = LoadClusterId();
         }
         catch
@@ -48,28 +39,27 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     public string ClusterId { get; }
 
-    public IReadOnlyList<TopicInfo> LoadTopics() => [.. _topics.FindAll().Select(ToTopic)];
+    public IReadOnlyList<TopicInfo> LoadTopics() => Load(Topics, ToTopic);
 
-    public void SaveTopic(TopicInfo topic) => _topics.Upsert(ToDocument(topic));
+    public void SaveTopic(TopicInfo topic) => Save(Topics, ToDocument(topic));
 
-    public void DeleteTopic(string name) => _topics.Delete(name);
+    public void DeleteTopic(string name) => _database.Write(database => database.GetCollection(Topics).Delete(name));
 
-    public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => [.. _geoLocations.FindAll().Select(ToGeoLocation)];
+    public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => Load(GeoLocations, ToGeoLocation);
 
-    public void SaveGeoLocation(GeoLocationInfo geoLocation) => _geoLocations.Upsert(ToDocument(geoLocation));
+    public void SaveGeoLocation(GeoLocationInfo geoLocation) => Save(GeoLocations, ToDocument(geoLocation));
 
-    public void SaveInvite(Invite invite) => _invites.Upsert(ToDocument(invite));
+    public void SaveInvite(Invite invite) => Save(Invites, ToDocument(invite));
 
     public void DeleteInvites(string geoLocation)
     {
-        foreach (Invite invite in _invites.FindAll().Select(ToInvite).Where(invite => invite.GeoLocation == geoLocation).ToArray())
-            _invites.Delete(invite.SecretHash);
+        foreach (Invite invite in Load(Invites, ToInvite).Where(invite => invite.GeoLocation == geoLocation))
+            _database.Write(database => database.GetCollection(Invites).Delete(invite.SecretHash));
     }
 
-    public Invite? FindInvite(string secretHash) =>
-        _invites.FindById(secretHash) is { } document ? ToInvite(document) : null;
+    public Invite? FindInvite(string secretHash) => Find(Invites, secretHash) is { } document ? ToInvite(document) : null;
 
-    public StartTokens? FindStartTokens(string geoLocation) => _startTokens.FindById(geoLocation) is { } document
+    public StartTokens? FindStartTokens(string geoLocation) => Find(Tokens, geoLocation) is { } document
         ? new StartTokens(TextOf(document["current"]), document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [])
         : null;
 
@@ -77,31 +67,36 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     {
         if (tokens is null)
         {
-            _startTokens.Delete(geoLocation);
+            _database.Write(database => database.GetCollection(Tokens).Delete(geoLocation));
+            return;
         }
-        else
+
+        Save(Tokens, new BsonDocument
         {
-            _startTokens.Upsert(new BsonDocument
-            {
-                ["_id"] = geoLocation,
-                ["current"] = tokens.Current,
-                ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
-            });
-        }
+            ["_id"] = geoLocation,
+            ["current"] = tokens.Current,
+            ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
+        });
     }
 
     public void Dispose() => _database.Dispose();
 
     private string LoadClusterId()
     {
-        ILiteCollection<BsonDocument> cluster = _database.GetCollection("cluster");
-        if (cluster.FindById("id") is { } document)
+        if (Find(Cluster, "id") is { } document)
             return document["value"].AsString;
 
         string id = Guid.NewGuid().ToString("N");
-        cluster.Insert(new BsonDocument { ["_id"] = "id", ["value"] = id });
+        Save(Cluster, new BsonDocument { ["_id"] = "id", ["value"] = id });
         return id;
     }
+
+    private IReadOnlyList<T> Load<T>(string collection, Func<BsonDocument, T> convert) =>
+        _database.Read<IReadOnlyList<T>>(database => [.. database.GetCollection(collection).FindAll().Select(convert)]);
+
+    private BsonDocument? Find(string collection, string id) => _database.Read<BsonDocument?>(database => database.GetCollection(collection).FindById(id));
+
+    private void Save(string collection, BsonDocument document) => _database.Write(database => database.GetCollection(collection).Upsert(document));
 
     private static BsonDocument ToDocument(TopicInfo topic) => new()
     {

@@ -8,4 +8,7 @@ public static class DiskErrors
 
     /// <summary>Whether the error means that the file system, or its owner's quota, has no room left.</summary>
     public static bool IsFull(IOException error) => (error.HResult & 0xFFFF) is NoSpace or QuotaExceeded;
+
+    /// <summary>What a write to a full file system raises, with words of one's own.</summary>
+    public static IOException Full(string message) => new(message, NoSpace);
 }

@@ -1,0 +1,76 @@
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Storage.Files;
+using EdgeStream.Testing;
+
+namespace EdgeStream.Cluster.Tests.Metadata;
+
+/// <summary>What the metadata store has taken is on the disk; what it could not take it says, and it goes on once it can.</summary>
+public sealed class DurableDatabaseTests : IDisposable
+{
+    private readonly TempDirectory _temp = new();
+
+    public void Dispose() => _temp.Dispose();
+
+    [Fact]
+    public void Each_write_is_in_the_file_when_it_returns()
+    {
+        string path = _temp.Sub("metadata.db");
+        using var store = new LiteDbMetadataStore(path);
+        for (int i = 0; i < 20; i++)
+        {
+            store.SaveStartTokens("north", new StartTokens($"token-{i}", []));
+            Assert.Equal($"token-{i}", ReadAfterCrash(path, $"copy-{i}"));
+        }
+    }
+
+    [Fact]
+    public void Writes_of_many_threads_are_all_there()
+    {
+        string path = _temp.Sub("metadata.db");
+        using (var store = new LiteDbMetadataStore(path))
+            Parallel.For(0, 200, i => store.SaveStartTokens($"site-{i}", new StartTokens($"token-{i}", [$"pending-{i}"])));
+
+        using var again = new LiteDbMetadataStore(path);
+        for (int i = 0; i < 200; i++)
+        {
+            StartTokens tokens = again.FindStartTokens($"site-{i}")!;
+            Assert.Equal(($"token-{i}", $"pending-{i}"), (tokens.Current, Assert.Single(tokens.Pending)));
+        }
+    }
+
+    [Fact]
+    public void Full_disk_is_an_error_of_the_write_that_hits_it_and_of_no_other()
+    {
+        using TinyFileSystem? disk = TinyFileSystem.TryMount(_temp.Sub("disk"), kibibytes: 4096);
+        Assert.SkipWhen(disk is null, "file systems cannot be mounted here");
+
+        string path = Path.Combine(disk.Path, "metadata.db");
+        using var store = new LiteDbMetadataStore(path);
+        store.SaveStartTokens("north", new StartTokens("before", []));
+        disk.TakeRoom();
+        for (int i = 0; i < 3; i++)
+        {
+            IOException error = Assert.ThrowsAny<IOException>(() => store.SaveStartTokens("north", new StartTokens("refused", [])));
+            Assert.True(DiskErrors.IsFull(error));
+            Assert.Contains("the disk is full; free at least", error.Message, StringComparison.Ordinal);
+            Assert.Equal("before", store.FindStartTokens("north")!.Current);
+            Assert.Equal("before", ReadAfterCrash(path, $"full-{i}"));
+        }
+
+        disk.GiveRoom();
+        store.SaveStartTokens("north", new StartTokens("after", []));
+        Assert.Equal("after", ReadAfterCrash(path, "after"));
+    }
+
+    /// <summary>What another process would find if this one were killed now.</summary>
+    private string ReadAfterCrash(string path, string name)
+    {
+        string copy = _temp.Sub(name);
+        Directory.CreateDirectory(copy);
+        foreach (string file in Directory.GetFiles(Path.GetDirectoryName(path)!, "metadata*"))
+            File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
+
+        using var store = new LiteDbMetadataStore(Path.Combine(copy, Path.GetFileName(path)));
+        return store.FindStartTokens("north")!.Current!;
+    }
+}

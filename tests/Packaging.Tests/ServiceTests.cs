@@ -147,6 +147,7 @@ public sealed class ServiceTests(InstalledMachine installed) : IClassFixture<Ins
         Assert.Contains("for the hub", await Machine.RunAsync("edgestream", "consume", "readings", "--geo", "berlin-7", "-B", "-d"), StringComparison.Ordinal);
         await Machine.RunAsync("systemctl", "stop", "edgestream-hub");
         await Machine.RunAsync("systemctl", "start", "edgestream");
+        await Machine.RunAsync("edgestream", "leave");
     }
 
     private async Task<int> RestartsAsync() => int.Parse(await Machine.PropertyAsync("NRestarts"), CultureInfo.InvariantCulture);

@@ -52,7 +52,7 @@ public sealed class SourceSupervisor(
         return new SourceStatus(
             supervised.Source.Name,
             supervised.State,
-            supervised.Error ?? counters.LastDrop,
+            supervised.Error ?? counters.LastDrop ?? counters.LastIncomplete,
             counters.Received,
             counters.Stored,
             counters.Dropped);

@@ -1,4 +1,3 @@
-using System.Net;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Topology;
@@ -40,9 +39,6 @@ internal static class ConfigurationReader
     private static readonly Dictionary<string, MirrorRule> MirrorRules =
         Enum.GetValues<MirrorRule>().ToDictionary(rule => rule.ToString().ToLowerInvariant());
 
-    internal static Dictionary<string, MqttProtocol> Protocols { get; } =
-        new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
-
     /// <param name="file">Its name, for messages.</param>
     /// <param name="text">Its contents.</param>
     /// <exception cref="ConfigurationException">Something in it is wrong.</exception>
@@ -57,11 +53,11 @@ internal static class ConfigurationReader
             Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
             Http = root.Section("http") is { } http ? ReadHttp(http) : null,
             Topics = [.. root.Sections("topic").Select(ReadTopic)],
-            MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
-            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
+            MqttSources = [.. sources?.Sections("mqtt").Select(MqttReader.ReadSource) ?? []],
+            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(MqttReader.ReadBroker) ?? []],
             GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
-            MqttSinks = [.. sinks?.Sections("mqtt").Select(SinkReader.ReadMqtt) ?? []],
+            MqttSinks = [.. sinks?.Sections("mqtt").Select(MqttReader.ReadSink) ?? []],
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
         };
         sources?.Done();
@@ -173,73 +169,6 @@ internal static class ConfigurationReader
         return listen;
     }
 
-    internal static Uri ReadBroker(TomlSection section)
-    {
-        string url = section.RequiredString("broker");
-        return Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) && broker.Scheme is "mqtt" or "mqtts"
-            ? broker
-            : throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
-    }
-
-    private static MqttSourceOptions ReadMqttSource(TomlSection section)
-    {
-        Uri broker = ReadBroker(section);
-        return Checked(section, "broker", () =>
-        {
-            var options = new MqttSourceOptions
-            {
-                Broker = broker,
-                ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}",
-                Protocol = section.Choice("protocol", Protocols) ?? MqttProtocol.V5,
-                Username = section.String("username"),
-                Password = section.String("password"),
-                CaFile = section.String("ca-file"),
-                Rules = ReadRules(section),
-            };
-            options.Validate();
-            section.Done();
-            return options;
-        });
-    }
-
-    private static EmbeddedBrokerOptions ReadMqttBroker(TomlSection section)
-    {
-        string listen = section.String("listen") ?? "127.0.0.1:1883";
-        if (!IPEndPoint.TryParse(listen, out IPEndPoint? endpoint) || !listen.Contains(':', StringComparison.Ordinal))
-            throw section.Error("listen", $"'{listen}' is no address; write for instance \"0.0.0.0:1883\"");
-
-        return Checked(section, "listen", () =>
-        {
-            Dictionary<string, string> users = [];
-            if (section.String("username") is { } user)
-                users[user] = section.RequiredString("password");
-
-            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = new ValueDictionary<string, string>(users) };
-            options.Validate();
-            section.Done();
-            return options;
-        });
-    }
-
-    private static ValueList<MqttTopicRule> ReadRules(TomlSection section)
-    {
-        List<MqttTopicRule> rules = [];
-        foreach (TomlSection rule in section.Sections("subscribe"))
-        {
-            rules.Add(Checked(rule, "filter", () =>
-            {
-                var read = new MqttTopicRule(rule.RequiredString("filter"), rule.RequiredString("topic"), rule.String("key"));
-                if (read.TopicName is { } topic)
-                    CheckTopic(rule, "topic", topic);
-
-                rule.Done();
-                return read;
-            }));
-        }
-
-        return rules.Count > 0 ? new ValueList<MqttTopicRule>(rules) : throw section.Error("subscribe", "is missing: which topics, and where they go");
-    }
-
     private static GpioConfiguration ReadGpio(TomlSection section)
     {
         int? chip = ReadChip(section);
@@ -310,7 +239,7 @@ internal static class ConfigurationReader
 
     internal static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));
 
-    private static string CheckTopic(TomlSection section, string key, string name)
+    internal static string CheckTopic(TomlSection section, string key, string name)
     {
         try
         {

@@ -1,9 +1,8 @@
 using EdgeStream.Devices.Gpio;
-using EdgeStream.Devices.Mqtt;
 
 namespace EdgeStream.Agent.Configuration;
 
-/// <summary>Reads <c>[[sink.gpio]]</c> and <c>[[sink.mqtt]]</c>.</summary>
+/// <summary>Reads <c>[[sink.gpio]]</c>.</summary>
 internal static class SinkReader
 {
     private static readonly Dictionary<string, bool> Levels = new() { ["on"] = true, ["off"] = false };
@@ -26,31 +25,6 @@ internal static class SinkReader
                 }.Validated());
             section.Done();
             return configuration;
-        });
-    }
-
-    public static MqttSinkOptions ReadMqtt(TomlSection section)
-    {
-        Uri broker = ConfigurationReader.ReadBroker(section);
-        return ConfigurationReader.Checked(section, "broker", () =>
-        {
-            string topic = ConfigurationReader.Topic(section, "topic");
-            var options = new MqttSinkOptions
-            {
-                Broker = broker,
-                ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}-{topic}",
-                Protocol = section.Choice("protocol", ConfigurationReader.Protocols) ?? MqttProtocol.V5,
-                Username = section.String("username"),
-                Password = section.String("password"),
-                CaFile = section.String("ca-file"),
-                Topic = topic,
-                Publish = section.RequiredString("publish"),
-                Qos = section.Int("qos", 0, 2) ?? 1,
-                Retain = section.Bool("retain") ?? false,
-            };
-            options.Validate();
-            section.Done();
-            return options;
         });
     }
 

@@ -52,6 +52,9 @@ internal sealed class TomlSection(string file, string path, int line)
 
     public string RequiredString(string key) => String(key) is { Length: > 0 } text ? text : throw Error(key, "is missing");
 
+    /// <summary>All keys of a table whose names are free, each with a string.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Strings() => [.. _nodes.Keys.Select(key => KeyValuePair.Create(key, String(key)!))];
+
     /// <summary>Whether a key is there with a string, where other kinds are allowed too.</summary>
     public bool IsString(string key) => _nodes.TryGetValue(key, out TomlNode? node) && node.Value is string;
 

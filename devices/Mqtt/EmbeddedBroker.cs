@@ -148,7 +148,10 @@ public sealed class EmbeddedBroker : ISource
         using var either = CancellationTokenSource.CreateLinkedTokenSource(run.Abandoned, publish.CancellationToken);
         try
         {
-            SourceRecord record = MqttMessages.ToRecord(rule, publish.ApplicationMessage, _time.GetUtcNow());
+            SourceRecord record = MqttMessages.ToRecord(rule, publish.ApplicationMessage, _time.GetUtcNow(), out string? problem);
+            if (problem is not null)
+                MqttMessages.CountIncomplete(Counters, rule, problem, Name, _logger);
+
             await _sink.AppendAsync(record, either.Token).ConfigureAwait(false);
             Counters.AddStored();
         }

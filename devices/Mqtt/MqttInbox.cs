@@ -102,7 +102,11 @@ internal sealed class MqttInbox(
 
         try
         {
-            await sink.AppendAsync(MqttMessages.ToRecord(rule, message, time.GetUtcNow()), _abandon.Token).ConfigureAwait(false);
+            SourceRecord record = MqttMessages.ToRecord(rule, message, time.GetUtcNow(), out string? problem);
+            if (problem is not null)
+                MqttMessages.CountIncomplete(counters, rule, problem, name, logger);
+
+            await sink.AppendAsync(record, _abandon.Token).ConfigureAwait(false);
             counters.AddStored();
         }
         catch (RecordRejectedException rejected)

@@ -2,18 +2,24 @@ using System.Text;
 
 namespace EdgeStream.Devices.Mqtt;
 
-/// <summary>Where messages go whose MQTT topic matches a filter.</summary>
+/// <summary>Where messages go whose MQTT topic matches a filter, and what their records carry.</summary>
 /// <remarks>
-/// Filters are those of MQTT 3.1.1, section 4.7. In <see cref="Topic"/> and <see cref="Key"/>, <c>{0}</c>, <c>{1}</c>…
-/// stand for a level of the message's topic and <c>{topic}</c> for all of it. Only levels before a <c>#</c> can be used:
-/// those after it are not in each topic.
+/// Filters are those of MQTT 3.1.1, section 4.7, also as a shared subscription (<c>$share/GROUP/FILTER</c>), whose levels are those
+/// of the filter in it. In templates, <c>{0}</c>, <c>{1}</c>… stand for a level of the message's topic, <c>{topic}</c> for all of it
+/// and <c>{json:device.id}</c> for a field of its payload, which the EdgeStream topic cannot depend on. Only levels before a
+/// <c>#</c> can be used: those after it are not in each topic.
 /// </remarks>
 public sealed record MqttTopicRule
 {
     private const int MaxFilterBytes = ushort.MaxValue;
+    private const string SharePrefix = "$share/";
 
-    private readonly MqttTopicTemplate _topic;
-    private readonly MqttTopicTemplate? _key;
+    private readonly string _match;
+    private readonly int _levels;
+    private readonly MqttTemplate _topic;
+    private readonly MqttTemplate? _key;
+    private readonly MqttTemplate? _timestamp;
+    private readonly KeyValuePair<string, MqttTemplate>[] _headers = [];
 
     /// <param name="filter">The MQTT topic filter.</param>
     /// <param name="topic">The EdgeStream topic, or a template of it.</param>
@@ -21,20 +27,20 @@ public sealed record MqttTopicRule
     /// <exception cref="SourceConfigurationException">A filter or a template is not one.</exception>
     public MqttTopicRule(string filter, string topic, string? key = null)
     {
-        if (ProblemOf(filter) is { } problem)
+        if (ProblemOf(filter, out _match) is { } problem)
             throw new SourceConfigurationException($"MQTT filter '{filter}': {problem}");
 
         if (topic.Length == 0)
             throw new SourceConfigurationException($"MQTT filter '{filter}': its topic must not be empty");
 
-        string[] levels = filter.Split('/');
-        int certain = levels[^1] == "#" ? levels.Length - 1 : levels.Length;
+        string[] levels = _match.Split('/');
+        _levels = levels[^1] == "#" ? levels.Length - 1 : levels.Length;
 
         Filter = filter;
         Topic = topic;
         Key = key;
-        _topic = MqttTopicTemplate.Parse(topic, certain, "topic");
-        _key = key is null or "{topic}" ? null : MqttTopicTemplate.Parse(key, certain, "key");
+        _topic = MqttTemplate.Parse(topic, _levels, "topic", mayReadPayload: false);
+        _key = key is null or "{topic}" ? null : MqttTemplate.Parse(key, _levels, "key", mayReadPayload: true);
     }
 
     public string Filter { get; }
@@ -42,6 +48,50 @@ public sealed record MqttTopicRule
     public string Topic { get; }
 
     public string? Key { get; }
+
+    /// <summary>A template of the record's time, for instance <c>{json:ts}</c>; null is the time of arrival.</summary>
+    public string? Timestamp
+    {
+        get;
+        init
+        {
+            field = value;
+            _timestamp = value is null ? null : MqttTemplate.Parse(value, _levels, "timestamp", mayReadPayload: true);
+        }
+    }
+
+    public MqttTimestampFormat TimestampFormat { get; init; }
+
+    /// <summary>Names and templates of headers that each record gets.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Headers
+    {
+        get;
+        init
+        {
+            field = value;
+            _headers = [.. value.Select(header => KeyValuePair.Create(
+                header.Key, MqttTemplate.Parse(header.Value, _levels, $"header '{header.Key}'", mayReadPayload: true)))];
+        }
+    } = [];
+
+    /// <summary>Whether the user properties of an MQTT 5 message become headers.</summary>
+    public bool UserProperties { get; init; } = true;
+
+    /// <summary>The topics are those of Sparkplug B, and their parts become headers; the payload stays as it is.</summary>
+    /// <exception cref="SourceConfigurationException">The filter lets other topics in.</exception>
+    public bool Sparkplug
+    {
+        get;
+        init
+        {
+            field = value;
+            if (value && !_match.StartsWith(SparkplugTopic.Namespace + "/", StringComparison.Ordinal))
+                throw new SourceConfigurationException($"MQTT filter '{Filter}': topics of Sparkplug B begin with {SparkplugTopic.Namespace}/");
+        }
+    }
+
+    /// <summary>Whether the broker shares the messages out among those who subscribe in this way.</summary>
+    public bool IsShared => Filter.StartsWith(SharePrefix, StringComparison.Ordinal);
 
     /// <summary>The EdgeStream topic where it is the same for each message, else null.</summary>
     public string? TopicName => _topic.IsConstant ? Topic : null;
@@ -67,7 +117,7 @@ public sealed record MqttTopicRule
 
     public bool Matches(string mqttTopic)
     {
-        ReadOnlySpan<char> filter = Filter;
+        ReadOnlySpan<char> filter = _match;
         ReadOnlySpan<char> topic = mqttTopic;
         if (topic.IsEmpty)
             return false;
@@ -77,8 +127,10 @@ public sealed record MqttTopicRule
         return !hidden && MatchesLevels(filter, topic);
     }
 
-    public bool Equals(MqttTopicRule? other) =>
-        other is not null && Filter == other.Filter && Topic == other.Topic && Key == other.Key;
+    public bool Equals(MqttTopicRule? other) => other is not null
+        && (Filter, Topic, Key, Timestamp, TimestampFormat, UserProperties, Sparkplug)
+            == (other.Filter, other.Topic, other.Key, other.Timestamp, other.TimestampFormat, other.UserProperties, other.Sparkplug)
+        && Headers.SequenceEqual(other.Headers);
 
     public override int GetHashCode() => HashCode.Combine(Filter, Topic, Key);
 
@@ -86,7 +138,55 @@ public sealed record MqttTopicRule
     public string TopicOf(string mqttTopic) => _topic.Fill(mqttTopic);
 
     /// <summary>The key of a message that matches; null where the rule wants none.</summary>
-    public string? KeyOf(string mqttTopic) => Key is "" ? null : _key?.Fill(mqttTopic) ?? mqttTopic;
+    /// <param name="mqttTopic">The message's topic; the key where the payload does not have what it is made of.</param>
+    /// <param name="payload">The message's payload.</param>
+    /// <param name="problem">What is wrong with the payload, in one line.</param>
+    internal string? KeyOf(string mqttTopic, ReadOnlySpan<byte> payload, ref string? problem)
+    {
+        if (Key is "")
+            return null;
+
+        if (_key is null)
+            return mqttTopic;
+
+        string? key = _key.Fill(mqttTopic, payload, out string? flaw);
+        problem ??= flaw;
+        return key ?? mqttTopic;
+    }
+
+    /// <summary>When it happened, by the message itself; <paramref name="arrival"/> where it does not say so.</summary>
+    internal DateTimeOffset TimestampOf(string mqttTopic, ReadOnlySpan<byte> payload, DateTimeOffset arrival, ref string? problem)
+    {
+        if (_timestamp is null)
+            return arrival;
+
+        string? text = _timestamp.Fill(mqttTopic, payload, out string? flaw);
+        problem ??= flaw;
+        if (text is null)
+            return arrival;
+
+        if (MqttTimestamp.TryParse(text, TimestampFormat, out DateTimeOffset time))
+            return time;
+
+        problem ??= "its timestamp cannot be read";
+        return arrival;
+    }
+
+    /// <summary>Adds the headers of this rule; those whose part the payload does not have are left out.</summary>
+    internal void AddHeaders(
+        string mqttTopic, ReadOnlySpan<byte> payload, List<KeyValuePair<string, ReadOnlyMemory<byte>>> headers, ref string? problem)
+    {
+        if (Sparkplug)
+            SparkplugTopic.AddHeaders(mqttTopic, headers);
+
+        foreach ((string name, MqttTemplate template) in _headers)
+        {
+            if (template.Fill(mqttTopic, payload, out string? flaw) is { } text)
+                headers.Add(new(name, Encoding.UTF8.GetBytes(text)));
+
+            problem ??= flaw;
+        }
+    }
 
     private static bool MatchesLevels(ReadOnlySpan<char> filter, ReadOnlySpan<char> topic)
     {
@@ -119,18 +219,28 @@ public sealed record MqttTopicRule
         return level;
     }
 
-    private static string? ProblemOf(string filter)
+    private static string? ProblemOf(string filter, out string match)
     {
-        if (filter.Length == 0)
-            return "it must not be empty";
-
+        match = filter;
         if (filter.Contains('\0', StringComparison.Ordinal))
             return "it must not contain a null character";
 
         if (Encoding.UTF8.GetByteCount(filter) > MaxFilterBytes)
             return $"it is longer than {MaxFilterBytes} bytes";
 
-        string[] levels = filter.Split('/');
+        if (filter.StartsWith(SharePrefix, StringComparison.Ordinal))
+        {
+            int slash = filter.IndexOf('/', SharePrefix.Length);
+            if (slash <= SharePrefix.Length || slash == filter.Length - 1 || filter[SharePrefix.Length..slash].AsSpan().ContainsAny('+', '#'))
+                return "a shared subscription is $share/GROUP/FILTER, its group a plain name";
+
+            match = filter[(slash + 1)..];
+        }
+
+        if (match.Length == 0)
+            return "it must not be empty";
+
+        string[] levels = match.Split('/');
         for (int index = 0; index < levels.Length; index++)
         {
             string level = levels[index];

@@ -106,6 +106,31 @@ public sealed class ConfigurationReaderTests
     }
 
     [Fact]
+    public void Every_setting_of_an_MQTT_rule_is_read()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("rules.toml", """
+            [[source.mqtt]]
+            broker = "mqtt://b"
+            subscribe = [
+                { filter = "a/+", topic = "t", key = "{json:device.id}", timestamp = "{json:ts}", timestamp-format = "ms", headers = { site = "{1}", plant = "north" }, user-properties = false },
+                { filter = "spBv1.0/#", topic = "t", sparkplug = true },
+            ]
+            """);
+        Assert.Equal(
+            [
+                new MqttTopicRule("a/+", "t", "{json:device.id}")
+                {
+                    Timestamp = "{json:ts}",
+                    TimestampFormat = MqttTimestampFormat.Milliseconds,
+                    Headers = [new("site", "{1}"), new("plant", "north")],
+                    UserProperties = false,
+                },
+                new MqttTopicRule("spBv1.0/#", "t") { Sparkplug = true },
+            ],
+            read.MqttSources[0].Rules);
+    }
+
+    [Fact]
     public void Every_setting_of_a_sink_is_read()
     {
         AgentConfiguration read = ConfigurationReader.Read("sinks.toml", """

@@ -1,0 +1,126 @@
+using System.Net;
+using EdgeStream.Devices.Mqtt;
+
+namespace EdgeStream.Agent.Configuration;
+
+/// <summary>Reads what is about MQTT: <c>[[source.mqtt]]</c>, <c>[[source.mqtt-broker]]</c> and <c>[[sink.mqtt]]</c>.</summary>
+internal static class MqttReader
+{
+    private static readonly Dictionary<string, MqttProtocol> Protocols =
+        new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
+
+    private static readonly Dictionary<string, MqttTimestampFormat> TimestampFormats = new()
+    {
+        ["auto"] = MqttTimestampFormat.Auto,
+        ["s"] = MqttTimestampFormat.Seconds,
+        ["ms"] = MqttTimestampFormat.Milliseconds,
+        ["us"] = MqttTimestampFormat.Microseconds,
+        ["ns"] = MqttTimestampFormat.Nanoseconds,
+        ["iso8601"] = MqttTimestampFormat.Iso8601,
+    };
+
+    public static MqttSourceOptions ReadSource(TomlSection section) => ConfigurationReader.Checked(section, "broker", () =>
+    {
+        var options = new MqttSourceOptions
+        {
+            Broker = ReadUrl(section),
+            ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}",
+            Rules = ReadRules(section),
+        };
+        options = ReadClient(section, options);
+        options.Validate();
+        section.Done();
+        return options;
+    });
+
+    public static EmbeddedBrokerOptions ReadBroker(TomlSection section) => ConfigurationReader.Checked(section, "listen", () =>
+    {
+        Dictionary<string, string> users = [];
+        if (section.String("username") is { } user)
+            users[user] = section.RequiredString("password");
+
+        var options = new EmbeddedBrokerOptions
+        {
+            Listen = ReadEndpoint(section, "listen") ?? new IPEndPoint(IPAddress.Loopback, 1883),
+            Rules = ReadRules(section),
+            Users = users,
+        };
+        options.Validate();
+        section.Done();
+        return options;
+    });
+
+    public static MqttSinkOptions ReadSink(TomlSection section) => ConfigurationReader.Checked(section, "broker", () =>
+    {
+        Uri broker = ReadUrl(section);
+        string topic = ConfigurationReader.Topic(section, "topic");
+        var options = new MqttSinkOptions
+        {
+            Broker = broker,
+            ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}-{topic}",
+            Topic = topic,
+            Publish = section.RequiredString("publish"),
+            Qos = section.Int("qos", 0, 2) ?? 1,
+            Retain = section.Bool("retain") ?? false,
+        };
+        options = ReadClient(section, options);
+        options.Validate();
+        section.Done();
+        return options;
+    });
+
+    /// <summary>What all that connect to a broker have in common.</summary>
+    private static T ReadClient<T>(TomlSection section, T options)
+        where T : MqttBrokerOptions => options with
+        {
+            Protocol = section.Choice("protocol", Protocols) ?? MqttProtocol.V5,
+            Username = section.String("username"),
+            Password = section.String("password"),
+            CaFile = section.String("ca-file"),
+        };
+
+    private static Uri ReadUrl(TomlSection section)
+    {
+        string url = section.RequiredString("broker");
+        return Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) && broker.Scheme is "mqtt" or "mqtts"
+            ? broker
+            : throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
+    }
+
+    private static IPEndPoint? ReadEndpoint(TomlSection section, string key)
+    {
+        if (section.String(key) is not { } listen)
+            return null;
+
+        return IPEndPoint.TryParse(listen, out IPEndPoint? endpoint) && listen.Contains(':', StringComparison.Ordinal)
+            ? endpoint
+            : throw section.Error(key, $"'{listen}' is no address; write for instance \"0.0.0.0:1883\"");
+    }
+
+    private static List<MqttTopicRule> ReadRules(TomlSection section)
+    {
+        List<MqttTopicRule> rules = [.. section.Sections("subscribe").Select(rule => ConfigurationReader.Checked(rule, "filter", () => ReadRule(rule)))];
+        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
+    }
+
+    private static MqttTopicRule ReadRule(TomlSection section)
+    {
+        TomlSection? headers = section.Section("headers");
+        var rule = new MqttTopicRule(section.RequiredString("filter"), section.RequiredString("topic"), section.String("key"))
+        {
+            Timestamp = section.String("timestamp"),
+            TimestampFormat = section.Choice("timestamp-format", TimestampFormats) ?? MqttTimestampFormat.Auto,
+            Headers = headers?.Strings() ?? [],
+            UserProperties = section.Bool("user-properties") ?? true,
+            Sparkplug = section.Bool("sparkplug") ?? false,
+        };
+        if (rule.TopicName is { } topic)
+            ConfigurationReader.CheckTopic(section, "topic", topic);
+
+        if (rule.Timestamp is null && rule.TimestampFormat != MqttTimestampFormat.Auto)
+            throw section.Error("timestamp-format", "is for a timestamp, and there is none; write for instance timestamp = \"{json:ts}\"");
+
+        section.Done();
+        return rule;
+    }
+}

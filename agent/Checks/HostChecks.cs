@@ -27,7 +27,7 @@ internal static class HostChecks
         yield return runs ? new Finding("socket", Verdict.Ok, $"a node answers on {socket}") : CheckSocket(socket);
         if (!runs)
         {
-            foreach (IPEndPoint listen in configuration.MqttBrokers.Select(broker => broker.Listen))
+            foreach (IPEndPoint listen in configuration.MqttBrokers.SelectMany(broker => new[] { broker.Listen, broker.TlsListen }).OfType<IPEndPoint>())
                 yield return CheckPort("MQTT broker", listen, Verdict.Warning, "stop that one, or choose another port in source.mqtt-broker.listen");
 
             if ((configuration.Http ?? HttpListen.Default).Endpoint is { } http)

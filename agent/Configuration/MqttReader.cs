@@ -41,9 +41,15 @@ internal static class MqttReader
 
         var options = new EmbeddedBrokerOptions
         {
-            Listen = ReadEndpoint(section, "listen") ?? new IPEndPoint(IPAddress.Loopback, 1883),
+            Listen = section.String("listen") == "none" ? null : ReadEndpoint(section, "listen") ?? new IPEndPoint(IPAddress.Loopback, 1883),
+            TlsListen = ReadEndpoint(section, "tls-listen"),
+            CertFile = section.String("cert-file"),
+            KeyFile = section.String("key-file"),
+            ClientCaFile = section.String("client-ca-file"),
             Rules = ReadRules(section),
             Users = users,
+            MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
+            MaxConnections = section.Int("max-connections", 1, 10_000) ?? 200,
         };
         options.Validate();
         section.Done();
@@ -77,6 +83,8 @@ internal static class MqttReader
             Username = section.String("username"),
             Password = section.String("password"),
             CaFile = section.String("ca-file"),
+            CertFile = section.String("cert-file"),
+            KeyFile = section.String("key-file"),
         };
 
     private static Uri ReadUrl(TomlSection section)
@@ -96,6 +104,13 @@ internal static class MqttReader
             ? endpoint
             : throw section.Error(key, $"'{listen}' is no address; write for instance \"0.0.0.0:1883\"");
     }
+
+    private static int? ReadMaxMessage(TomlSection section) => section.Bytes("max-message") switch
+    {
+        null => null,
+        <= 128 * 1024 * 1024 and long bytes => (int)bytes,
+        _ => throw section.Error("max-message", "is more than 128MiB"),
+    };
 
     private static List<MqttTopicRule> ReadRules(TomlSection section)
     {

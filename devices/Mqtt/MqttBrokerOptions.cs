@@ -27,6 +27,12 @@ public abstract record MqttBrokerOptions
     /// <summary>PEM file of the authorities to trust instead of the system's; only with <c>mqtts://</c>.</summary>
     public string? CaFile { get; init; }
 
+    /// <summary>PEM files of the certificate that this client shows, and of its key; only with <c>mqtts://</c>.</summary>
+    public string? CertFile { get; init; }
+
+    /// <inheritdoc cref="CertFile"/>
+    public string? KeyFile { get; init; }
+
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(30);
 
     internal bool Tls => Broker.Scheme == "mqtts";
@@ -48,6 +54,8 @@ public abstract record MqttBrokerOptions
         Require(Enum.IsDefined(Protocol), $"protocol {Protocol} must be V311 or V5");
         Require(Password is null || Username is not null, "a password needs a username");
         Require(CaFile is null || Tls, "a CA file needs mqtts://");
+        Require(CertFile is null || Tls, "a certificate needs mqtts://");
+        Require(CertFile is null == KeyFile is null, "a certificate needs its key, and the other way round");
         Require(
             KeepAlive >= TimeSpan.FromSeconds(1) && KeepAlive <= TimeSpan.FromSeconds(ushort.MaxValue),
             $"keep alive {KeepAlive} must be 1 to {ushort.MaxValue} s");

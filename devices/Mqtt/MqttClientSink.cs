@@ -44,8 +44,8 @@ public sealed class MqttClientSink : ISink
         Task following = Task.CompletedTask;
         try
         {
-            MqttClientOptions options = MqttConnection.Options(_options).WithCleanStart().Build();
-            await MqttConnection.ConnectAsync(client, options, Name, _time, cancellationToken).ConfigureAwait(false);
+            MqttClientOptionsBuilder options = MqttConnection.Options(_options).WithCleanStart();
+            await MqttConnection.ConnectAsync(client, _options, options, Name, _time, cancellationToken).ConfigureAwait(false);
             running();
             following = _feed.FollowAsync(this, (record, token) => PublishAsync(client, record, token), stop.Token);
             await Task.WhenAny(lost, following).ConfigureAwait(false);

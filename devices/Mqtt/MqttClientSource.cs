@@ -43,7 +43,7 @@ public sealed class MqttClientSource : ISource
         bool stopping = false;
         try
         {
-            await MqttConnection.ConnectAsync(client, ClientOptions(), Name, _time, cancellationToken).ConfigureAwait(false);
+            await MqttConnection.ConnectAsync(client, _options, ClientOptions(), Name, _time, cancellationToken).ConfigureAwait(false);
             await SubscribeAsync(client, cancellationToken).ConfigureAwait(false);
             running();
 
@@ -93,7 +93,7 @@ public sealed class MqttClientSource : ISource
         }
     }
 
-    private MqttClientOptions ClientOptions()
+    private MqttClientOptionsBuilder ClientOptions()
     {
         MqttClientOptionsBuilder builder = MqttConnection.Options(_options).WithCleanSession(false);
 
@@ -101,6 +101,6 @@ public sealed class MqttClientSource : ISource
         if (_options.Protocol == MqttProtocol.V5)
             builder.WithSessionExpiryInterval(uint.MaxValue).WithReceiveMaximum((ushort)_options.MaxInFlight);
 
-        return builder.Build();
+        return builder;
     }
 }

@@ -11,7 +11,7 @@ internal static class MqttConnection
 {
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(15);
 
-    /// <summary>What the two have in common. The session is not said.</summary>
+    /// <summary>What the two have in common. The session is not said, and TLS is added when it connects.</summary>
     public static MqttClientOptionsBuilder Options(MqttBrokerOptions options)
     {
         MqttClientOptionsBuilder builder = new MqttClientOptionsBuilder()
@@ -24,29 +24,36 @@ internal static class MqttConnection
         if (options.Username is not null)
             builder.WithCredentials(options.Username, options.Password);
 
-        if (options.Tls)
-            builder.WithTlsOptions(tls => UseTls(tls, options));
-
         return builder;
     }
 
+    /// <param name="client">Not connected yet.</param>
+    /// <param name="broker">Where it connects to.</param>
+    /// <param name="options">From <see cref="Options"/>, and what was added to them.</param>
+    /// <param name="name">What messages call it.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellationToken">Tells it to stop.</param>
     /// <exception cref="IOException">It does not answer, or refuses; the message says why in one line.</exception>
     /// <exception cref="OperationCanceledException">Told to stop.</exception>
-    public static async Task ConnectAsync(
-        IMqttClient client, MqttClientOptions options, string name, TimeProvider time, CancellationToken cancellationToken)
+    public static async Task<MqttClientConnectResult> ConnectAsync(
+        IMqttClient client, MqttBrokerOptions broker, MqttClientOptionsBuilder options, string name, TimeProvider time, CancellationToken cancellationToken)
     {
         using var timeout = new CancellationTokenSource(ConnectTimeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancellationToken);
+        string? distrust = null;
         MqttClientConnectResult result;
         try
         {
-            result = await client.ConnectAsync(options, either.Token).ConfigureAwait(false);
+            if (broker.Tls)
+                options.WithTlsOptions(TlsOptions(broker, time, problem => distrust = problem));
+
+            result = await client.ConnectAsync(options.Build(), either.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (!cancellationToken.IsCancellationRequested)
         {
-            string problem = timeout.IsCancellationRequested
+            string problem = distrust ?? (timeout.IsCancellationRequested
                 ? $"no answer in {ConnectTimeout.TotalSeconds} s"
-                : MqttMessages.OneLine(error);
+                : MqttMessages.OneLine(error));
             throw new IOException($"cannot connect to {name}: {problem}", error);
         }
         catch (Exception error)
@@ -54,8 +61,32 @@ internal static class MqttConnection
             throw new OperationCanceledException("stopped while connecting", error, cancellationToken);
         }
 
-        if (result.ResultCode != MqttClientConnectResultCode.Success)
-            throw new IOException($"{name} refused the connection: {result.ResultCode}");
+        return result.ResultCode == MqttClientConnectResultCode.Success
+            ? result
+            : throw new IOException($"{name} refused the connection: {result.ResultCode}");
+    }
+
+    private static MqttClientTlsOptions TlsOptions(MqttBrokerOptions broker, TimeProvider time, Action<string> distrusted)
+    {
+        string host = broker.Broker.DnsSafeHost;
+        var tls = new MqttClientTlsOptionsBuilder().UseTls().WithTargetHost(host);
+
+        // A site's own authority rarely publishes revocations.
+        if (broker.CaFile is not null)
+            tls.WithTrustChain(PemFiles.ReadAuthorities(broker.CaFile)).WithRevocationMode(X509RevocationMode.NoCheck);
+
+        if (broker is { CertFile: not null, KeyFile: not null })
+            tls.WithClientCertificates([PemFiles.ReadIdentity(broker.CertFile, broker.KeyFile).TargetCertificate]);
+
+        tls.WithCertificateValidationHandler(shown =>
+        {
+            string? problem = PeerCertificate.ProblemOf(shown.Certificate, shown.Chain, shown.SslPolicyErrors, host, "ca-file", time.GetUtcNow());
+            if (problem is not null)
+                distrusted(problem);
+
+            return problem is null;
+        });
+        return tls.Build();
     }
 
     /// <summary>Completes with the reason when the connection is lost. To be called before it is made.</summary>
@@ -92,18 +123,5 @@ internal static class MqttConnection
         return gone.Reason == MqttClientDisconnectReason.NormalDisconnection
             ? "the connection was closed"
             : $"the broker disconnected: {gone.Reason}";
-    }
-
-    private static void UseTls(MqttClientTlsOptionsBuilder tls, MqttBrokerOptions options)
-    {
-        tls.UseTls().WithTargetHost(options.Broker.DnsSafeHost);
-        if (options.CaFile is null)
-            return;
-
-        var authorities = new X509Certificate2Collection();
-        authorities.ImportFromPemFile(options.CaFile);
-
-        // A site's own authority rarely publishes revocations.
-        tls.WithTrustChain(authorities).WithRevocationMode(X509RevocationMode.NoCheck);
     }
 }

@@ -7,7 +7,9 @@ public sealed class MosquittoBroker : IDisposable
     private readonly string _configuration;
     private ChildProcess? _process;
 
-    public MosquittoBroker(string directory)
+    /// <param name="directory">Where it keeps its files.</param>
+    /// <param name="settings">More lines of its configuration, for its listener and for all of it.</param>
+    public MosquittoBroker(string directory, params string[] settings)
     {
         _directory = Path.Combine(directory, "mosquitto");
         Directory.CreateDirectory(_directory);
@@ -24,6 +26,7 @@ public sealed class MosquittoBroker : IDisposable
             autosave_interval 1800
             max_queued_messages 0
             max_inflight_messages 1000
+            {string.Join('\n', settings)}
             """);
     }
 

@@ -81,7 +81,7 @@ public sealed class ConfigurationReaderTests
             (mqtt.Broker.Host, mqtt.Broker.Port, mqtt.ClientId, mqtt.Protocol, mqtt.Username, mqtt.Password));
         Assert.Equal([("a/+/b", "readings", "{1}"), ("c/#", "logs", null)], mqtt.Rules.Select(rule => (rule.Filter, rule.Topic, rule.Key)));
         EmbeddedBrokerOptions broker = Assert.Single(read.MqttBrokers);
-        Assert.Equal(("0.0.0.0:1885", "p"), (broker.Listen.ToString(), broker.Users["u"]));
+        Assert.Equal(("0.0.0.0:1885", "p"), (broker.Listen!.ToString(), broker.Users["u"]));
         Assert.Equal(
             new GpioLineOptions
             {
@@ -128,6 +128,35 @@ public sealed class ConfigurationReaderTests
                 new MqttTopicRule("spBv1.0/#", "t") { Sparkplug = true },
             ],
             read.MqttSources[0].Rules);
+    }
+
+    [Fact]
+    public void Every_setting_of_MQTT_over_TLS_is_read()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("tls.toml", """
+            [[source.mqtt]]
+            broker = "mqtts://b"
+            ca-file = "ca"
+            cert-file = "cert"
+            key-file = "key"
+            subscribe = [{ filter = "a", topic = "t" }]
+
+            [[source.mqtt-broker]]
+            listen = "none"
+            tls-listen = "0.0.0.0:8883"
+            cert-file = "broker-cert"
+            key-file = "broker-key"
+            client-ca-file = "devices"
+            max-message = "64KiB"
+            max-connections = 7
+            subscribe = [{ filter = "a", topic = "t" }]
+            """);
+        MqttSourceOptions source = read.MqttSources[0];
+        Assert.Equal(("ca", "cert", "key"), (source.CaFile, source.CertFile, source.KeyFile));
+        EmbeddedBrokerOptions broker = read.MqttBrokers[0];
+        Assert.Equal((null, "0.0.0.0:8883"), (broker.Listen, broker.TlsListen!.ToString()));
+        Assert.Equal(("broker-cert", "broker-key", "devices"), (broker.CertFile, broker.KeyFile, broker.ClientCaFile));
+        Assert.Equal((64 * 1024, 7), (broker.MaxPayloadBytes, broker.MaxConnections));
     }
 
     [Fact]

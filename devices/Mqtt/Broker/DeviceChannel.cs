@@ -1,0 +1,121 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging;
+using MQTTnet.Adapter;
+using MQTTnet.Exceptions;
+using MQTTnet.Formatter;
+using MQTTnet.Packets;
+using MQTTnet.Protocol;
+
+namespace EdgeStream.Devices.Mqtt.Broker;
+
+/// <summary>
+/// One device's packets. Tells the device what is taken here, refuses what is no MQTT though MQTTnet would let it pass, and says in
+/// one line why a connection was ended.
+/// </summary>
+internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketBytes, string broker, ILogger logger) : IMqttChannelAdapter
+{
+    private string _device = $"a device at {inner.RemoteEndPoint}";
+
+    public long BytesReceived => inner.BytesReceived;
+
+    public long BytesSent => inner.BytesSent;
+
+    public X509Certificate2 ClientCertificate => inner.ClientCertificate;
+
+    public EndPoint RemoteEndPoint => inner.RemoteEndPoint;
+
+    public EndPoint LocalEndPoint => inner.LocalEndPoint;
+
+    public bool IsSecureConnection => inner.IsSecureConnection;
+
+    public MqttPacketFormatterAdapter PacketFormatterAdapter => inner.PacketFormatterAdapter;
+
+    public Task ConnectAsync(CancellationToken cancellationToken) => inner.ConnectAsync(cancellationToken);
+
+    public Task DisconnectAsync(CancellationToken cancellationToken) => inner.DisconnectAsync(cancellationToken);
+
+    public async Task<MqttPacket> ReceivePacketAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            MqttPacket packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
+            Check(packet);
+            return packet;
+        }
+        catch (Exception error) when (error.GetBaseException() is PacketTooLargeException tooLarge)
+        {
+            await EndAsync(MqttDisconnectReasonCode.PacketTooLarge, tooLarge).ConfigureAwait(false);
+            throw;
+        }
+        catch (Exception error) when (error is MqttProtocolViolationException || error.GetBaseException() is InvalidDataException)
+        {
+            await EndAsync(MqttDisconnectReasonCode.MalformedPacket, error).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    public void ResetStatistics() => inner.ResetStatistics();
+
+    public Task SendPacketAsync(MqttPacket packet, CancellationToken cancellationToken)
+    {
+        if (packet is MqttConnAckPacket accepted && PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
+            accepted.MaximumPacketSize = (uint)maxPacketBytes;
+
+        return inner.SendPacketAsync(packet, cancellationToken);
+    }
+
+    public void Dispose() => inner.Dispose();
+
+    private void Check(MqttPacket? packet)
+    {
+        switch (packet)
+        {
+            case MqttConnectPacket connect:
+                // [MQTT-3.1.3-7]. The library does so for MQTT 5 only, where the device is told its name.
+                if (connect is { ClientId: null or "", CleanSession: true } && PacketFormatterAdapter.ProtocolVersion != MqttProtocolVersion.V500)
+                    connect.ClientId = $"auto-{Guid.NewGuid():N}";
+
+                _device = $"'{connect.ClientId}' at {inner.RemoteEndPoint}";
+                if (connect.WillFlag)
+                    CheckTopic(connect.WillTopic);
+
+                break;
+
+            // An empty one stands for a topic alias.
+            case MqttPublishPacket { Topic.Length: > 0 } publish:
+                CheckTopic(publish.Topic);
+                break;
+        }
+    }
+
+    /// <summary>What is no UTF-8 arrives with replacement characters in its place, and would be stored under a topic that nobody meant.</summary>
+    private static void CheckTopic(string topic)
+    {
+        if (topic.Contains('\uFFFD', StringComparison.Ordinal))
+            throw new MqttProtocolViolationException("a topic is not valid UTF-8");
+
+        if (topic.AsSpan().ContainsAny('+', '#', '\0'))
+            throw new MqttProtocolViolationException("a topic to publish to has + or # or a null character in it");
+    }
+
+    /// <summary>MQTT 5 can say why.</summary>
+    private async Task EndAsync(MqttDisconnectReasonCode code, Exception error)
+    {
+        string reason = MqttMessages.OneLine(error);
+        logger.LogWarning("{Name}: {Device} was disconnected: {Reason}", broker, _device, reason);
+        if (PacketFormatterAdapter.ProtocolVersion != MqttProtocolVersion.V500)
+            return;
+
+        try
+        {
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+            var goodbye = new MqttDisconnectPacket { ReasonCode = code, ReasonString = reason };
+            await inner.SendPacketAsync(goodbye, patience.Token).ConfigureAwait(false);
+        }
+        catch (Exception gone)
+        {
+            logger.LogDebug("{Device} could not be told: {Problem}", _device, MqttMessages.OneLine(gone));
+        }
+    }
+}

@@ -24,6 +24,9 @@ public sealed class EmbeddedBroker : ISource
 {
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(5);
 
+    // For CONNECT to arrive.
+    private static readonly TimeSpan LoginTimeout = TimeSpan.FromSeconds(10);
+
     // How often MQTTnet looks for devices that have gone silent: it need not be exact, and wakes the processor.
     private static readonly TimeSpan KeepAliveCheck = TimeSpan.FromSeconds(5);
 
@@ -94,7 +97,7 @@ public sealed class EmbeddedBroker : ISource
 
     private static MqttServerOptions ServerOptions()
     {
-        MqttServerOptions options = new MqttServerOptionsBuilder().WithPersistentSessions().Build();
+        MqttServerOptions options = new MqttServerOptionsBuilder().WithPersistentSessions().WithDefaultCommunicationTimeout(LoginTimeout).Build();
         options.KeepAliveOptions.MonitorInterval = KeepAliveCheck;
         return options;
     }

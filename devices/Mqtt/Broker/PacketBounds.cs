@@ -4,14 +4,16 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 internal sealed class PacketBounds(int maxPacketBytes)
 {
     private const int MaxLengthBytes = 4;
+    private const byte Connect = 0x10;
 
     private long _bodyLeft;
     private long _length;
     private int _lengthBytes;
     private bool _inLength;
+    private bool _hasBegun;
 
     /// <exception cref="PacketTooLargeException">A packet begins that is larger than allowed.</exception>
-    /// <exception cref="InvalidDataException">A length has no end.</exception>
+    /// <exception cref="InvalidDataException">It does not begin with CONNECT ([MQTT-3.1.0-1]), or a length has no end.</exception>
     public void Follow(ReadOnlySpan<byte> bytes)
     {
         while (!bytes.IsEmpty)
@@ -27,10 +29,20 @@ internal sealed class PacketBounds(int maxPacketBytes)
             if (_inLength)
                 AddLength(bytes[0]);
             else
-                (_inLength, _length, _lengthBytes) = (true, 0, 0);
+                Begin(bytes[0]);
 
             bytes = bytes[1..];
         }
+    }
+
+    private void Begin(byte header)
+    {
+        // Said at once, and not when all has come that such a header announces.
+        if (!_hasBegun && header != Connect)
+            throw new InvalidDataException("it does not speak MQTT");
+
+        _hasBegun = true;
+        (_inLength, _length, _lengthBytes) = (true, 0, 0);
     }
 
     private void AddLength(byte part)

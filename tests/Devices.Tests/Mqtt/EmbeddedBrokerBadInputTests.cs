@@ -1,0 +1,171 @@
+using System.Net;
+using System.Text;
+using EdgeStream.Devices.Mqtt;
+using EdgeStream.Harness;
+
+namespace EdgeStream.Devices.Tests.Mqtt;
+
+/// <summary>Devices that send what they should not: each is told and ended, and the others do not notice.</summary>
+public sealed class EmbeddedBrokerBadInputTests : IAsyncLifetime
+{
+    private readonly RecordingSink _sink = new();
+    private readonly LogLines<EmbeddedBroker> _log = new();
+    private readonly EmbeddedBroker _broker;
+    private RunningSource? _run;
+
+    public EmbeddedBrokerBadInputTests() => _broker = new EmbeddedBroker(
+        new EmbeddedBrokerOptions
+        {
+            Listen = new IPEndPoint(IPAddress.Loopback, 0),
+            Rules = [new MqttTopicRule("s/+/t", "readings", "{1}")],
+            MaxConnections = 3,
+        },
+        _sink,
+        TimeProvider.System,
+        _log);
+
+    public async ValueTask InitializeAsync() => _run = await RunningSource.StartAsync(_broker);
+
+    public ValueTask DisposeAsync() => _run!.DisposeAsync();
+
+    [Fact]
+    public async Task Packet_of_256_MB_before_the_login_is_not_read()
+    {
+        using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
+        using var bad = new RawDevice(_broker.BoundEndpoint!);
+        long before = GC.GetTotalAllocatedBytes();
+
+        bad.SendBytes(0x10, 0xFF, 0xFF, 0xFF, 0x7F);
+
+        Assert.Equal(-1, bad.Receive(out _));
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 50_000_000);
+        await LoggedAsync("a device at 127.0.0.1:", "was disconnected: a packet of 268435455 bytes is over the limit of 1179648");
+        AssertWorks(good);
+    }
+
+    [Fact]
+    public async Task Packet_that_is_too_large_ends_the_connection_and_MQTT_5_says_why()
+    {
+        using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
+        using RawDevice bad = RawDevice.Connected(_broker.BoundEndpoint!, "bad", version: 5);
+
+        bad.SendBytes(0x32, 0x80, 0x80, 0x80, 0x40);
+
+        Assert.Equal(0xE0, bad.Receive(out byte[] body));
+        Assert.Equal(0x95, body[0]);
+        Assert.Equal(-1, bad.Receive(out _));
+        await LoggedAsync("'bad' at 127.0.0.1:", "was disconnected: a packet of 134217728 bytes is over the limit of 1179648");
+        AssertWorks(good);
+    }
+
+    [Theory]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', 0xC3, 0x28, (byte)'/', (byte)'t' }, "a topic is not valid UTF-8")]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', 0xFF, (byte)'/', (byte)'t' }, "a topic is not valid UTF-8")]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', (byte)'+', (byte)'/', (byte)'t' }, "a topic to publish to has + or # or a null character in it")]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', 0, (byte)'/', (byte)'t' }, "a topic to publish to has + or # or a null character in it")]
+    public async Task Topic_that_is_none_ends_the_connection(byte[] topic, string reason)
+    {
+        using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
+        using RawDevice bad = RawDevice.Connected(_broker.BoundEndpoint!, "bad");
+
+        bad.Send(0x32, [0, (byte)topic.Length, .. topic, 0, 1, .. "21.5"u8]);
+
+        Assert.Equal(-1, bad.Receive(out _));
+        await LoggedAsync("'bad' at 127.0.0.1:", $"was disconnected: {reason}");
+        Assert.Empty(_sink.Offered);
+        AssertWorks(good);
+    }
+
+    [Fact]
+    public async Task What_is_no_MQTT_ends_the_connection()
+    {
+        using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
+        foreach (string noise in new[] { "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "\0\0\0\0", "\u0010\u0004\0\u0002hi" })
+        {
+            using var bad = new RawDevice(_broker.BoundEndpoint!);
+            bad.SendBytes(Encoding.Latin1.GetBytes(noise));
+            Assert.Equal(-1, bad.Receive(out _));
+        }
+
+        await LoggedAsync("a device at 127.0.0.1:", "was disconnected: it does not speak MQTT");
+        AssertWorks(good);
+    }
+
+    [Fact]
+    public async Task Device_beyond_the_limit_is_turned_away_until_another_goes()
+    {
+        using RawDevice one = RawDevice.Connected(_broker.BoundEndpoint!, "1"), two = RawDevice.Connected(_broker.BoundEndpoint!, "2");
+        RawDevice three = RawDevice.Connected(_broker.BoundEndpoint!, "3");
+        using (var four = new RawDevice(_broker.BoundEndpoint!))
+            Assert.Equal(-1, four.Receive(out _));
+
+        await LoggedAsync("was turned away", "there are 3 connections already; max-connections lets more in");
+        AssertWorks(one);
+        three.Dispose();
+        await Condition.WaitAsync("there is a place again", TryConnect);
+    }
+
+    [Fact]
+    public async Task Flood_into_a_log_that_takes_nothing_stays_with_the_device()
+    {
+        const int Payload = 100;
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "flood");
+        _sink.Close();
+        long written = 0;
+        byte[] packet = [0x30, 7 + Payload, 0, 5, .. "s/a/t"u8, .. Enumerable.Repeat((byte)'x', Payload)];
+        byte[] burst = [.. Enumerable.Repeat(packet, 100).SelectMany(one => one)];
+        Task flooding = Task.Run(() =>
+        {
+            try
+            {
+                for (; Volatile.Read(ref written) < 100_000_000; Interlocked.Add(ref written, burst.Length))
+                    device.SendBytes(burst);
+            }
+            catch (Exception error) when (error is IOException or ObjectDisposedException)
+            {
+                // The test is over.
+            }
+        }, TestContext.Current.CancellationToken);
+
+        // It stands still once the two sockets' buffers are full.
+        long seen = -1;
+        await Condition.WaitAsync("the device cannot send any more", () =>
+        {
+            long last = seen;
+            seen = Volatile.Read(ref written);
+            return seen > 0 && seen == last;
+        });
+        Assert.True(seen < 100_000_000, "the broker took all of it");
+        Assert.Single(_sink.Offered);
+
+        device.Dispose();
+        await flooding;
+        _sink.Open();
+        await Condition.WaitAsync("what had been taken is stored", () => _sink.Stored.Count > 0);
+    }
+
+    private static void AssertWorks(RawDevice device)
+    {
+        device.Publish(0x32, "s/kitchen/t", 7, "fine");
+        Assert.Equal(0x40, device.Receive(out byte[] body));
+        Assert.Equal([0, 7], body[..2]);
+    }
+
+    private bool TryConnect()
+    {
+        using var device = new RawDevice(_broker.BoundEndpoint!);
+        try
+        {
+            device.Send(0x10, [0, 4, .. "MQTT"u8, 4, 2, 0, 60, 0, 1, (byte)'x']);
+            return device.Receive(out _) == 0x20;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    private Task LoggedAsync(string who, string what) => Condition.WaitAsync(
+        () => $"the log says '{who} … {what}'; it says\n{string.Join('\n', _log.All)}",
+        () => Task.FromResult(_log.All.Any(line => line.Contains(who, StringComparison.Ordinal) && line.Contains(what, StringComparison.Ordinal))));
+}

@@ -9,6 +9,8 @@ internal static class MqttReader
     private static readonly Dictionary<string, MqttProtocol> Protocols =
         new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
 
+    private static readonly Dictionary<string, bool> Retained = new() { ["store"] = true, ["ignore"] = false };
+
     private static readonly Dictionary<string, MqttTimestampFormat> TimestampFormats = new()
     {
         ["auto"] = MqttTimestampFormat.Auto,
@@ -26,6 +28,9 @@ internal static class MqttReader
             Broker = ReadUrl(section),
             ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}",
             Rules = ReadRules(section),
+            MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
+            StoreRetained = section.Choice("retained", Retained) ?? true,
+            StatusTopic = section.String("status-topic"),
         };
         options = ReadClient(section, options);
         options.Validate();

@@ -15,15 +15,15 @@ namespace EdgeStream.Devices.Mqtt;
 /// what the broker sends at QoS 1, but nothing bounds QoS 0, nor anything in MQTT 3.1.1. Waiting here leaves the rest in
 /// the socket, and so with the broker.
 /// </remarks>
-/// <param name="places">One is taken for each message; whoever is done with the message gives it back.</param>
-internal sealed class GatedChannelFactory(SemaphoreSlim places) : IMqttClientAdapterFactory
+/// <param name="places">Some are taken for each message; whoever is done with the message gives them back.</param>
+internal sealed class GatedChannelFactory(MqttPlaces places) : IMqttClientAdapterFactory
 {
     private readonly MqttClientAdapterFactory _inner = new();
 
     public IMqttChannelAdapter CreateClientAdapter(MqttClientOptions options, MqttPacketInspector packetInspector, IMqttNetLogger logger) =>
         new GatedChannel(_inner.CreateClientAdapter(options, packetInspector, logger), places);
 
-    private sealed class GatedChannel(IMqttChannelAdapter inner, SemaphoreSlim places) : IMqttChannelAdapter
+    private sealed class GatedChannel(IMqttChannelAdapter inner, MqttPlaces places) : IMqttChannelAdapter
     {
         public long BytesReceived => inner.BytesReceived;
 
@@ -46,8 +46,8 @@ internal sealed class GatedChannelFactory(SemaphoreSlim places) : IMqttClientAda
         public async Task<MqttPacket> ReceivePacketAsync(CancellationToken cancellationToken)
         {
             MqttPacket packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
-            if (packet is MqttPublishPacket)
-                await places.WaitAsync(cancellationToken).ConfigureAwait(false);
+            if (packet is MqttPublishPacket publish)
+                await places.TakeAsync(publish.Payload.Length, cancellationToken).ConfigureAwait(false);
 
             return packet;
         }

@@ -10,6 +10,11 @@ namespace EdgeStream.Devices.Mqtt;
 /// </summary>
 public sealed class MqttClientSource : ISource
 {
+    private const string Online = "online";
+    private const string Offline = "offline";
+
+    private static readonly TimeSpan GoodbyeTimeout = TimeSpan.FromSeconds(2);
+
     private readonly MqttSourceOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
@@ -34,9 +39,9 @@ public sealed class MqttClientSource : ISource
     {
         // All of it is made anew for each connection: packet ids start again there, and an acknowledgement of an old one
         // would take away a message that was never stored.
-        using var places = new SemaphoreSlim(_options.MaxInFlight);
+        using var places = new MqttPlaces(_options.MaxInFlight);
         using var client = new MqttClientFactory().CreateMqttClient(new GatedChannelFactory(places));
-        using var inbox = new MqttInbox(_options.Rules, _sink, _time, Counters, places, Name, _logger);
+        using var inbox = new MqttInbox(_options, _sink, _time, Counters, places, Name, _logger);
         Task<string> lost = MqttConnection.WhenLost(client);
         client.ApplicationMessageReceivedAsync += inbox.TakeAsync;
         Task acknowledging = inbox.AcknowledgeAsync();
@@ -45,6 +50,7 @@ public sealed class MqttClientSource : ISource
         {
             await MqttConnection.ConnectAsync(client, _options, ClientOptions(), Name, _time, cancellationToken).ConfigureAwait(false);
             await SubscribeAsync(client, cancellationToken).ConfigureAwait(false);
+            await SayAsync(client, Online, cancellationToken).ConfigureAwait(false);
             running();
 
             Task ended = await Task.WhenAny(lost, acknowledging).WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -58,6 +64,7 @@ public sealed class MqttClientSource : ISource
         finally
         {
             await inbox.CloseAsync(acknowledging, stopping && client.IsConnected).ConfigureAwait(false);
+            await SayOfflineAsync(client).ConfigureAwait(false);
             await MqttConnection.DisconnectAsync(client, Name, _logger).ConfigureAwait(false);
         }
     }
@@ -67,13 +74,7 @@ public sealed class MqttClientSource : ISource
         var subscribe = new MqttClientSubscribeOptionsBuilder();
         foreach (string filter in _options.Rules.Select(rule => rule.Filter).Distinct(StringComparer.Ordinal))
         {
-            // In MQTT 5 retained messages come once per session, not again at each connection.
-            subscribe.WithTopicFilter(
-                filter,
-                MqttQualityOfServiceLevel.AtLeastOnce,
-                retainHandling: _options.Protocol == MqttProtocol.V5
-                    ? MqttRetainHandling.SendAtSubscribeIfNewSubscriptionOnly
-                    : MqttRetainHandling.SendAtSubscribe);
+            subscribe.WithTopicFilter(filter, MqttQualityOfServiceLevel.AtLeastOnce, retainHandling: RetainHandling());
         }
 
         MqttClientSubscribeResult result;
@@ -93,13 +94,65 @@ public sealed class MqttClientSource : ISource
         }
     }
 
+    /// <summary>In MQTT 5 retained messages come once per session, not again at each connection. MQTT 3.1.1 has no choice.</summary>
+    private MqttRetainHandling RetainHandling() => (_options.Protocol, _options.StoreRetained) switch
+    {
+        (MqttProtocol.V5, true) => MqttRetainHandling.SendAtSubscribeIfNewSubscriptionOnly,
+        (MqttProtocol.V5, false) => MqttRetainHandling.DoNotSendOnSubscribe,
+        _ => MqttRetainHandling.SendAtSubscribe,
+    };
+
+    /// <summary>Has the broker keep what this source is, where anybody wants to know.</summary>
+    private async Task SayAsync(IMqttClient client, string status, CancellationToken cancellationToken)
+    {
+        if (_options.StatusTopic is not { } topic)
+            return;
+
+        MqttApplicationMessage message = new MqttApplicationMessageBuilder()
+            .WithTopic(topic).WithPayload(status).WithRetainFlag().WithQualityOfServiceLevel(MqttQualityOfServiceLevel.AtLeastOnce).Build();
+        try
+        {
+            await client.PublishAsync(message, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception error) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new IOException($"cannot publish '{topic}' at {Name}: {MqttMessages.OneLine(error)}", error);
+        }
+    }
+
+    /// <summary>An orderly goodbye makes the broker forget the will.</summary>
+    private async Task SayOfflineAsync(IMqttClient client)
+    {
+        if (!client.IsConnected)
+            return;
+
+        try
+        {
+            using var patience = new CancellationTokenSource(GoodbyeTimeout, _time);
+            await SayAsync(client, Offline, patience.Token).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            _logger.LogDebug("leaving {Name}: {Problem}", Name, MqttMessages.OneLine(error));
+        }
+    }
+
     private MqttClientOptionsBuilder ClientOptions()
     {
         MqttClientOptionsBuilder builder = MqttConnection.Options(_options).WithCleanSession(false);
+        if (_options.StatusTopic is { } topic)
+        {
+            builder.WithWillTopic(topic).WithWillPayload(Offline).WithWillRetain()
+                .WithWillQualityOfServiceLevel(MqttQualityOfServiceLevel.AtLeastOnce);
+        }
 
         // The broker keeps the session however long this node is away.
         if (_options.Protocol == MqttProtocol.V5)
-            builder.WithSessionExpiryInterval(uint.MaxValue).WithReceiveMaximum((ushort)_options.MaxInFlight);
+        {
+            builder.WithSessionExpiryInterval(uint.MaxValue)
+                .WithReceiveMaximum((ushort)_options.MaxInFlight)
+                .WithMaximumPacketSize((uint)_options.MaxPacketBytes);
+        }
 
         return builder;
     }

@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
+using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt;
 
@@ -9,11 +10,11 @@ namespace EdgeStream.Devices.Mqtt;
 /// come, many at a time, and acknowledged in the order they came in ([MQTT-4.6.0-2]), each once it is durable.
 /// </summary>
 internal sealed class MqttInbox(
-    IReadOnlyList<MqttTopicRule> rules,
+    MqttSourceOptions options,
     IRecordSink sink,
     TimeProvider time,
     SourceCounters counters,
-    SemaphoreSlim places,
+    MqttPlaces places,
     string name,
     ILogger logger) : IDisposable
 {
@@ -34,8 +35,11 @@ internal sealed class MqttInbox(
         if (_closed)
             return Task.CompletedTask;
 
-        counters.AddReceived();
-        _inFlight.Writer.TryWrite((message, StoreAsync(message.ApplicationMessage)));
+        bool isWanted = options.StoreRetained || !message.ApplicationMessage.Retain;
+        if (isWanted)
+            counters.AddReceived();
+
+        _inFlight.Writer.TryWrite((message, isWanted ? StoreAsync(message.ApplicationMessage) : Task.CompletedTask));
         return Task.CompletedTask;
     }
 
@@ -45,6 +49,7 @@ internal sealed class MqttInbox(
     {
         await foreach ((MqttApplicationMessageReceivedEventArgs message, Task stored) in _inFlight.Reader.ReadAllAsync().ConfigureAwait(false))
         {
+            long size = message.ApplicationMessage.Payload.Length;
             try
             {
                 await stored.ConfigureAwait(false);
@@ -65,7 +70,7 @@ internal sealed class MqttInbox(
                 logger.LogDebug("cannot acknowledge to {Name}: {Problem}", name, MqttMessages.OneLine(error));
             }
 
-            places.Release();
+            places.Return(size);
         }
     }
 
@@ -92,11 +97,17 @@ internal sealed class MqttInbox(
     /// <summary>Fails only where the message must come again.</summary>
     private async Task StoreAsync(MqttApplicationMessage message)
     {
-        MqttTopicRule? rule = MqttTopicRule.Find(rules, message.Topic);
+        MqttTopicRule? rule = MqttTopicRule.Find(options.Rules, message.Topic);
         if (rule is null)
         {
             // The broker remembers a filter that is no longer among the rules.
             Drop($"no rule for the MQTT topic '{message.Topic}'");
+            return;
+        }
+
+        if (message.Payload.Length > options.MaxPayloadBytes)
+        {
+            Drop($"payload of {message.Payload.Length} bytes is over the limit of {options.MaxPayloadBytes}");
             return;
         }
 
@@ -113,6 +124,11 @@ internal sealed class MqttInbox(
         {
             // Acknowledged all the same: it would only come back and be refused again, before all that follow.
             Drop(rejected.Message);
+        }
+        catch (Exception error) when (message.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
+        {
+            counters.AddDropped($"QoS 0 message lost: {MqttMessages.OneLine(error)}");
+            throw;
         }
     }
 

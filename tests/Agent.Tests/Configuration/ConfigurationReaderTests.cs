@@ -139,6 +139,9 @@ public sealed class ConfigurationReaderTests
             ca-file = "ca"
             cert-file = "cert"
             key-file = "key"
+            retained = "ignore"
+            max-message = "4MiB"
+            status-topic = "edges/berlin"
             subscribe = [{ filter = "a", topic = "t" }]
 
             [[source.mqtt-broker]]
@@ -153,6 +156,7 @@ public sealed class ConfigurationReaderTests
             """);
         MqttSourceOptions source = read.MqttSources[0];
         Assert.Equal(("ca", "cert", "key"), (source.CaFile, source.CertFile, source.KeyFile));
+        Assert.Equal((false, 4 * 1024 * 1024, "edges/berlin"), (source.StoreRetained, source.MaxPayloadBytes, source.StatusTopic));
         EmbeddedBrokerOptions broker = read.MqttBrokers[0];
         Assert.Equal((null, "0.0.0.0:8883"), (broker.Listen, broker.TlsListen!.ToString()));
         Assert.Equal(("broker-cert", "broker-key", "devices"), (broker.CertFile, broker.KeyFile, broker.ClientCaFile));

@@ -19,6 +19,7 @@ internal static class ReachabilityChecks
         IEnumerable<Task<Finding>> brokers = configuration.MqttSources
             .Select(source => source.Broker)
             .Concat(configuration.MqttSinks.Select(sink => sink.Broker))
+            .Concat(configuration.HomeAssistant?.Broker is { } home ? [home.Broker] : [])
             .Distinct()
             .Select(broker => CheckAsync(
                 "MQTT broker", broker.Host, broker.Port > 0 ? broker.Port : broker.Scheme == "mqtts" ? 8883 : 1883, "is it running, and the address right?", cancellationToken));

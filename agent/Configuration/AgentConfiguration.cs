@@ -50,7 +50,19 @@ internal sealed record AgentConfiguration
 
     public IReadOnlyList<MqttSinkOptions> MqttSinks { get; init; } = [];
 
+    /// <summary>What is published at the node's own broker.</summary>
+    public IReadOnlyList<MqttPublication> EmbeddedSinks { get; init; } = [];
+
+    /// <summary>Null where Home Assistant is not told of this node.</summary>
+    public HomeAssistantOptions? HomeAssistant { get; init; }
+
     public UplinkOptions Uplink { get; init; } = new();
+
+    /// <summary>All sinks at brokers on the network, those for Home Assistant among them.</summary>
+    public IEnumerable<MqttSinkOptions> AllMqttSinks => MqttSinks.Concat(HomeAssistant?.Sinks ?? []);
+
+    /// <summary>All sinks at the node's own broker, those for Home Assistant among them.</summary>
+    public IEnumerable<MqttPublication> AllEmbeddedSinks => EmbeddedSinks.Concat(HomeAssistant?.EmbeddedSinks ?? []);
 
     /// <summary>The topics whose latest values go ahead of a backlog.</summary>
     public IReadOnlySet<string> LiveTopics => Topics.Where(topic => topic.IsLive).Select(topic => topic.Name).ToHashSet(StringComparer.Ordinal);

@@ -19,14 +19,13 @@ internal static class ConfigurationFiles
         string main = given ?? NodePaths.DefaultConfiguration;
         AgentConfiguration configuration = Read(main);
         string[] parts = [.. Paths(main).Skip(1)];
-        if (parts.Length == 0)
-            return configuration;
-
         foreach (string part in parts)
             configuration = Merge(configuration, Read(part), part);
 
-        ConfigurationReader.CheckAsAWhole(PartsOf(main), configuration);
+        if (parts.Length > 0)
+            ConfigurationReader.CheckAsAWhole(PartsOf(main), configuration);
 
+        MqttReader.CheckEmbedded(main, configuration);
         return configuration;
     }
 
@@ -59,6 +58,9 @@ internal static class ConfigurationFiles
         if (first.Http is not null && second.Http is not null)
             throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only");
 
+        if (first.HomeAssistant is not null && second.HomeAssistant is not null)
+            throw new ConfigurationException($"{path}: 'home-assistant' can be set in one file only");
+
         TopicConfiguration[] topics = [.. first.Topics, .. second.Topics];
 
         // Priorities come from the topics; what else a file has of [uplink], only it says.
@@ -76,6 +78,8 @@ internal static class ConfigurationFiles
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
             GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
             MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
+            EmbeddedSinks = [.. first.EmbeddedSinks, .. second.EmbeddedSinks],
+            HomeAssistant = first.HomeAssistant ?? second.HomeAssistant,
             Uplink = ConfigurationReader.WithPriorities(uplink, topics),
         };
     }

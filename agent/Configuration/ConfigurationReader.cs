@@ -46,6 +46,7 @@ internal static class ConfigurationReader
     {
         TomlSection root = TomlSection.Parse(file, text);
         TomlSection? sources = root.Section("source"), sinks = root.Section("sink");
+        IReadOnlyList<TomlSection> mqttSinks = sinks?.Sections("mqtt") ?? [];
         var configuration = new AgentConfiguration
         {
             Data = root.String("data"),
@@ -57,7 +58,9 @@ internal static class ConfigurationReader
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(MqttReader.ReadBroker) ?? []],
             GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
-            MqttSinks = [.. sinks?.Sections("mqtt").Select(MqttReader.ReadSink) ?? []],
+            MqttSinks = [.. mqttSinks.Where(sink => !MqttReader.IsEmbedded(sink)).Select(MqttReader.ReadSink)],
+            EmbeddedSinks = [.. mqttSinks.Where(MqttReader.IsEmbedded).Select(MqttReader.ReadEmbeddedSink)],
+            HomeAssistant = root.Section("home-assistant") is { } home ? HomeAssistantReader.Read(home) : null,
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
         };
         sources?.Done();
@@ -89,6 +92,7 @@ internal static class ConfigurationReader
         }
 
         SinkReader.CheckLines(file, configuration.GpioSinks);
+        MqttReader.CheckLoops(file, configuration);
     }
 
     /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>

@@ -6,6 +6,8 @@ namespace EdgeStream.Agent.Configuration;
 /// <summary>Reads what is about MQTT: <c>[[source.mqtt]]</c>, <c>[[source.mqtt-broker]]</c> and <c>[[sink.mqtt]]</c>.</summary>
 internal static class MqttReader
 {
+    internal const string Embedded = "embedded";
+
     private static readonly Dictionary<string, MqttProtocol> Protocols =
         new() { ["5"] = MqttProtocol.V5, ["3.1.1"] = MqttProtocol.V311 };
 
@@ -80,8 +82,47 @@ internal static class MqttReader
         return options;
     });
 
+    /// <summary>Whether it publishes at the node's own broker.</summary>
+    public static bool IsEmbedded(TomlSection section) => section.IsString("broker") && section.String("broker") == Embedded;
+
+    public static MqttPublication ReadEmbeddedSink(TomlSection section) => ConfigurationReader.Checked(section, "publish", () =>
+    {
+        var publication = new MqttPublication
+        {
+            Topic = ConfigurationReader.Topic(section, "topic"),
+            Publish = section.RequiredString("publish"),
+            Qos = section.Int("qos", 0, 2) ?? 1,
+            Retain = section.Bool("retain") ?? false,
+        };
+        publication.Validate();
+        section.Done();
+        return publication;
+    });
+
+    /// <summary>Records must not come back to the topic that they were published from. At the node's own broker they cannot.</summary>
+    public static void CheckLoops(string file, AgentConfiguration configuration)
+    {
+        if (MqttLoops.Find([.. configuration.AllMqttSinks], configuration.MqttSources) is var (topic, publish))
+        {
+            throw new ConfigurationException(
+                $"{file}: sink.mqtt.publish: what is published as '{publish}' would come back to topic '{topic}' by a source, without end; "
+                + "publish elsewhere, or narrow the source's filter");
+        }
+    }
+
+    /// <summary>To be called when all files are read: the broker may stand in another.</summary>
+    public static void CheckEmbedded(string file, AgentConfiguration configuration)
+    {
+        bool isWanted = configuration.EmbeddedSinks.Count > 0 || configuration.HomeAssistant is { Broker: null };
+        if (isWanted && configuration.MqttBrokers.Count != 1)
+        {
+            throw new ConfigurationException(
+                $"{file}: broker = \"embedded\" needs one [[source.mqtt-broker]], and there are {configuration.MqttBrokers.Count}");
+        }
+    }
+
     /// <summary>What all that connect to a broker have in common.</summary>
-    private static T ReadClient<T>(TomlSection section, T options)
+    internal static T ReadClient<T>(TomlSection section, T options)
         where T : MqttBrokerOptions => options with
         {
             Protocol = section.Choice("protocol", Protocols) ?? MqttProtocol.V5,
@@ -92,7 +133,7 @@ internal static class MqttReader
             KeyFile = section.String("key-file"),
         };
 
-    private static Uri ReadUrl(TomlSection section)
+    internal static Uri ReadUrl(TomlSection section)
     {
         string url = section.RequiredString("broker");
         return Uri.TryCreate(url, UriKind.Absolute, out Uri? broker) && broker.Scheme is "mqtt" or "mqtts"
@@ -117,7 +158,7 @@ internal static class MqttReader
         _ => throw section.Error("max-message", "is more than 128MiB"),
     };
 
-    private static List<MqttTopicRule> ReadRules(TomlSection section)
+    private static ValueList<MqttTopicRule> ReadRules(TomlSection section)
     {
         List<MqttTopicRule> rules = [.. section.Sections("subscribe").Select(rule => ConfigurationReader.Checked(rule, "filter", () => ReadRule(rule)))];
         return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");

@@ -18,6 +18,8 @@ internal sealed class DeviceSet(string kind, TimeProvider time, ILogger<SourceSu
 
     public IReadOnlyList<SourceStatus> Statuses => [.. _running.SelectMany(device => device.Supervisor.Statuses)];
 
+    public IEnumerable<ISupervised> Devices => _running.Select(running => running.Device);
+
     /// <summary>
     /// Stops what is wanted no more, then starts what is new: it may want the same port or line. Order as wanted. Does nothing once
     /// disposed.

@@ -5,6 +5,7 @@ using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
+using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Downlink;
 using EdgeStream.Mirror.Live;
 using EdgeStream.Mirror.Uplink;
@@ -49,7 +50,8 @@ internal static class EdgeNode
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
-        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload));
+        var agent = new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload);
+        builder.Services.AddSingleton(agent);
         builder.Services.AddSingleton(hubClock);
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
@@ -67,8 +69,11 @@ internal static class EdgeNode
         async Task<string> ReplaceDevicesAsync(AgentConfiguration wanted)
         {
             (int stopped, int started) = await sources.ReplaceAsync(SourceFactory.Create(wanted, sink, loggers)).ConfigureAwait(false);
+            EmbeddedBroker? broker = sources.Devices.OfType<EmbeddedBroker>().FirstOrDefault();
             (int stoppedSinks, int startedSinks) = await sinks
-                .ReplaceAsync(SinkFactory.Create(wanted, feed, loggers), all => feed.Begin(all.Cast<ISink>()))
+                .ReplaceAsync(
+                    [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, agent.Status, loggers)],
+                    all => feed.Begin(all.OfType<ISink>()))
                 .ConfigureAwait(false);
             return $"{stopped + stoppedSinks} sources and sinks stopped, {started + startedSinks} started";
         }

@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using MQTTnet;
-using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt;
 
@@ -13,7 +12,8 @@ public sealed class MqttClientSink : ISink
     private static readonly TimeSpan PublishTimeout = TimeSpan.FromSeconds(30);
 
     private readonly MqttSinkOptions _options;
-    private readonly MqttPublishTopic _publish;
+    private readonly MqttPublication _publication;
+    private readonly MqttPublishTopic _topic;
     private readonly IRecordFeed _feed;
     private readonly TimeProvider _time;
     private readonly ILogger<MqttClientSink> _logger;
@@ -23,7 +23,8 @@ public sealed class MqttClientSink : ISink
     {
         options.Validate();
         _options = options;
-        _publish = MqttPublishTopic.Parse(options.Publish);
+        _publication = options.Publication;
+        _topic = MqttPublishTopic.Parse(options.Publish);
         _feed = feed;
         _time = time;
         _logger = logger;
@@ -64,18 +65,12 @@ public sealed class MqttClientSink : ISink
 
     private async ValueTask PublishAsync(IMqttClient client, SinkRecord record, CancellationToken cancellationToken)
     {
-        if (!_publish.TryFill(record, out string topic, out string? problem))
+        if (!_topic.TryMake(_publication, record, out MqttApplicationMessage? message, out string? problem))
         {
             Refuse(record, problem);
             return;
         }
 
-        MqttApplicationMessage message = new MqttApplicationMessageBuilder()
-            .WithTopic(topic)
-            .WithPayload(record.Value.ToArray())
-            .WithQualityOfServiceLevel((MqttQualityOfServiceLevel)_options.Qos)
-            .WithRetainFlag(_options.Retain)
-            .Build();
         MqttClientPublishResult result = await PublishAsync(client, message, cancellationToken).ConfigureAwait(false);
         if (result.IsSuccess)
         {
@@ -87,11 +82,11 @@ public sealed class MqttClientSink : ISink
         if (result.ReasonCode is MqttClientPublishReasonCode.NotAuthorized or MqttClientPublishReasonCode.TopicNameInvalid
             or MqttClientPublishReasonCode.PayloadFormatInvalid)
         {
-            Refuse(record, $"the broker refused it for '{topic}': {result.ReasonCode}");
+            Refuse(record, $"the broker refused it for '{message.Topic}': {result.ReasonCode}");
             return;
         }
 
-        throw new IOException($"{Name} did not take a message for '{topic}': {result.ReasonCode}");
+        throw new IOException($"{Name} did not take a message for '{message.Topic}': {result.ReasonCode}");
     }
 
     private async Task<MqttClientPublishResult> PublishAsync(

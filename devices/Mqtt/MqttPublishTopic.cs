@@ -1,5 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Text;
+using MQTTnet;
+using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt;
 
@@ -68,6 +70,23 @@ internal sealed class MqttPublishTopic
         topic = filled.ToString();
         problem = Encoding.UTF8.GetByteCount(topic) > MaxBytes ? "its MQTT topic would be too long" : null;
         return problem is null;
+    }
+
+    /// <summary>The message for a record, which owns its memory; false where its key cannot be part of the topic, and why.</summary>
+    public bool TryMake(
+        MqttPublication publication, SinkRecord record, [NotNullWhen(true)] out MqttApplicationMessage? message, [NotNullWhen(false)] out string? problem)
+    {
+        message = null;
+        if (!TryFill(record, out string topic, out problem))
+            return false;
+
+        message = new MqttApplicationMessageBuilder()
+            .WithTopic(topic)
+            .WithPayload(record.Value.ToArray())
+            .WithQualityOfServiceLevel((MqttQualityOfServiceLevel)publication.Qos)
+            .WithRetainFlag(publication.Retain)
+            .Build();
+        return true;
     }
 
     /// <summary>Null where there is none, or it would be more than a name there.</summary>

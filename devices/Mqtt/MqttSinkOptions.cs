@@ -15,11 +15,13 @@ public sealed record MqttSinkOptions : MqttBrokerOptions
     /// <summary>The broker keeps the message for those who subscribe later.</summary>
     public bool Retain { get; init; }
 
+    /// <summary>What is published, wherever that is.</summary>
+    public MqttPublication Publication => new() { Topic = Topic, Publish = Publish, Qos = Qos, Retain = Retain };
+
     /// <inheritdoc/>
     public override void Validate()
     {
         base.Validate();
-        Require(Qos is >= 0 and <= 2, $"qos {Qos} must be 0, 1 or 2");
-        MqttPublishTopic.Parse(Publish);
+        Publication.Validate();
     }
 }

@@ -45,6 +45,9 @@ public sealed record MqttTopicRule
 
     public string Filter { get; }
 
+    /// <summary>The filter that topics are compared with: that in a shared subscription, else the same.</summary>
+    internal string MatchedFilter => _match;
+
     public string Topic { get; }
 
     public string? Key { get; }

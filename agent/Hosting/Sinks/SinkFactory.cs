@@ -8,7 +8,11 @@ namespace EdgeStream.Agent.Hosting.Sinks;
 /// <summary>Makes the sinks that are configured. A new kind of sink is added here and in <see cref="SinkReader"/>.</summary>
 internal static class SinkFactory
 {
-    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordFeed feed, ILoggerFactory loggers)
+    /// <param name="configuration">What is configured.</param>
+    /// <param name="feed">Where records come from.</param>
+    /// <param name="broker">The node's own; there where a sink publishes at it.</param>
+    /// <param name="loggers">For each.</param>
+    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordFeed feed, EmbeddedBroker? broker, ILoggerFactory loggers)
     {
         TimeProvider time = TimeProvider.System;
         return
@@ -17,8 +21,12 @@ internal static class SinkFactory
                 line.Chip is { } number ? $"gpiochip{number}" : "simulated",
                 () => line.Chip is { } chip ? GpioChip.Open(chip) : new SimulatedGpioDriver(),
                 line.Line, feed, time, loggers.CreateLogger<GpioSink>()))),
-            .. configuration.MqttSinks.Select(options => new ConfiguredDevice(
+            .. configuration.AllMqttSinks.Select(options => new ConfiguredDevice(
                 options, () => new MqttClientSink(options, feed, time, loggers.CreateLogger<MqttClientSink>()))),
+
+            // With another broker, another sink: it publishes at the one that it was made with.
+            .. configuration.AllEmbeddedSinks.Select(publication => new ConfiguredDevice(
+                (publication, broker), () => new EmbeddedBrokerSink(publication, broker!, feed, loggers.CreateLogger<EmbeddedBrokerSink>()))),
         ];
     }
 }

@@ -37,6 +37,7 @@ public sealed class EmbeddedBroker : ISource
 
     // What the node itself publishes carries it, and nothing else can.
     private readonly IDictionary _own = new Hashtable();
+    private volatile TaskCompletionSource _isRunning = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile MqttServer? _server;
     private volatile MqttListener? _listener;
 
@@ -73,18 +74,21 @@ public sealed class EmbeddedBroker : ISource
         server.InterceptingPublishAsync += publish => ReceiveAsync(gate, publish);
         await server.StartAsync().ConfigureAwait(false);
         (_server, _listener) = (server, listener);
+        _isRunning.TrySetResult();
         running();
 
         var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         using (cancellationToken.Register(() => stop.TrySetResult()))
             await stop.Task.ConfigureAwait(false);
 
-        (_server, _listener) = (null, null);
+        (_server, _listener, _isRunning) = (null, null, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         await Task.WhenAny(gate.CloseAsync(), Task.Delay(StopGrace, _time, CancellationToken.None)).ConfigureAwait(false);
         await abandon.CancelAsync().ConfigureAwait(false);
         await gate.CloseAsync().ConfigureAwait(false);
         await server.StopAsync(new MqttServerStopOptions()).ConfigureAwait(false);
     }
+
+    internal Task WaitUntilRunningAsync(CancellationToken cancellationToken) => _isRunning.Task.WaitAsync(cancellationToken);
 
     /// <summary>Passes a message of the node itself to the subscribers. It is not stored, whatever the rules say: it comes from a log.</summary>
     /// <exception cref="IOException">The broker does not run.</exception>

@@ -164,6 +164,71 @@ public sealed class ConfigurationReaderTests
     }
 
     [Fact]
+    public void Every_setting_of_Home_Assistant_is_read()
+    {
+        AgentConfiguration read = ConfigurationReader.Read("home.toml", """
+            [[sink.mqtt]]
+            broker = "embedded"
+            topic = "readings"
+            publish = "local/{key}"
+            qos = 0
+            retain = true
+
+            [home-assistant]
+            broker = "mqtt://home:1884"
+            node = "berlin-7"
+            prefix = "ha"
+            username = "u"
+            password = "p"
+            sensors = [{ topic = "readings", key = "kitchen", name = "Kitchen", unit = "°C", device-class = "temperature", value-template = "{{ value }}" }]
+            """);
+        Assert.Equal(new MqttPublication { Topic = "readings", Publish = "local/{key}", Qos = 0, Retain = true }, Assert.Single(read.EmbeddedSinks));
+        HomeAssistantOptions home = read.HomeAssistant!;
+        Assert.Equal(("home", 1884, "berlin-7", "ha", "u", "p"), (home.Broker!.Broker.Host, home.Broker.Broker.Port, home.Node, home.Prefix, home.Broker.Username, home.Broker.Password));
+        Assert.Equal(
+            new HomeAssistantSensor("readings", "kitchen") { Name = "Kitchen", Unit = "°C", DeviceClass = "temperature", ValueTemplate = "{{ value }}" },
+            Assert.Single(home.Sensors));
+        MqttSinkOptions sink = Assert.Single(read.AllMqttSinks);
+        Assert.Equal(("readings", "edgestream/berlin-7/by-key/{topic}/{key}", true, "u"), (sink.Topic, sink.Publish, sink.Retain, sink.Username));
+    }
+
+    [Fact]
+    public void Sink_that_would_feed_its_own_topic_is_refused()
+    {
+        ConfigurationException problem = Assert.Throws<ConfigurationException>(() => ConfigurationReader.Read("f", """
+            [[source.mqtt]]
+            broker = "mqtt://b"
+            subscribe = [{ filter = "site/#", topic = "readings" }]
+
+            [[sink.mqtt]]
+            broker = "mqtt://b:1883"
+            topic = "readings"
+            publish = "site/copy/{key}"
+            """));
+        Assert.Equal(
+            "f: sink.mqtt.publish: what is published as 'site/copy/{key}' would come back to topic 'readings' by a source, without end; "
+            + "publish elsewhere, or narrow the source's filter",
+            problem.Message);
+    }
+
+    [Fact]
+    public void Sink_at_the_nodes_own_broker_needs_one()
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(file, "[[sink.mqtt]]\nbroker = \"embedded\"\ntopic = \"t\"\npublish = \"p\"\n");
+            Assert.Equal(
+                $"{file}: broker = \"embedded\" needs one [[source.mqtt-broker]], and there are 0",
+                Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(file)).Message);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Fact]
     public void Every_setting_of_a_sink_is_read()
     {
         AgentConfiguration read = ConfigurationReader.Read("sinks.toml", """
@@ -258,7 +323,7 @@ public sealed class ConfigurationReaderTests
     }
 
     [Theory]
-    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, http, sink, socket, source, storage, topic, uplink")]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, home-assistant, http, sink, socket, source, storage, topic, uplink")]
     [InlineData("[storage]\nbudget = \"1MiB\"", "f:2: storage.budget: storage.budget is 1048576 bytes; a node needs at least 67108864 (64MiB)")]
     [InlineData("[storage]\nbudget = \"lots\"", "f:2: storage.budget: is a size; write for instance \"512MiB\"")]
     [InlineData("[[topic]]\nname = \"a\"\nretention = { bytes = \"1kB\" }", "f:3: topic.retention: a topic keeps at least 16777216 bytes")]

@@ -139,14 +139,14 @@ public sealed class MqttSourceSettingsTests : IAsyncLifetime
     public async Task Flood_of_QoS_0_is_taken_as_fast_as_the_log_takes_it()
     {
         string lines = _directory.At("lines");
-        await File.WriteAllLinesAsync(lines, Enumerable.Range(0, 100_000).Select(i => $"{i}"), TestContext.Current.CancellationToken);
+        await File.WriteAllLinesAsync(lines, Enumerable.Range(0, 20_000).Select(i => $"{i}"), TestContext.Current.CancellationToken);
         MqttClientSource source = Source(options => options);
         await using RunningSource run = await RunningSource.StartAsync(source);
         using ChildProcess device = ChildProcess.Start(
             "device", "/bin/sh", ["-c", $"exec /usr/bin/mosquitto_pub -p {_broker.Port} -q 0 -t s/a/t -l < {lines}"]);
 
-        await Condition.WaitAsync("the last came", () => _sink.Stored.Count > 0 && _sink.Stored[^1].Value.Span.SequenceEqual("99999"u8));
-        Assert.Equal(source.Counters.Received, source.Counters.Stored);
+        await Condition.WaitAsync("all came", () => source.Counters.Stored == 20_000);
+        Assert.Equal("19999", _sink.StoredValues[^1]);
     }
 
     private MqttClientSource Source(Func<MqttSourceOptions, MqttSourceOptions> choose) => new(

@@ -30,6 +30,9 @@ public sealed class EmbeddedBroker : ISource
     // How often MQTTnet looks for devices that have gone silent: it need not be exact, and wakes the processor.
     private static readonly TimeSpan KeepAliveCheck = TimeSpan.FromSeconds(5);
 
+    // What local subscribers may find when they come; a device's last values, not a history.
+    private const long MaxRetainedBytes = 16 * 1024 * 1024;
+
     private readonly EmbeddedBrokerOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
@@ -72,6 +75,9 @@ public sealed class EmbeddedBroker : ISource
         server.ValidatingConnectionAsync += AdmitAsync;
         server.InterceptingInboundPacketAsync += NoteQosTwoAsync;
         server.InterceptingPublishAsync += publish => ReceiveAsync(gate, publish);
+        var retained = new RetainedBounds(MaxRetainedBytes);
+        server.InterceptingPublishAsync += publish => BoundRetained(retained, publish);
+        server.ClientDisconnectedAsync += _ => ForgetSessionsAsync(server);
         await server.StartAsync().ConfigureAwait(false);
         (_server, _listener) = (server, listener);
         _isRunning.TrySetResult();
@@ -104,6 +110,39 @@ public sealed class EmbeddedBroker : ISource
         MqttServerOptions options = new MqttServerOptionsBuilder().WithPersistentSessions().WithDefaultCommunicationTimeout(LoginTimeout).Build();
         options.KeepAliveOptions.MonitorInterval = KeepAliveCheck;
         return options;
+    }
+
+    /// <summary>Passed on all the same, but not kept where there is no room.</summary>
+    private Task BoundRetained(RetainedBounds retained, InterceptingPublishEventArgs publish)
+    {
+        MqttApplicationMessage message = publish.ApplicationMessage;
+        if (publish.ProcessPublish && message.Retain && !retained.TryKeep(message.Topic, message.Payload.Length))
+        {
+            message.Retain = false;
+            _logger.LogWarning(
+                "{Name}: '{Topic}' of {Device} is not kept for later subscribers: what is kept fills {Bytes} bytes already; "
+                + "an empty retained message to a topic makes room",
+                Name, message.Topic, publish.ClientId, MaxRetainedBytes);
+        }
+
+        return Task.CompletedTask;
+    }
+
+    /// <summary>
+    /// Lets go of the sessions that were left longest ago where there are too many: a device that calls itself something else each time
+    /// leaves one behind each time.
+    /// </summary>
+    private async Task ForgetSessionsAsync(MqttServer server)
+    {
+        IList<MqttSessionStatus> sessions = await server.GetSessionsAsync().ConfigureAwait(false);
+        int tooMany = sessions.Count - _options.MaxSessions;
+        if (tooMany <= 0)
+            return;
+
+        IEnumerable<MqttSessionStatus> left = sessions.Where(session => session.DisconnectedTimestamp is not null)
+            .OrderBy(session => session.DisconnectedTimestamp).Take(tooMany);
+        foreach (MqttSessionStatus session in left.ToArray())
+            await session.DeleteAsync().ConfigureAwait(false);
     }
 
     private static Task NoteQosTwoAsync(InterceptingPacketEventArgs packet)

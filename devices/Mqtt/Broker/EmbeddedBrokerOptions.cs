@@ -39,6 +39,9 @@ public sealed record EmbeddedBrokerOptions
 
     internal string Address => Listen is not null ? $"mqtt-broker://{Listen}" : $"mqtts-broker://{TlsListen}";
 
+    /// <summary>Sessions that are kept for devices that are away, and those of the devices that are here.</summary>
+    internal int MaxSessions => 5 * MaxConnections;
+
     internal int MaxPacketBytes => MaxPayloadBytes + MaxHeaderBytes;
 
     /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>

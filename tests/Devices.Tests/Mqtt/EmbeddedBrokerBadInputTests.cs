@@ -144,6 +144,45 @@ public sealed class EmbeddedBrokerBadInputTests : IAsyncLifetime
         await Condition.WaitAsync("what had been taken is stored", () => _sink.Stored.Count > 0);
     }
 
+    [Fact]
+    public async Task Ever_new_retained_topics_stop_being_kept_and_go_on_being_passed_on()
+    {
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "talker");
+        byte[] megabyte = new byte[1024 * 1024];
+        for (byte topic = (byte)'a'; topic < 'a' + 20; topic++)
+        {
+            device.SendBytes([0x33, 0x86, 0x80, 0x40, 0, 2, (byte)'r', topic, 0, topic, .. megabyte]);
+            Assert.Equal(0x40, device.Receive(out _));
+        }
+
+        await LoggedAsync("of talker is not kept for later subscribers", "16777216 bytes");
+        using ChildProcess late = await MosquittoClient.SubscribeAsync(_broker.BoundEndpoint!.Port, "-t", "#", "-F", "got %t");
+        await late.WaitForLineAsync("got ro");
+        Assert.DoesNotContain("got rp", late.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Ever_new_sessions_of_devices_that_are_gone_are_forgotten()
+    {
+        for (int count = 0; count < 20; count++)
+        {
+            using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, $"d{count}");
+            device.Send(0xE0);
+            Assert.Equal(-1, device.Receive(out _));
+        }
+
+        // That of the last is kept, that of the first is not. Bit 0 of CONNACK says so.
+        Assert.Equal((1, 0), (SessionPresent("d19"), SessionPresent("d0")));
+
+        int SessionPresent(string id)
+        {
+            using var device = new RawDevice(_broker.BoundEndpoint!);
+            device.Send(0x10, [0, 4, .. "MQTT"u8, 4, 0, 0, 60, 0, (byte)id.Length, .. Encoding.ASCII.GetBytes(id)]);
+            Assert.Equal(0x20, device.Receive(out byte[] body));
+            return body[0];
+        }
+    }
+
     private static void AssertWorks(RawDevice device)
     {
         device.Publish(0x32, "s/kitchen/t", 7, "fine");

@@ -44,6 +44,9 @@ public sealed class MosquittoBroker : IDisposable
 
     public void Kill() => _process!.Kill();
 
+    /// <summary>As a machine that hangs: connections stay open, and nobody answers. Until it is killed.</summary>
+    public void Freeze() => _process!.Signal("STOP");
+
     /// <summary>
     /// Lets it write its sessions and queued messages to disk. Mosquitto acknowledges a message before it saves it: without
     /// this a killed one has lost what it acknowledged since.

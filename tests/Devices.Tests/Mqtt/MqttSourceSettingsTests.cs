@@ -135,6 +135,20 @@ public sealed class MqttSourceSettingsTests : IAsyncLifetime
         Assert.Contains("Sending CONNACK to edge (0, 0)", _broker.Output, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(MqttProtocol.V5)]
+    [InlineData(MqttProtocol.V311)]
+    public async Task Broker_that_hangs_is_noticed_by_keep_alive(MqttProtocol protocol)
+    {
+        await using RunningSource run = await RunningSource.StartAsync(
+            Source(options => options with { Protocol = protocol, KeepAlive = TimeSpan.FromSeconds(1) }));
+
+        _broker.Freeze();
+
+        IOException lost = await Assert.ThrowsAsync<IOException>(() => run.Ended.WaitAsync(TimeSpan.FromSeconds(60)));
+        Assert.StartsWith($"lost mqtt://127.0.0.1:{_broker.Port}: ", lost.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Flood_of_QoS_0_is_taken_as_fast_as_the_log_takes_it()
     {

@@ -108,8 +108,8 @@ public sealed class MqttClientSource : ISource
         if (_options.StatusTopic is not { } topic)
             return;
 
-        MqttApplicationMessage message = new MqttApplicationMessageBuilder()
-            .WithTopic(topic).WithPayload(status).WithRetainFlag().WithQualityOfServiceLevel(MqttQualityOfServiceLevel.AtLeastOnce).Build();
+        // QoS 0: an acknowledgement would stand in line behind all that waits for the log.
+        MqttApplicationMessage message = new MqttApplicationMessageBuilder().WithTopic(topic).WithPayload(status).WithRetainFlag().Build();
         try
         {
             await client.PublishAsync(message, cancellationToken).ConfigureAwait(false);

@@ -104,10 +104,10 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, TimeProvider t
             {
                 return;
             }
-            catch (SocketException error)
+            catch (Exception error)
             {
                 // One that went away while it waited, or no more file descriptors for the moment.
-                logger.LogWarning("{Name}: a device could not be let in: {Problem}", options.Address, error.Message);
+                logger.LogWarning("{Name}: a device could not be let in: {Problem}", options.Address, MqttMessages.OneLine(error));
                 await Task.Delay(AcceptRetry, time, CancellationToken.None).ConfigureAwait(false);
             }
         }
@@ -136,9 +136,10 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, TimeProvider t
 
     private async Task ServeAsync(Socket device, Func<Stream, Task<(Stream, X509Certificate2?)>> secure, IMqttNetLogger mqttLogger)
     {
-        EndPoint? remote = device.RemoteEndPoint;
+        EndPoint? remote = null;
         try
         {
+            remote = device.RemoteEndPoint;
             device.NoDelay = true;
             await using var raw = new NetworkStream(device, ownsSocket: true);
             (Stream stream, X509Certificate2? certificate) = await secure(raw).ConfigureAwait(false);

@@ -23,7 +23,7 @@ internal static class HomeAssistantReader
             Broker = broker,
             Node = node,
             Prefix = section.String("prefix") ?? "homeassistant",
-            Sensors = [.. section.Sections("sensors").Select(ReadSensor)],
+            Sensors = new ValueList<HomeAssistantSensor>([.. section.Sections("sensors").Select(ReadSensor)]),
         };
         options.Validate();
         section.Done();

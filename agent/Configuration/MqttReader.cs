@@ -54,7 +54,7 @@ internal static class MqttReader
             KeyFile = section.String("key-file"),
             ClientCaFile = section.String("client-ca-file"),
             Rules = ReadRules(section),
-            Users = users,
+            Users = new ValueDictionary<string, string>(users),
             MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
             MaxConnections = section.Int("max-connections", 1, 10_000) ?? 200,
         };
@@ -161,7 +161,7 @@ internal static class MqttReader
     private static ValueList<MqttTopicRule> ReadRules(TomlSection section)
     {
         List<MqttTopicRule> rules = [.. section.Sections("subscribe").Select(rule => ConfigurationReader.Checked(rule, "filter", () => ReadRule(rule)))];
-        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
+        return rules.Count > 0 ? new ValueList<MqttTopicRule>(rules) : throw section.Error("subscribe", "is missing: which topics, and where they go");
     }
 
     private static MqttTopicRule ReadRule(TomlSection section)

@@ -46,11 +46,12 @@ internal static class EdgeNode
             node.Storage.Files, node.Data.Path, TimeProvider.System, loggers.CreateLogger<SinkPositions>());
         var feed = new LogRecordFeed(node.Controller, hubClock, positions, loggers.CreateLogger<LogRecordFeed>());
         await using var sinks = new DeviceSet("sink", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
+        AgentService? agent = null;
         using var reload = new ConfigurationReload(configurationFile, ReloadAsync, loggers.CreateLogger<Node>());
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
-        var agent = new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload);
+        agent = new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload);
         builder.Services.AddSingleton(agent);
         builder.Services.AddSingleton(hubClock);
         await using WebApplication application = builder.Build();
@@ -72,7 +73,7 @@ internal static class EdgeNode
             EmbeddedBroker? broker = sources.Devices.OfType<EmbeddedBroker>().FirstOrDefault();
             (int stoppedSinks, int startedSinks) = await sinks
                 .ReplaceAsync(
-                    [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, agent.Status, loggers)],
+                    [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, () => agent!.Status(), loggers)],
                     all => feed.Begin(all.OfType<ISink>()))
                 .ConfigureAwait(false);
             return $"{stopped + stoppedSinks} sources and sinks stopped, {started + startedSinks} started";

@@ -108,13 +108,13 @@ internal sealed class MqttInbox(
         catch (RecordRejectedException rejected)
         {
             // Acknowledged all the same: it would only come back and be refused again, before all that follow.
-            Drop(rejected.Message);
+            Drop(rejected.Message, rejected.Reason);
         }
     }
 
-    private void Drop(string reason)
+    private void Drop(string message, DropReason reason = DropReason.Refused)
     {
-        counters.AddDropped(reason);
-        logger.LogWarning("{Name}: message dropped: {Reason}", name, reason);
+        counters.AddDropped(reason, message);
+        logger.LogWarning("{Name}: message dropped: {Reason}", name, message);
     }
 }

@@ -14,15 +14,15 @@ namespace EdgeStream.Agent.Configuration;
 internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings, int Priority = 0, bool IsLive = false);
 
 /// <summary>A GPIO line and the chip that it is on.</summary>
-/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="Chip">Its name, path or label; null for a simulated one.</param>
 /// <param name="SimulatedPeriod">How often a simulated chip's lines change.</param>
 /// <param name="Line">The line.</param>
-internal sealed record GpioConfiguration(int? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
+internal sealed record GpioConfiguration(string? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
 
 /// <summary>An output line and the chip that it is on.</summary>
-/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="Chip">Its name, path or label; null for a simulated one.</param>
 /// <param name="Line">The line.</param>
-internal sealed record GpioSinkConfiguration(int? Chip, GpioSinkOptions Line);
+internal sealed record GpioSinkConfiguration(string? Chip, GpioSinkOptions Line);
 
 /// <summary>An edge's configuration, checked: nothing in it can be refused any more for what it says.</summary>
 internal sealed record AgentConfiguration

@@ -1,9 +1,7 @@
-using System.Net;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
-using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage;
@@ -24,12 +22,6 @@ internal static class ConfigurationReader
 
     private static readonly Dictionary<string, OverflowPolicy> Overflows =
         new() { ["drop-oldest"] = OverflowPolicy.DropOldest, ["reject"] = OverflowPolicy.Reject };
-
-    private static readonly Dictionary<string, GpioEdge> Edges =
-        Enum.GetValues<GpioEdge>().ToDictionary(edge => edge.ToString().ToLowerInvariant());
-
-    private static readonly Dictionary<string, GpioPull> Pulls =
-        Enum.GetValues<GpioPull>().ToDictionary(pull => pull.ToString().ToLowerInvariant());
 
     // A keep-alive that came more often would be traffic of its own.
     private static readonly TimeSpan MinKeepAlive = TimeSpan.FromSeconds(1);
@@ -57,9 +49,9 @@ internal static class ConfigurationReader
             Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
             Http = root.Section("http") is { } http ? ReadHttp(http) : null,
             Topics = [.. root.Sections("topic").Select(ReadTopic)],
-            MqttSources = [.. sources?.Sections("mqtt").Select(ReadMqttSource) ?? []],
-            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(ReadMqttBroker) ?? []],
-            GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
+            MqttSources = [.. sources?.Sections("mqtt").Select(SourceReader.ReadMqtt) ?? []],
+            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(SourceReader.ReadMqttBroker) ?? []],
+            GpioLines = [.. sources?.Sections("gpio").Select(SourceReader.ReadGpio) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
             MqttSinks = [.. sinks?.Sections("mqtt").Select(SinkReader.ReadMqtt) ?? []],
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
@@ -86,7 +78,7 @@ internal static class ConfigurationReader
             }
         }
 
-        SinkReader.CheckLines(file, configuration.GpioSinks);
+        GpioReader.CheckLines(file, configuration);
     }
 
     /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>
@@ -175,93 +167,6 @@ internal static class ConfigurationReader
             : throw section.Error("broker", $"'{url}' is no broker; write mqtt://host:1883 or mqtts://host:8883");
     }
 
-    private static MqttSourceOptions ReadMqttSource(TomlSection section)
-    {
-        Uri broker = ReadBroker(section);
-        return Checked(section, "broker", () =>
-        {
-            var options = new MqttSourceOptions
-            {
-                Broker = broker,
-                ClientId = section.String("client-id") ?? $"edgestream-{Environment.MachineName}",
-                Protocol = section.Choice("protocol", Protocols) ?? MqttProtocol.V5,
-                Username = section.String("username"),
-                Password = section.String("password"),
-                CaFile = section.String("ca-file"),
-                Rules = ReadRules(section),
-            };
-            options.Validate();
-            section.Done();
-            return options;
-        });
-    }
-
-    private static EmbeddedBrokerOptions ReadMqttBroker(TomlSection section)
-    {
-        string listen = section.String("listen") ?? "127.0.0.1:1883";
-        if (!IPEndPoint.TryParse(listen, out IPEndPoint? endpoint) || !listen.Contains(':', StringComparison.Ordinal))
-            throw section.Error("listen", $"'{listen}' is no address; write for instance \"0.0.0.0:1883\"");
-
-        return Checked(section, "listen", () =>
-        {
-            Dictionary<string, string> users = [];
-            if (section.String("username") is { } user)
-                users[user] = section.RequiredString("password");
-
-            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = users };
-            options.Validate();
-            section.Done();
-            return options;
-        });
-    }
-
-    private static List<MqttTopicRule> ReadRules(TomlSection section)
-    {
-        List<MqttTopicRule> rules = [];
-        foreach (TomlSection rule in section.Sections("subscribe"))
-        {
-            rules.Add(Checked(rule, "filter", () =>
-            {
-                var read = new MqttTopicRule(rule.RequiredString("filter"), rule.RequiredString("topic"), rule.String("key"));
-                if (read.TopicName is { } topic)
-                    CheckTopic(rule, "topic", topic);
-
-                rule.Done();
-                return read;
-            }));
-        }
-
-        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
-    }
-
-    private static GpioConfiguration ReadGpio(TomlSection section)
-    {
-        int? chip = ReadChip(section);
-        return Checked(section, "line", () =>
-        {
-            var configuration = new GpioConfiguration(
-                chip,
-                section.Time("simulated-period") ?? TimeSpan.FromSeconds(1),
-                new GpioLineOptions
-                {
-                    Line = section.Int("line", 0, 1023) ?? throw section.Error("line", "is missing"),
-                    Topic = Topic(section, "topic"),
-                    Key = section.String("key"),
-                    Edge = section.Choice("edge", Edges) ?? GpioEdge.Both,
-                    Debounce = section.Time("debounce") ?? TimeSpan.Zero,
-                    Poll = section.Time("poll"),
-                    Pull = section.Choice("pull", Pulls) ?? GpioPull.None,
-                    ActiveLow = section.Bool("active-low") ?? false,
-                }.Validated());
-            section.Done();
-            return configuration;
-        });
-    }
-
-    internal static int? ReadChip(TomlSection section) => section.IsString("chip")
-        ? section.String("chip") == "simulated" ? null : throw section.Error("chip", "is a number, or \"simulated\"")
-        : section.Int("chip", 0, 255) ?? 0;
-
     private static UplinkOptions ReadUplink(TomlSection section)
     {
         var defaults = new UplinkOptions();
@@ -304,7 +209,7 @@ internal static class ConfigurationReader
 
     internal static string Topic(TomlSection section, string key) => CheckTopic(section, key, section.RequiredString(key));
 
-    private static string CheckTopic(TomlSection section, string key, string name)
+    internal static string CheckTopic(TomlSection section, string key, string name)
     {
         try
         {

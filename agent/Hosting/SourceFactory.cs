@@ -1,3 +1,4 @@
+using System.Device.Gpio;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices;
 using EdgeStream.Devices.Gpio;
@@ -19,9 +20,21 @@ internal static class SourceFactory
         ];
     }
 
-    private static GpioSource Create(GpioConfiguration line, IRecordSink sink, TimeProvider time, ILoggerFactory loggers) =>
-        line.Chip is { } chip
-            ? new GpioSource($"gpiochip{chip}", () => GpioChip.Open(chip), line.Line, sink, time, loggers.CreateLogger<GpioSource>())
-            : new GpioSource(
-                "simulated", () => new SimulatedGpioDriver(line.SimulatedPeriod, time), line.Line, sink, time, loggers.CreateLogger<GpioSource>());
+    private static GpioSource Create(GpioConfiguration configured, IRecordSink sink, TimeProvider time, ILoggerFactory loggers)
+    {
+        GpioLineOptions options = configured.Line;
+        return new GpioSource(configured.Chip ?? "simulated", Open, options, sink, time, loggers.CreateLogger<GpioSource>());
+
+        IInputLine Open()
+        {
+            if (configured.Chip is not { } chip)
+                return new DriverLine(new SimulatedGpioDriver(configured.SimulatedPeriod, time), SimulatedGpioDriver.NumberOf(options.Line), options, time);
+
+            if (options.Poll is null)
+                return GpioChip.OpenInput(chip, options);
+
+            (GpioDriver driver, int line) = GpioChip.Open(chip, options.Line);
+            return new DriverLine(driver, line, options, time);
+        }
+    }
 }

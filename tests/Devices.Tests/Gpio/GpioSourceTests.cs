@@ -241,7 +241,10 @@ public sealed class GpioSourceTests
     private GpioSource Source(GpioLineOptions options, IInputLine line) =>
         new("simulated", () => line, options, _sink, _time, NullLogger<GpioSource>.Instance);
 
-    private GpioSource Source(GpioLineOptions options) => Source(options, new DriverLine(_chip, Line, options, _time));
+    private GpioSource Source(GpioLineOptions options) => new(
+        "simulated",
+        () => new DriverLine(_chip = new SimulatedGpioDriver(), Line, options, _time),
+        options, _sink, _time, NullLogger<GpioSource>.Instance);
 
     /// <summary>A line that tells what a test has written down, and then stays as it is or goes away.</summary>
     private sealed class ScriptedLine(params LineChange[] changes) : IInputLine

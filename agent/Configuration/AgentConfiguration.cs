@@ -1,6 +1,7 @@
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Configuration;
@@ -46,6 +47,8 @@ internal sealed record AgentConfiguration
 
     public IReadOnlyList<GpioConfiguration> GpioLines { get; init; } = [];
 
+    public IReadOnlyList<SysfsOptions> SysfsSources { get; init; } = [];
+
     public IReadOnlyList<GpioSinkConfiguration> GpioSinks { get; init; } = [];
 
     public IReadOnlyList<MqttSinkOptions> MqttSinks { get; init; } = [];
@@ -59,5 +62,6 @@ internal sealed record AgentConfiguration
     public IEnumerable<string> SourceTopics =>
         MqttTopicRule.TopicNames(MqttSources.SelectMany(source => source.Rules).Concat(MqttBrokers.SelectMany(broker => broker.Rules)))
             .Concat(GpioLines.Select(line => line.Line.Topic))
+            .Concat(SysfsSources.Select(source => source.Topic))
             .Distinct();
 }

@@ -68,6 +68,7 @@ internal static class ConfigurationFiles
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
+            SysfsSources = [.. first.SysfsSources, .. second.SysfsSources],
             GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
             MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
             Uplink = second.Uplink == new Mirror.Uplink.UplinkOptions() ? first.Uplink : second.Uplink,

@@ -52,6 +52,7 @@ internal static class ConfigurationReader
             MqttSources = [.. sources?.Sections("mqtt").Select(SourceReader.ReadMqtt) ?? []],
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(SourceReader.ReadMqttBroker) ?? []],
             GpioLines = [.. sources?.Sections("gpio").Select(SourceReader.ReadGpio) ?? []],
+            SysfsSources = [.. sources?.Sections("sysfs").Select(SourceReader.ReadSysfs) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
             MqttSinks = [.. sinks?.Sections("mqtt").Select(SinkReader.ReadMqtt) ?? []],
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),

@@ -1,10 +1,11 @@
 using System.Net;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 
 namespace EdgeStream.Agent.Configuration;
 
-/// <summary>Reads <c>[[source.mqtt]]</c>, <c>[[source.mqtt-broker]]</c> and <c>[[source.gpio]]</c>.</summary>
+/// <summary>Reads <c>[[source.…]]</c>, a method for each kind.</summary>
 internal static class SourceReader
 {
     private static readonly Dictionary<string, GpioEdge> Edges =
@@ -80,6 +81,23 @@ internal static class SourceReader
             return configuration;
         });
     }
+
+    public static SysfsOptions ReadSysfs(TomlSection section) => ConfigurationReader.Checked(section, "path", () =>
+    {
+        var defaults = new SysfsOptions { Path = section.RequiredString("path"), Topic = ConfigurationReader.Topic(section, "topic") };
+        SysfsOptions options = defaults with
+        {
+            Key = section.String("key"),
+            Every = section.Time("every") ?? defaults.Every,
+            Offset = section.Number("offset") ?? defaults.Offset,
+            Scale = section.Number("scale") ?? defaults.Scale,
+            Unit = section.String("unit"),
+            Change = section.Number("change"),
+            AtLeastEvery = section.Time("at-least-every"),
+        };
+        section.Done();
+        return options.Validated();
+    });
 
     private static List<MqttTopicRule> ReadRules(TomlSection section)
     {

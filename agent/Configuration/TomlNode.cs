@@ -69,6 +69,15 @@ internal sealed class TomlSection(string file, string path, int line)
         _ => throw Error(key, $"must be a whole number from {min} to {max}"),
     };
 
+    /// <summary>A number with or without a point.</summary>
+    public decimal? Number(string key) => Take(key)?.Value switch
+    {
+        null => null,
+        long value => value,
+        double value when Math.Abs(value) < 1e15 => (decimal)value,
+        _ => throw Error(key, "must be a number"),
+    };
+
     public TimeSpan? Time(string key) => String(key) switch
     {
         null => null,

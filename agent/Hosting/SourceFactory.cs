@@ -3,6 +3,7 @@ using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -17,6 +18,7 @@ internal static class SourceFactory
             .. configuration.MqttBrokers.Select(options => new EmbeddedBroker(options, sink, time, loggers.CreateLogger<EmbeddedBroker>())),
             .. configuration.MqttSources.Select(options => new MqttClientSource(options, sink, time, loggers.CreateLogger<MqttClientSource>())),
             .. configuration.GpioLines.Select(line => Create(line, sink, time, loggers)),
+            .. configuration.SysfsSources.Select(options => new SysfsSource(options, sink, time, loggers.CreateLogger<SysfsSource>())),
         ];
     }
 

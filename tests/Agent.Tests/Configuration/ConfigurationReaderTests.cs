@@ -1,6 +1,7 @@
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 using EdgeStream.Harness;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Records;
@@ -67,6 +68,17 @@ public sealed class ConfigurationReaderTests
             count-every = "10s"
             topic = "water"
 
+            [[source.sysfs]]
+            path = "/sys/bus/w1/devices/28-*/w1_slave"
+            topic = "boiler"
+            key = "tank"
+            every = "30s"
+            offset = -5
+            scale = 0.001
+            unit = "°C"
+            change = 0.5
+            at-least-every = "1h"
+
             [uplink]
             progress-timeout = "10s"
             max-backoff = "5m"
@@ -105,13 +117,27 @@ public sealed class ConfigurationReaderTests
         Assert.Equal(
             new GpioLineOptions { Line = LineId.FromName("GPIO22"), Topic = "water", Edge = GpioEdge.Rising, CountEvery = TimeSpan.FromSeconds(10) },
             read.GpioLines[2].Line);
+        Assert.Equal(
+            new SysfsOptions
+            {
+                Path = "/sys/bus/w1/devices/28-*/w1_slave",
+                Topic = "boiler",
+                Key = "tank",
+                Every = TimeSpan.FromSeconds(30),
+                Offset = -5,
+                Scale = 0.001m,
+                Unit = "°C",
+                Change = 0.5m,
+                AtLeastEvery = TimeSpan.FromHours(1),
+            },
+            Assert.Single(read.SysfsSources));
         Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
         Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
         Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
         Assert.Equal(["readings"], read.LiveTopics);
         Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
         Assert.Equal(MirrorRule.Any, read.Uplink.Mirrored);
-        Assert.Equal(["readings", "logs", "door", "level", "water"], read.SourceTopics);
+        Assert.Equal(["readings", "logs", "door", "level", "water", "boiler"], read.SourceTopics);
     }
 
     [Fact]
@@ -243,6 +269,11 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x")]
+    [InlineData("[[source.sysfs]]\ntopic = \"a\"", "f:1: source.sysfs.path: is missing")]
+    [InlineData("[[source.sysfs]]\npath = \"temp\"\ntopic = \"a\"", "f:2: source.sysfs.path: 'temp' is no absolute path")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = \"x\"", "f:4: source.sysfs.scale: must be a number")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = 1e300", "f:4: source.sysfs.scale: must be a number")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nat-least-every = \"1h\"", "f:2: source.sysfs.path: at-least-every is for a source with change")]
     [InlineData("[[sink.gpio]]\ntopic = \"a\"", "f:1: sink.gpio.line: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1", "f:1: sink.gpio.topic: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\ninitial = \"high\"", "f:4: sink.gpio.initial: 'high' is not one of on, off")]

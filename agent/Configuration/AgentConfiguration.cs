@@ -1,4 +1,5 @@
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Devices.Sysfs;
@@ -49,6 +50,8 @@ internal sealed record AgentConfiguration
 
     public IReadOnlyList<SysfsOptions> SysfsSources { get; init; } = [];
 
+    public IReadOnlyList<CommandOptions> Commands { get; init; } = [];
+
     public IReadOnlyList<GpioSinkConfiguration> GpioSinks { get; init; } = [];
 
     public IReadOnlyList<MqttSinkOptions> MqttSinks { get; init; } = [];
@@ -63,5 +66,6 @@ internal sealed record AgentConfiguration
         MqttTopicRule.TopicNames(MqttSources.SelectMany(source => source.Rules).Concat(MqttBrokers.SelectMany(broker => broker.Rules)))
             .Concat(GpioLines.Select(line => line.Line.Topic))
             .Concat(SysfsSources.Select(source => source.Topic))
+            .Concat(Commands.Select(command => command.Topic))
             .Distinct();
 }

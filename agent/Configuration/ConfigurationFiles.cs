@@ -69,6 +69,7 @@ internal static class ConfigurationFiles
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
             SysfsSources = [.. first.SysfsSources, .. second.SysfsSources],
+            Commands = [.. first.Commands, .. second.Commands],
             GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
             MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
             Uplink = second.Uplink == new Mirror.Uplink.UplinkOptions() ? first.Uplink : second.Uplink,

@@ -53,6 +53,7 @@ internal static class ConfigurationReader
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(SourceReader.ReadMqttBroker) ?? []],
             GpioLines = [.. sources?.Sections("gpio").Select(SourceReader.ReadGpio) ?? []],
             SysfsSources = [.. sources?.Sections("sysfs").Select(SourceReader.ReadSysfs) ?? []],
+            Commands = [.. sources?.Sections("command").Select(SourceReader.ReadCommand) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
             MqttSinks = [.. sinks?.Sections("mqtt").Select(SinkReader.ReadMqtt) ?? []],
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),

@@ -1,4 +1,5 @@
 using System.Net;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Devices.Sysfs;
@@ -28,6 +29,7 @@ internal static class SourceReader
                 Password = section.String("password"),
                 CaFile = section.String("ca-file"),
                 Rules = ReadRules(section),
+                RateLimit = section.RateLimit("rate-limit"),
             };
             options.Validate();
             section.Done();
@@ -47,7 +49,13 @@ internal static class SourceReader
             if (section.String("username") is { } user)
                 users[user] = section.RequiredString("password");
 
-            var options = new EmbeddedBrokerOptions { Listen = endpoint, Rules = ReadRules(section), Users = users };
+            var options = new EmbeddedBrokerOptions
+            {
+                Listen = endpoint,
+                Rules = ReadRules(section),
+                Users = users,
+                RateLimit = section.RateLimit("rate-limit"),
+            };
             options.Validate();
             section.Done();
             return options;
@@ -76,6 +84,7 @@ internal static class SourceReader
                     CountEvery = countEvery,
                     Pull = section.Choice("pull", Pulls) ?? GpioPull.None,
                     ActiveLow = section.Bool("active-low") ?? false,
+                    RateLimit = section.RateLimit("rate-limit"),
                 }.Validated());
             section.Done();
             return configuration;
@@ -94,6 +103,21 @@ internal static class SourceReader
             Unit = section.String("unit"),
             Change = section.Number("change"),
             AtLeastEvery = section.Time("at-least-every"),
+            RateLimit = section.RateLimit("rate-limit"),
+        };
+        section.Done();
+        return options.Validated();
+    });
+
+    public static CommandOptions ReadCommand(TomlSection section) => ConfigurationReader.Checked(section, "command", () =>
+    {
+        var options = new CommandOptions
+        {
+            Command = section.Strings("command"),
+            Topic = ConfigurationReader.Topic(section, "topic"),
+            Key = section.String("key"),
+            Every = section.Time("every"),
+            RateLimit = section.RateLimit("rate-limit"),
         };
         section.Done();
         return options.Validated();

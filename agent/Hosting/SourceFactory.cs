@@ -1,6 +1,7 @@
 using System.Device.Gpio;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Devices.Sysfs;
@@ -15,11 +16,17 @@ internal static class SourceFactory
         TimeProvider time = TimeProvider.System;
         return
         [
-            .. configuration.MqttBrokers.Select(options => new EmbeddedBroker(options, sink, time, loggers.CreateLogger<EmbeddedBroker>())),
-            .. configuration.MqttSources.Select(options => new MqttClientSource(options, sink, time, loggers.CreateLogger<MqttClientSource>())),
-            .. configuration.GpioLines.Select(line => Create(line, sink, time, loggers)),
-            .. configuration.SysfsSources.Select(options => new SysfsSource(options, sink, time, loggers.CreateLogger<SysfsSource>())),
+            .. configuration.MqttBrokers.Select(options => new EmbeddedBroker(options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>())),
+            .. configuration.MqttSources.Select(options => new MqttClientSource(options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>())),
+            .. configuration.GpioLines.Select(line => Create(line, Limited(line.Line.RateLimit, AboveLimit.Drop), time, loggers)),
+            .. configuration.SysfsSources.Select(options => new SysfsSource(
+                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<SysfsSource>())),
+            .. configuration.Commands.Select(options => new CommandSource(
+                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<CommandSource>())),
         ];
+
+        // Behind MQTT somebody can be made to wait. A sensor cannot, and what it says is soon out of date.
+        IRecordSink Limited(RateLimit? limit, AboveLimit above) => limit is { } rate ? new LimitedSink(sink, rate, above, time) : sink;
     }
 
     private static GpioSource Create(GpioConfiguration configured, IRecordSink sink, TimeProvider time, ILoggerFactory loggers)

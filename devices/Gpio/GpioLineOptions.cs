@@ -44,6 +44,9 @@ public sealed record GpioLineOptions
     /// <summary>The line is 1 when its voltage is low.</summary>
     public bool ActiveLow { get; init; }
 
+    /// <summary>How many records it may bring; null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <summary>What the line has to report: to see whether it bounces takes both edges.</summary>
     internal GpioEdge WatchedEdge => Debounce > TimeSpan.Zero ? GpioEdge.Both : Edge;
 

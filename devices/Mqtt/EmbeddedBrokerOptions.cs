@@ -16,6 +16,9 @@ public sealed record EmbeddedBrokerOptions
     /// <summary>Passwords by user name; empty lets anybody in.</summary>
     public IReadOnlyDictionary<string, string> Users { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>How many records all its devices together may bring; those who bring more wait for their PUBACK. Null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>
     public void Validate()
     {

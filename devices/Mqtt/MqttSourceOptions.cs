@@ -8,6 +8,9 @@ public sealed record MqttSourceOptions : MqttBrokerOptions
     /// <summary>Messages taken but not durable and acknowledged yet, 1 to 65535; in MQTT 5 the broker is told (receive maximum).</summary>
     public int MaxInFlight { get; init; } = 512;
 
+    /// <summary>How many records it may bring; the broker keeps the others back. Null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <inheritdoc/>
     public override void Validate()
     {

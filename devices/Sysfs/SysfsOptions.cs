@@ -29,6 +29,9 @@ public sealed record SysfsOptions
     /// <summary>With <see cref="Change"/>: a value is recorded all the same when the last record is so old.</summary>
     public TimeSpan? AtLeastEvery { get; init; }
 
+    /// <summary>How many records it may bring; null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <exception cref="SourceConfigurationException">A value is out of range.</exception>
     public SysfsOptions Validated()
     {

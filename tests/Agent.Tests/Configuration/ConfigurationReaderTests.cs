@@ -1,4 +1,6 @@
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Devices;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Devices.Sysfs;
@@ -78,6 +80,14 @@ public sealed class ConfigurationReaderTests
             unit = "°C"
             change = 0.5
             at-least-every = "1h"
+            rate-limit = "5/h"
+
+            [[source.command]]
+            command = ["read-meter", "--watch"]
+            topic = "meter"
+            key = "k"
+            every = "1m"
+            rate-limit = "100/s"
 
             [uplink]
             progress-timeout = "10s"
@@ -129,15 +139,21 @@ public sealed class ConfigurationReaderTests
                 Unit = "°C",
                 Change = 0.5m,
                 AtLeastEvery = TimeSpan.FromHours(1),
+                RateLimit = new RateLimit(5, TimeSpan.FromHours(1)),
             },
             Assert.Single(read.SysfsSources));
+        CommandOptions command = Assert.Single(read.Commands);
+        Assert.Equal(["read-meter", "--watch"], command.Command);
+        Assert.Equal(
+            ("meter", "k", TimeSpan.FromMinutes(1), new RateLimit(100, TimeSpan.FromSeconds(1))),
+            (command.Topic, command.Key, command.Every!.Value, command.RateLimit!.Value));
         Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
         Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
         Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
         Assert.Equal(["readings"], read.LiveTopics);
         Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
         Assert.Equal(MirrorRule.Any, read.Uplink.Mirrored);
-        Assert.Equal(["readings", "logs", "door", "level", "water", "boiler"], read.SourceTopics);
+        Assert.Equal(["readings", "logs", "door", "level", "water", "boiler", "meter"], read.SourceTopics);
     }
 
     [Fact]
@@ -274,6 +290,11 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = \"x\"", "f:4: source.sysfs.scale: must be a number")]
     [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = 1e300", "f:4: source.sysfs.scale: must be a number")]
     [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nat-least-every = \"1h\"", "f:2: source.sysfs.path: at-least-every is for a source with change")]
+    [InlineData("[[source.command]]\ntopic = \"a\"", "f:1: source.command.command: is missing: write for instance")]
+    [InlineData("[[source.command]]\ncommand = \"ls -l\"\ntopic = \"a\"", "f:2: source.command.command: must be a list of strings")]
+    [InlineData("[[source.command]]\ncommand = [\"a\"]\ntopic = \"a\"\nevery = \"1ms\"", "f:2: source.command.command: a program is run every 500ms to 1d")]
+    [InlineData("[[source.command]]\ncommand = [\"a\"]\ntopic = \"a\"\nrate-limit = \"fast\"", "f:4: source.command.rate-limit: 'fast' is no number of records; write for instance \"100/s\"")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\nrate-limit = \"0/s\"", "f:4: source.gpio.rate-limit: '0/s' is no number of records")]
     [InlineData("[[sink.gpio]]\ntopic = \"a\"", "f:1: sink.gpio.line: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1", "f:1: sink.gpio.topic: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\ninitial = \"high\"", "f:4: sink.gpio.initial: 'high' is not one of on, off")]

@@ -16,12 +16,10 @@ internal sealed class GpioChipDevice : IDisposable
 
     private readonly SafeFileHandle _device;
 
-    private GpioChipDevice(string path, SafeFileHandle device)
+    private GpioChipDevice(string path, SafeFileHandle device, GpioChipInformation information)
     {
         Path = path;
         _device = device;
-        GpioChipInformation information = default;
-        LibC.Control(device, GpioUapi.GetChipInfo, ref information);
         Label = information.Label.ToString();
         LineCount = (int)information.Lines;
     }
@@ -117,7 +115,18 @@ internal sealed class GpioChipDevice : IDisposable
         {
             // What libgpiod opens by number is the device itself; on a Raspberry Pi 5 gpiochip4 is a link to gpiochip0.
             path = File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path;
-            return new GpioChipDevice(path, File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite));
+            SafeFileHandle device = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+            try
+            {
+                GpioChipInformation information = default;
+                LibC.Control(device, GpioUapi.GetChipInfo, ref information);
+                return new GpioChipDevice(path, device, information);
+            }
+            catch
+            {
+                device.Dispose();
+                throw;
+            }
         }
         catch (UnauthorizedAccessException)
         {

@@ -5,7 +5,7 @@ CONFIGURATION ?= Release
 ARTIFACTS     := artifacts
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo test soak bench aot fmt clean tools-aot
+.PHONY: build demo test soak bench aot deb apt-repo fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -23,12 +23,26 @@ soak:
 	tests/soak.sh
 
 bench:
-	@packaging/install-tools.sh nats-server:nats-server iproute2:ss
+	@packaging/install-tools.sh nats-server:nats-server mosquitto:mosquitto iproute2:ss
 	dotnet run --project tests/Benchmarks -c Release
 
 aot: tools-aot
 	packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot/$(RID)
 	@ls -l $(AOT)
+
+# Packages for both architectures; RID=linux-arm64 makes one. What 'make aot' has built already is taken as it is.
+DEB_RIDS      := $(if $(filter command line environment,$(origin RID)),$(RID),linux-x64 linux-arm64)
+
+deb:
+	@for rid in $(DEB_RIDS); do \
+		[ -x $(ARTIFACTS)/aot/$$rid/edgestream ] || $(MAKE) aot RID=$$rid || exit 1; \
+		packaging/make-deb.sh $(ARTIFACTS)/aot/$$rid $(ARTIFACTS)/deb || exit 1; \
+	done
+
+# A folder that any web server can serve to apt; docs/operations.md says how to use it.
+apt-repo: deb
+	@packaging/install-tools.sh apt-utils:apt-ftparchive gnupg:gpg
+	packaging/make-apt-repo.sh $(ARTIFACTS)/deb $(ARTIFACTS)/apt
 
 fmt:
 	dotnet format EdgeStream.sln
@@ -37,6 +51,7 @@ clean:
 	rm -rf $(ARTIFACTS)
 	find . -type d \( -name bin -o -name obj \) -prune -exec rm -rf {} +
 
-# The native linker and zlib's headers.
+# The native linker and zlib's headers; for boards, the cross compiler.
 tools-aot:
-	@packaging/install-tools.sh gcc:gcc zlib1g-dev:/usr/include/zlib.h
+	@packaging/install-tools.sh gcc:gcc zlib1g-dev:/usr/include/zlib.h \
+		$(if $(filter linux-arm64,$(RID)),gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc libc6-dev-arm64-cross:/usr/aarch64-linux-gnu/include/stdio.h)

@@ -25,6 +25,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     TopologyCommands.Topology(),
     TopologyCommands.Spu(),
     CertificateCommands.Certificate(),
+    CompletionsCommand.Create(),
 };
 foreach (Option option in (Option[])[ConnectionOptions.Socket, ConnectionOptions.Connect, ConnectionOptions.Certificate, ConnectionOptions.Key, ConnectionOptions.Authority])
     root.Options.Add(option);

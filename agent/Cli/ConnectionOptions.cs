@@ -33,7 +33,7 @@ internal static class ConnectionOptions
     public static EdgeStreamClient Open(ParseResult result)
     {
         if (result.GetValue(Connect) is not { } url)
-            return new EdgeStreamClient(new ClientOptions { Endpoint = "unix:" + NodePaths.Socket(result.GetValue(Socket)) });
+            return new EdgeStreamClient(new ClientOptions { Endpoint = "unix:" + NodePaths.SocketOfNode(result.GetValue(Socket)) });
 
         try
         {

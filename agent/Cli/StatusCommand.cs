@@ -41,13 +41,15 @@ internal static class StatusCommand
             WriteUplink(output, uplink);
 
         if (status is { Role: "edge", Uplinks.Count: 0 })
-            output.WriteLine("uplink: none; 'edgestream join HUB --token TOKEN' joins a hub");
+            output.WriteLine("uplink: none");
 
         WriteDevices(result, status.Sources, "source", "stored");
         WriteDevices(result, status.Sinks, "sink", "done");
 
         output.WriteLine();
         PartitionTable.Of(status.Partitions).Write(result, "There are no topics yet.");
+        foreach (string step in NextSteps.For(status))
+            output.WriteLine($"next: {step}");
     }
 
     private static void WriteDevices(ParseResult result, RepeatedField<SourceStatus> devices, string kind, string stored)

@@ -1,4 +1,5 @@
 using EdgeStream.Agent.Hosting;
+using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Configuration;
 
@@ -58,13 +59,18 @@ internal static class ConfigurationFiles
         if (first.Http is not null && second.Http is not null)
             throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only");
 
+        TopicConfiguration[] topics = [.. first.Topics, .. second.Topics];
+
+        // Priorities come from the topics; what else a file has of [uplink], only it says.
+        UplinkOptions unset = ConfigurationReader.WithPriorities(new UplinkOptions(), second.Topics);
+        UplinkOptions uplink = second.Uplink == unset ? first.Uplink : second.Uplink;
         return first with
         {
             Data = first.Data ?? second.Data,
             Socket = first.Socket ?? second.Socket,
             Budget = first.Budget ?? second.Budget,
             Http = first.Http ?? second.Http,
-            Topics = [.. first.Topics, .. second.Topics],
+            Topics = topics,
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
@@ -72,7 +78,7 @@ internal static class ConfigurationFiles
             Commands = [.. first.Commands, .. second.Commands],
             GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
             MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
-            Uplink = second.Uplink == new Mirror.Uplink.UplinkOptions() ? first.Uplink : second.Uplink,
+            Uplink = ConfigurationReader.WithPriorities(uplink, topics),
         };
     }
 }

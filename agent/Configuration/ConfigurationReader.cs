@@ -62,9 +62,15 @@ internal static class ConfigurationReader
         sinks?.Done();
         root.Done();
         CheckAsAWhole(file, configuration);
-        Dictionary<string, int> priorities = configuration.Topics.DistinctBy(topic => topic.Name).ToDictionary(topic => topic.Name, topic => topic.Priority);
-        return configuration with { Uplink = configuration.Uplink with { Priorities = priorities } };
+        return configuration with { Uplink = WithPriorities(configuration.Uplink, configuration.Topics) };
     }
+
+    internal static UplinkOptions WithPriorities(UplinkOptions uplink, IEnumerable<TopicConfiguration> topics) => uplink with
+    {
+        Priorities = new ValueDictionary<string, int>(topics
+            .DistinctBy(topic => topic.Name)
+            .ToDictionary(topic => topic.Name, topic => topic.Priority)),
+    };
 
     /// <summary>What the parts must not have in common.</summary>
     internal static void CheckAsAWhole(string file, AgentConfiguration configuration)

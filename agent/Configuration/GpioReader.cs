@@ -18,9 +18,16 @@ internal static class GpioReader
     }
 
     /// <summary>A line by number or, in quotes, by name.</summary>
-    public static LineId ReadLine(TomlSection section) => section.IsString("line")
-        ? LineId.FromName(section.RequiredString("line"))
-        : section.Int("line", 0, 1023) ?? throw section.Error("line", "is missing");
+    public static LineId ReadLine(TomlSection section)
+    {
+        if (!section.IsString("line"))
+            return section.Int("line", 0, 1023) ?? throw section.Error("line", "is missing");
+
+        string name = section.RequiredString("line");
+        return name.All(char.IsAsciiDigit)
+            ? throw section.Error("line", $"'{name}' is no name; a number stands without quotes, a name is for instance \"GPIO17\"")
+            : LineId.FromName(name);
+    }
 
     /// <summary>A line has one owner, as the kernel sees it too.</summary>
     public static void CheckLines(string file, AgentConfiguration configuration)

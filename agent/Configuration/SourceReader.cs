@@ -53,7 +53,7 @@ internal static class SourceReader
             {
                 Listen = endpoint,
                 Rules = ReadRules(section),
-                Users = users,
+                Users = new ValueDictionary<string, string>(users),
                 RateLimit = section.RateLimit("rate-limit"),
             };
             options.Validate();
@@ -113,7 +113,7 @@ internal static class SourceReader
     {
         var options = new CommandOptions
         {
-            Command = section.Strings("command"),
+            Command = new ValueList<string>([.. section.Strings("command")]),
             Topic = ConfigurationReader.Topic(section, "topic"),
             Key = section.String("key"),
             Every = section.Time("every"),
@@ -123,7 +123,7 @@ internal static class SourceReader
         return options.Validated();
     });
 
-    private static List<MqttTopicRule> ReadRules(TomlSection section)
+    private static ValueList<MqttTopicRule> ReadRules(TomlSection section)
     {
         List<MqttTopicRule> rules = [];
         foreach (TomlSection rule in section.Sections("subscribe"))
@@ -139,6 +139,6 @@ internal static class SourceReader
             }));
         }
 
-        return rules.Count > 0 ? rules : throw section.Error("subscribe", "is missing: which topics, and where they go");
+        return rules.Count > 0 ? new ValueList<MqttTopicRule>(rules) : throw section.Error("subscribe", "is missing: which topics, and where they go");
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
@@ -13,8 +14,8 @@ namespace EdgeStream.Agent.Hosting;
 
 /// <summary>What concerns this one node, for its local socket. An edge brings its sources, its uplink and its sinks.</summary>
 internal sealed class AgentService(
-    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, SourceSupervisor? sources = null, LogRecordSink? sink = null,
-    BundleImporter? importer = null, SourceSupervisor? sinks = null)
+    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, DeviceSet? sources = null, LogRecordSink? sink = null,
+    BundleImporter? importer = null, DeviceSet? sinks = null, ConfigurationReload? reload = null)
     : Protocol.V1.Agent.AgentBase
 {
     private readonly long _started = time.GetTimestamp();
@@ -76,6 +77,9 @@ internal sealed class AgentService(
         if (node.StartProblem is { } start)
             yield return start;
 
+        if (reload?.Problem is { } configuration)
+            yield return configuration;
+
         if (node.Storage.Problem is { } clock)
             yield return clock;
 
@@ -104,15 +108,40 @@ internal sealed class AgentService(
         }
     }
 
+    /// <summary>The node in a few words, for those who ask the service manager. Safe from any thread.</summary>
+    public string Summary()
+    {
+        string topics = Count(node.Controller.Current.Topics.Count, "topic");
+        string problem = Problems().FirstOrDefault() is { } first ? $"; {first}" : "";
+        if (uplinks is null)
+            return $"{Count(node.Controller.Current.GeoLocations.Count, "geo-location")}, {topics}{problem}";
+
+        string hubs = string.Join(", ", uplinks.Uplinks.Select(SummaryOf));
+        return $"{(hubs.Length > 0 ? hubs : "joined no hub")}, {topics}{problem}";
+    }
+
+    private string SummaryOf(HubUplink uplink)
+    {
+        string name = uplink.Identity.GeoLocation;
+        long behind = LagsOf(uplink).Sum(lag => lag.Records);
+        string lag = behind == 0 ? "all is mirrored" : $"{Count(behind, "record")} to mirror";
+        return uplink.State.Connected ? $"joined as {name}, {lag}" : $"{name} is offline, {lag}";
+    }
+
+    private static string Count(long count, string what) =>
+        string.Create(CultureInfo.InvariantCulture, $"{count:N0} {what}{(count == 1 ? "" : "s")}");
+
+    private MirrorLag[] LagsOf(HubUplink uplink) =>
+    [
+        .. node.Spu.Partitions
+            .Where(partition => partition is { IsOpen: true, Log.Settings.IsMirrored: true })
+            .Select(partition => MirrorLag.Of(partition.Log, uplink.Marks.Of(partition.Log))),
+    ];
+
     private UplinkStatus ToMessage(HubUplink uplink)
     {
         UplinkState state = uplink.State;
-        MirrorLag[] lags =
-        [
-            .. node.Spu.Partitions
-                .Where(partition => partition is { IsOpen: true, Log.Settings.IsMirrored: true })
-                .Select(partition => MirrorLag.Of(partition.Log, uplink.Marks.Of(partition.Log))),
-        ];
+        MirrorLag[] lags = LagsOf(uplink);
         DateTimeOffset now = time.GetUtcNow();
         long lagBytes = lags.Sum(lag => lag.Bytes);
         return new UplinkStatus

@@ -8,6 +8,7 @@ using EdgeStream.Devices;
 using EdgeStream.Mirror.Downlink;
 using EdgeStream.Mirror.Live;
 using EdgeStream.Mirror.Uplink;
+using Microsoft.Extensions.Hosting.Systemd;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -30,8 +31,7 @@ internal static class EdgeNode
         await CreateTopicsAsync(node, configuration, loggers.CreateLogger<Node>()).ConfigureAwait(false);
 
         await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
-        await using var sources = new SourceSupervisor(
-            SourceFactory.Create(configuration, sink, loggers), TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
+        await using var sources = new DeviceSet("source", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
         var hubClock = new HubClock(TimeProvider.System);
         var downlink = new DownlinkLane(node.Controller, hubClock, TimeProvider.System, loggers.CreateLogger<DownlinkLane>());
         IUplinkLane[] lanes =
@@ -44,25 +44,41 @@ internal static class EdgeNode
         await using SinkPositions positions = SinkPositions.Open(
             node.Storage.Files, node.Data.Path, TimeProvider.System, loggers.CreateLogger<SinkPositions>());
         var feed = new LogRecordFeed(node.Controller, hubClock, positions, loggers.CreateLogger<LogRecordFeed>());
-        IReadOnlyList<ISink> outputs = SinkFactory.Create(configuration, feed, loggers);
-        feed.Begin(outputs);
-        await using var sinks = new SourceSupervisor(outputs, TimeProvider.System, loggers.CreateLogger<SourceSupervisor>(), "sink");
+        await using var sinks = new DeviceSet("sink", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
+        using var reload = new ConfigurationReload(configurationFile, ReloadAsync, loggers.CreateLogger<Node>());
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
-        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks));
+        builder.Services.AddSingleton(new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload));
         builder.Services.AddSingleton(hubClock);
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
         application.MapGrpcService<AgentService>();
+        reload.Notifier = application.Services.GetService<ISystemdNotifier>();
         await node.ServeAsync(application, StartAsync, StopAsync, cancellationToken).ConfigureAwait(false);
 
-        Task StartAsync()
+        async Task StartAsync()
         {
-            sources.Start();
-            sinks.Start();
-            return uplinks.StartAsync();
+            await ReplaceDevicesAsync(configuration).ConfigureAwait(false);
+            await uplinks.StartAsync().ConfigureAwait(false);
+        }
+
+        async Task<string> ReplaceDevicesAsync(AgentConfiguration wanted)
+        {
+            (int stopped, int started) = await sources.ReplaceAsync(SourceFactory.Create(wanted, sink, loggers)).ConfigureAwait(false);
+            (int stoppedSinks, int startedSinks) = await sinks
+                .ReplaceAsync(SinkFactory.Create(wanted, feed, loggers), all => feed.Begin(all.Cast<ISink>()))
+                .ConfigureAwait(false);
+            return $"{stopped + stoppedSinks} sources and sinks stopped, {started + startedSinks} started";
+        }
+
+        async Task<string> ReloadAsync(AgentConfiguration wanted)
+        {
+            await CreateTopicsAsync(node, wanted, loggers.CreateLogger<Node>()).ConfigureAwait(false);
+            string changes = await ReplaceDevicesAsync(wanted).ConfigureAwait(false);
+            bool restart = WhatCountsFromTheStart(wanted) != WhatCountsFromTheStart(configuration);
+            return restart ? $"{changes}; what else has changed counts from the next start" : changes;
         }
 
         async Task StopAsync()
@@ -73,6 +89,12 @@ internal static class EdgeNode
             await sinks.DisposeAsync().ConfigureAwait(false);
         }
     }
+
+    /// <summary>What a reload leaves alone.</summary>
+    private static (string?, string?, long?, HttpListen?, UplinkOptions, string) WhatCountsFromTheStart(AgentConfiguration configuration) => (
+        configuration.Data, configuration.Socket, configuration.Budget, configuration.Http,
+        ConfigurationReader.WithPriorities(configuration.Uplink, configuration.Topics.Where(topic => topic.Priority != 0)),
+        string.Join(' ', configuration.LiveTopics.Order(StringComparer.Ordinal)));
 
     /// <summary>What is configured counts, as far as it can be changed.</summary>
     private static async Task AlterTopicAsync(Node node, TopicInfo known, TopicConfiguration topic, ILogger logger)

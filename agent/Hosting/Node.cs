@@ -2,6 +2,7 @@ using System.Net;
 using System.Security.Authentication;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting.Http;
+using EdgeStream.Agent.Hosting.Systemd;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
@@ -110,9 +111,12 @@ internal sealed class Node : IAsyncDisposable
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>
     public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
     {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
+        // An appsettings.json that happens to lie where the program was started is none of its configuration, nor watched for changes.
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"] });
+        builder.Configuration.Sources.Clear();
         NodeLogging.Configure(builder.Logging);
-        builder.Services.AddSystemd();
+        SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Controller);
         builder.Services.AddSingleton(Spu);
         builder.Services.AddSingleton(Presence);
@@ -183,6 +187,9 @@ internal sealed class Node : IAsyncDisposable
 
         await started().ConfigureAwait(false);
         _serving = true;
+        GiveBackMemory();
+        var agent = application.Services.GetRequiredService<AgentService>();
+        await using ServiceReport? report = ServiceReport.Start(application.Services, agent.Summary, BusyFor, logger);
         var stop = new TaskCompletionSource();
         using CancellationTokenRegistration told = cancellationToken.Register(() => stop.TrySetResult());
         using CancellationTokenRegistration signalled = application.Lifetime.ApplicationStopping.Register(() => stop.TrySetResult());
@@ -192,6 +199,13 @@ internal sealed class Node : IAsyncDisposable
         await stopping().ConfigureAwait(false);
         await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
     }
+
+    /// <summary>What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it.</summary>
+    private static void GiveBackMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
+
+    /// <summary>Of all partitions' writes, how long the one has been going on that takes longest.</summary>
+    private TimeSpan BusyFor() =>
+        Spu.Partitions.Where(partition => partition.IsOpen).Select(partition => partition.Log.BusyFor).DefaultIfEmpty().Max();
 
     public async ValueTask DisposeAsync()
     {

@@ -1,8 +1,8 @@
-using Microsoft.Extensions.Hosting.Systemd;
+using EdgeStream.Agent.Hosting.Systemd;
 
 namespace EdgeStream.Agent.Hosting;
 
-/// <summary>One line an event: with the journal's levels under systemd, with the time elsewhere.</summary>
+/// <summary>One line an event: an entry of the journal under systemd, with the time elsewhere.</summary>
 internal static class NodeLogging
 {
     public static void Configure(ILoggingBuilder logging)
@@ -15,7 +15,9 @@ internal static class NodeLogging
         // Kestrel reports each broken connection of a peer here; callers get their own errors.
         logging.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Error);
         logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        if (SystemdHelpers.IsSystemdService())
+        if (SystemdService.PrintsToJournal && Journal.TryOpen() is { } journal)
+            logging.AddProvider(new JournalLoggerProvider(journal));
+        else if (SystemdService.PrintsToJournal)
             logging.AddSystemdConsole();
         else
         {

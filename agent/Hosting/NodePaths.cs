@@ -4,12 +4,20 @@ namespace EdgeStream.Agent.Hosting;
 internal static class NodePaths
 {
     public const string DefaultSocket = "/run/edgestream/edgestream.sock";
+    public const string DefaultHubSocket = "/run/edgestream-hub/edgestream.sock";
     public const string DefaultData = "/var/lib/edgestream";
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
 
     /// <summary>Command line before environment before configuration before default; absolute, for the server takes no other.</summary>
     public static string Socket(string? given, string? configured = null) =>
         Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? configured ?? DefaultSocket);
+
+    /// <summary>As <see cref="Socket"/>, for those who look for a node: where only the packaged hub runs, its socket.</summary>
+    public static string SocketOfNode(string? given)
+    {
+        string socket = Socket(given);
+        return socket == DefaultSocket && !File.Exists(socket) && File.Exists(DefaultHubSocket) ? DefaultHubSocket : socket;
+    }
 
     public static string Data(string? given, string? configured = null) =>
         given ?? Environment.GetEnvironmentVariable("EDGESTREAM_DATA") ?? configured ?? DefaultData;

@@ -11,18 +11,21 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>Makes the sources that are configured. A new kind of source is added here and in the configuration reader.</summary>
 internal static class SourceFactory
 {
-    public static IReadOnlyList<ISource> Create(AgentConfiguration configuration, IRecordSink sink, ILoggerFactory loggers)
+    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordSink sink, ILoggerFactory loggers)
     {
         TimeProvider time = TimeProvider.System;
         return
         [
-            .. configuration.MqttBrokers.Select(options => new EmbeddedBroker(options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>())),
-            .. configuration.MqttSources.Select(options => new MqttClientSource(options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>())),
-            .. configuration.GpioLines.Select(line => Create(line, Limited(line.Line.RateLimit, AboveLimit.Drop), time, loggers)),
-            .. configuration.SysfsSources.Select(options => new SysfsSource(
-                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<SysfsSource>())),
-            .. configuration.Commands.Select(options => new CommandSource(
-                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<CommandSource>())),
+            .. configuration.MqttBrokers.Select(options => new ConfiguredDevice(options, () => new EmbeddedBroker(
+                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>()))),
+            .. configuration.MqttSources.Select(options => new ConfiguredDevice(options, () => new MqttClientSource(
+                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>()))),
+            .. configuration.GpioLines.Select(line => new ConfiguredDevice(line, () => Create(
+                line, Limited(line.Line.RateLimit, AboveLimit.Drop), time, loggers))),
+            .. configuration.SysfsSources.Select(options => new ConfiguredDevice(options, () => new SysfsSource(
+                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<SysfsSource>()))),
+            .. configuration.Commands.Select(options => new ConfiguredDevice(options, () => new CommandSource(
+                options, Limited(options.RateLimit, AboveLimit.Drop), time, loggers.CreateLogger<CommandSource>()))),
         ];
 
         // Behind MQTT somebody can be made to wait. A sensor cannot, and what it says is soon out of date.

@@ -1,4 +1,5 @@
 using EdgeStream.Benchmarks;
+using EdgeStream.Benchmarks.Devices;
 using EdgeStream.Benchmarks.Mirroring;
 
 if (args is [BacklogProcess.Command, var directory, var mode])
@@ -50,5 +51,11 @@ if (args.Length == 0 || args.Contains("delay"))
 
 if (args.Length == 0 || args.Contains("scale"))
     await ScaleBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("ingest"))
+    await IngestBenchmark.RunAsync(report);
+
+if (args.Length == 0 || args.Contains("footprint"))
+    await FootprintBenchmark.RunAsync(report);
 
 report.Print();

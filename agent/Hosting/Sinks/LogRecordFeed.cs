@@ -32,7 +32,7 @@ internal sealed class LogRecordFeed : IRecordFeed
     }
 
     /// <summary>
-    /// To be called with all sinks before any of them runs. One that is new begins behind what its topic holds already: nobody who
+    /// To be called with all sinks before any of them runs, or a new one beside those that run. One that is new begins behind what its topic holds already: nobody who
     /// connects a relay wants all that was ever said to happen again.
     /// </summary>
     public void Begin(IEnumerable<ISink> sinks) =>

@@ -16,6 +16,8 @@ public sealed partial class PartitionLog
     private readonly Channel<AppendRequest> _appends =
         Channel.CreateUnbounded<AppendRequest>(new UnboundedChannelOptions { SingleReader = true });
 
+    private readonly LoopActivity _writing = new();
+
     // What bounds the queue above.
     private readonly ByteBudget _pendingBytes;
 
@@ -142,7 +144,9 @@ public sealed partial class PartitionLog
                 bytes += request.Batches.Length;
             }
 
+            _writing.Begin();
             await WriteCommitAsync(commit).ConfigureAwait(false);
+            _writing.End();
         }
     }
 

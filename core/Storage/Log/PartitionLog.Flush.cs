@@ -37,6 +37,8 @@ public sealed partial class PartitionLog
     private readonly Channel<bool> _syncSignal = Channel.CreateBounded<bool>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite, SingleReader = true });
 
+    private readonly LoopActivity _syncing = new();
+
     private readonly record struct DurableEnd(long Offset, long Segment, long Position, bool IsClean = false);
 
     private void AwaitSync(AppendRequest request)
@@ -53,6 +55,7 @@ public sealed partial class PartitionLog
             {
                 await WaitForIntervalAsync().ConfigureAwait(false);
                 _syncSignal.Reader.TryRead(out _);
+                _syncing.Begin();
                 if (_failure is null)
                     SyncOnce();
             }
@@ -62,6 +65,7 @@ public sealed partial class PartitionLog
                 Fail(failure);
             }
 
+            _syncing.End();
             if (_failure is { } failed)
                 FailAwaitingSync(failed);
         }

@@ -105,6 +105,12 @@ public sealed partial class PartitionLog : IAsyncDisposable
     /// <summary>The error that stopped the log, or null while it runs.</summary>
     public Exception? Failure => _failure;
 
+    /// <summary>
+    /// How long the writer or the syncer has been at what it is at; zero while neither has work. Long, where the disk does not
+    /// answer or the loop hangs.
+    /// </summary>
+    public TimeSpan BusyFor => _writing.Elapsed > _syncing.Elapsed ? _writing.Elapsed : _syncing.Elapsed;
+
     /// <summary>Why the last append was refused for want of room; null once one was taken again.</summary>
     public string? FullReason => _fullReason;
 

@@ -276,6 +276,7 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"", "f:1: source.mqtt.subscribe: is missing: which topics, and where they go")]
     [InlineData("[[source.gpio]]\nchip = \"\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is missing")]
     [InlineData("[[source.gpio]]\nline = \"a name that is too long for the kernel\"\ntopic = \"a\"", "f:2: source.gpio.line: a GPIO line's name has 1 to 31 characters")]
+    [InlineData("[[source.gpio]]\nline = \"17\"\ntopic = \"a\"", "f:2: source.gpio.line: '17' is no name; a number stands without quotes")]
     [InlineData("[[source.gpio]]\nline = 1024\ntopic = \"a\"", "f:2: source.gpio.line: must be a whole number from 0 to 1023")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1s\"\npoll = \"1s\"", "f:2: source.gpio.line: a line is polled or its pulses are counted")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1ms\"", "f:2: source.gpio.line: pulses are counted every 100ms to 1d")]

@@ -1,10 +1,10 @@
 using System.ComponentModel;
 using System.Diagnostics;
 
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>A system's program that is run to its end.</summary>
-internal static class Tool
+public static class Tool
 {
     /// <summary>What is wrong, in the program's own words; null where it succeeded.</summary>
     public static string? TryRun(string program, params string[] arguments)

@@ -1,7 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
-using EdgeStream.Testing;
 
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>
 /// A real ext4 in a file, whose power can be cut. The file lies in memory, so a sync costs no disk and a test may make thousands;
@@ -71,6 +70,9 @@ public sealed class LoopFileSystem : IDisposable
         string? problem = null;
         await Eventually.HoldsAsync(() => (problem = Tool.TryRun("umount", Path)) is null, "nobody has a file of the cut disk open");
         _mounted = false;
+
+        // A container that has just ended may still hold it, in a namespace of its own; mounted now, it would be the one that was cut.
+        await Eventually.HoldsAsync(() => !Mounts.HasLoopOf(Image), "nobody else has the cut disk mounted");
         if ((problem = TryMount()) is not null)
             throw new InvalidOperationException(problem);
     }

@@ -1,11 +1,12 @@
 using System.Globalization;
 
-namespace EdgeStream.Benchmarks.Mirroring;
+namespace EdgeStream.Benchmarks;
 
 /// <summary>What a process has used so far, as the kernel counts it.</summary>
 /// <param name="Cpu">Time of all its threads, in user and kernel mode.</param>
 /// <param name="PeakBytes">The most memory that it was resident with.</param>
-internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes)
+/// <param name="ResidentBytes">The memory that it is resident with now.</param>
+internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes, long ResidentBytes)
 {
     // USER_HZ: the same on every Linux that .NET runs on.
     private const double TicksPerSecond = 100;
@@ -16,9 +17,12 @@ internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes)
         string stat = File.ReadAllText($"/proc/{process}/stat");
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         double ticks = Number(fields[11]) + Number(fields[12]);
-        string peak = File.ReadLines($"/proc/{process}/status").First(line => line.StartsWith("VmHWM:", StringComparison.Ordinal));
-        return new ProcessUsage(TimeSpan.FromSeconds(ticks / TicksPerSecond), 1024 * Number(peak.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1]));
+        string[] status = File.ReadAllLines($"/proc/{process}/status");
+        return new ProcessUsage(TimeSpan.FromSeconds(ticks / TicksPerSecond), Kilobytes(status, "VmHWM:"), Kilobytes(status, "VmRSS:"));
     }
+
+    private static long Kilobytes(string[] status, string name) => 1024 * Number(
+        status.First(line => line.StartsWith(name, StringComparison.Ordinal)).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1]);
 
     private static long Number(string text) => long.Parse(text, CultureInfo.InvariantCulture);
 }

@@ -1,4 +1,4 @@
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>What a power cut leaves of a file system's journal; the values are those of the kernel's shutdown call.</summary>
 public enum CutKind : uint

@@ -3,13 +3,13 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>
 /// The kernel's own test of power cuts, EXT4_IOC_SHUTDOWN: from this instant on a file system writes nothing more to its disk,
 /// and every call on it fails with EIO until it is mounted anew.
 /// </summary>
-internal static partial class PowerSwitch
+public static partial class PowerSwitch
 {
     private const nuint Shutdown = 0x8004587D;
     private const int ReadOnlyDirectoryCloseOnExec = 0x90000;

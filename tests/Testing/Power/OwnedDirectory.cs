@@ -1,15 +1,16 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>
 /// Directories for mounts that bear their process's number: one that was killed leaves its mounts behind, and the next run takes
 /// them away.
 /// </summary>
-internal static class OwnedDirectory
+public static class OwnedDirectory
 {
     private const string Prefix = "edgestream-power-";
+
+    static OwnedDirectory() => DeleteLeftovers();
 
     public static string Create() => Directory.CreateTempSubdirectory($"{Prefix}{Environment.ProcessId}-").FullName;
 
@@ -24,8 +25,7 @@ internal static class OwnedDirectory
             Directory.Delete(directory, recursive: true);
     }
 
-    [ModuleInitializer]
-    internal static void DeleteLeftovers()
+    private static void DeleteLeftovers()
     {
         foreach (string directory in Directory.GetDirectories(Path.GetTempPath(), Prefix + "*"))
         {

@@ -1,7 +1,7 @@
-namespace EdgeStream.PowerCut.Tests;
+namespace EdgeStream.Testing.Power;
 
 /// <summary>What is mounted, as the kernel tells it.</summary>
-internal static class Mounts
+public static class Mounts
 {
     /// <summary>Mount points below a directory, the last mounted first: in this order they can be unmounted.</summary>
     public static IReadOnlyList<string> Below(string directory) =>
@@ -14,8 +14,23 @@ internal static class Mounts
         if (type != "ext4" || !device.StartsWith("/dev/loop", StringComparison.Ordinal))
             return false;
 
-        string backing = $"/sys/block/{Path.GetFileName(device)}/loop/backing_file";
-        return File.Exists(backing) && File.ReadAllText(backing).TrimEnd() == image;
+        return BackingFile($"/sys/block/{Path.GetFileName(device)}") == image;
+    }
+
+    /// <summary>Whether any loop device lives in this file.</summary>
+    public static bool HasLoopOf(string image) => Directory.GetDirectories("/sys/block", "loop*").Any(device => BackingFile(device) == image);
+
+    private static string? BackingFile(string device)
+    {
+        try
+        {
+            return File.ReadAllText($"{device}/loop/backing_file").TrimEnd();
+        }
+        catch (IOException)
+        {
+            // In use by nobody, perhaps since this moment.
+            return null;
+        }
     }
 
     private static IEnumerable<(string Device, string Point, string Type)> All() =>

@@ -1,0 +1,60 @@
+using EdgeStream.Agent.Configuration;
+using EdgeStream.Harness;
+using EdgeStream.Mirror.Uplink;
+
+namespace EdgeStream.Agent.Tests.Configuration;
+
+/// <summary>Several files make one configuration.</summary>
+public sealed class ConfigurationFilesTests : IDisposable
+{
+    private const string Broker = "[[source.mqtt-broker]]\nsubscribe = [{ filter = \"s/#\", topic = \"t\" }]\n";
+
+    private readonly TemporaryDirectory _directory = new();
+
+    private string Main => _directory.At("edgestream.toml");
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public void Drop_in_without_uplink_leaves_that_of_the_main_file()
+    {
+        File.WriteAllText(Main, "[uplink]\nlinger = \"3s\"\n[[topic]]\nname = \"a\"\npriority = 1\n");
+        DropIn("10-topic.toml", "[[topic]]\nname = \"b\"\npriority = 2\n");
+
+        UplinkOptions uplink = ConfigurationFiles.Load(Main).Uplink;
+        Assert.Equal(TimeSpan.FromSeconds(3), uplink.Linger);
+        Assert.Equal([("a", 1), ("b", 2)], uplink.Priorities.Select(entry => (entry.Key, entry.Value)));
+    }
+
+    [Fact]
+    public void Wrong_type_in_a_drop_in_names_that_file_and_line()
+    {
+        File.WriteAllText(Main, Broker);
+        string path = DropIn("10-door.toml", "\n[[source.gpio]]\nline = \"17\"\ntopic = \"door\"\n");
+
+        var problem = Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main));
+        Assert.StartsWith($"{path}:3: ", problem.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', problem.Message);
+    }
+
+    [Fact]
+    public void Settings_that_are_read_twice_are_equal()
+    {
+        File.WriteAllText(Main, Broker + "username = \"u\"\npassword = \"p\"\n[[source.mqtt]]\nbroker = \"mqtt://h\"\nsubscribe = [{ filter = \"a\", topic = \"t\" }]\n");
+        AgentConfiguration one = ConfigurationFiles.Load(Main), two = ConfigurationFiles.Load(Main);
+        Assert.Equal<object>(one.MqttBrokers[0], two.MqttBrokers[0]);
+        Assert.Equal<object>(one.MqttSources[0], two.MqttSources[0]);
+        Assert.Equal(one.Uplink, two.Uplink);
+
+        File.WriteAllText(Main, Broker.Replace("s/#", "s/+", StringComparison.Ordinal));
+        Assert.NotEqual<object>(one.MqttBrokers[0], ConfigurationFiles.Load(Main).MqttBrokers[0]);
+    }
+
+    private string DropIn(string name, string text)
+    {
+        string path = _directory.At($"edgestream.d/{name}");
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        File.WriteAllText(path, text);
+        return path;
+    }
+}

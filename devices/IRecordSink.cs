@@ -18,4 +18,8 @@ public interface IRecordSink
 }
 
 /// <summary>The sink will never take this record, however often it is offered. The message says why, in one line.</summary>
-public sealed class RecordRejectedException(string message) : Exception(message);
+public sealed class RecordRejectedException(string message, DropReason reason = DropReason.Refused) : Exception(message)
+{
+    /// <summary>What the source counts it under.</summary>
+    public DropReason Reason => reason;
+}

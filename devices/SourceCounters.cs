@@ -3,9 +3,9 @@ namespace EdgeStream.Devices;
 /// <summary>What a source has done since the node started. Safe from any thread.</summary>
 public sealed class SourceCounters
 {
+    private readonly long[] _dropped = new long[DropReasons.All.Count];
     private long _received;
     private long _stored;
-    private long _dropped;
     private long _incomplete;
     private volatile string? _lastDrop;
     private volatile string? _lastIncomplete;
@@ -16,7 +16,7 @@ public sealed class SourceCounters
     public long Stored => Volatile.Read(ref _stored);
 
     /// <summary>Messages or events that were not stored and never will be.</summary>
-    public long Dropped => Volatile.Read(ref _dropped);
+    public long Dropped => DropReasons.All.Sum(DroppedFor);
 
     /// <summary>Why the last one was dropped, in one line; null where none was.</summary>
     public string? LastDrop => _lastDrop;
@@ -27,14 +27,21 @@ public sealed class SourceCounters
     /// <summary>What the last one lacked, in one line; null where none did.</summary>
     public string? LastIncomplete => _lastIncomplete;
 
-    public void AddReceived() => Interlocked.Increment(ref _received);
+    public long DroppedFor(DropReason reason) => Volatile.Read(ref _dropped[(int)reason]);
+
+    public void AddReceived(long count = 1) => Interlocked.Add(ref _received, count);
 
     public void AddStored() => Interlocked.Increment(ref _stored);
 
-    public void AddDropped(string reason)
+    public void AddDropped(string message) => AddDropped(DropReason.Refused, message);
+
+    /// <param name="reason">What it is counted under.</param>
+    /// <param name="message">The same for people, in one line.</param>
+    /// <param name="count">How many were lost.</param>
+    public void AddDropped(DropReason reason, string message, long count = 1)
     {
-        _lastDrop = reason;
-        Interlocked.Increment(ref _dropped);
+        _lastDrop = message;
+        Interlocked.Add(ref _dropped[(int)reason], count);
     }
 
     /// <summary>True for the first with this reason in a row, which is the one to tell.</summary>

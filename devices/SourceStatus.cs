@@ -19,5 +19,6 @@ public enum SourceState
 /// <param name="LastError">Why it waits, or why it last dropped something; null where neither happened.</param>
 /// <param name="Received">Messages or events that came in.</param>
 /// <param name="Stored">Records that are durable.</param>
-/// <param name="Dropped">Messages or events that were not stored and never will be.</param>
-public sealed record SourceStatus(string Name, SourceState State, string? LastError, long Received, long Stored, long Dropped);
+/// <param name="Dropped">How many messages or events were not stored and never will be, by why; without those that are 0.</param>
+public sealed record SourceStatus(
+    string Name, SourceState State, string? LastError, long Received, long Stored, IReadOnlyList<(DropReason Reason, long Count)> Dropped);

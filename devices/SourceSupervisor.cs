@@ -55,7 +55,7 @@ public sealed class SourceSupervisor(
             supervised.Error ?? counters.LastDrop ?? counters.LastIncomplete,
             counters.Received,
             counters.Stored,
-            counters.Dropped);
+            [.. DropReasons.All.Select(reason => (reason, counters.DroppedFor(reason))).Where(drops => drops.Item2 > 0)]);
     }
 
     private async Task SuperviseAsync(Supervised supervised)

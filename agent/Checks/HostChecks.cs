@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Cluster;
+using EdgeStream.Devices.Gpio;
 using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Agent.Checks;
@@ -34,7 +35,7 @@ internal static class HostChecks
                 yield return CheckPort("HTTP", http, configuration.Http is null ? Verdict.Warning : Verdict.Problem, "choose another port in http.listen, or \"none\"");
         }
 
-        foreach (int chip in configuration.GpioLines.Select(line => line.Chip).Concat(configuration.GpioSinks.Select(line => line.Chip)).OfType<int>().Distinct())
+        foreach (string chip in configuration.GpioLines.Select(line => line.Chip).Concat(configuration.GpioSinks.Select(line => line.Chip)).OfType<string>().Distinct())
             yield return CheckGpio(chip);
     }
 
@@ -113,21 +114,15 @@ internal static class HostChecks
         }
     }
 
-    private static Finding CheckGpio(int chip)
+    private static Finding CheckGpio(string chip)
     {
-        string device = $"/dev/gpiochip{chip}";
         try
         {
-            using (File.OpenHandle(device, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite))
-                return new Finding("gpio", Verdict.Ok, $"{device} can be used");
+            return new Finding("gpio", Verdict.Ok, $"{GpioChip.Find(chip)} can be used");
         }
-        catch (UnauthorizedAccessException)
+        catch (IOException problem)
         {
-            return new Finding("gpio", Verdict.Warning, $"user {Environment.UserName} may not use {device}; 'sudo usermod -aG gpio {Environment.UserName}', then start anew");
-        }
-        catch (IOException)
-        {
-            return new Finding("gpio", Verdict.Warning, $"there is no {device}; 'gpiodetect' lists the chips");
+            return new Finding("gpio", Verdict.Warning, problem.Message);
         }
     }
 

@@ -51,7 +51,7 @@ internal static class CheckCommand
 
     private static Finding Describe(AgentConfiguration read)
     {
-        int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count;
+        int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count + read.SysfsSources.Count + read.Commands.Count;
         int sinks = read.GpioSinks.Count + read.MqttSinks.Count + read.EmbeddedSinks.Count;
         return new Finding("configuration", Verdict.Ok, $"{read.Topics.Count} topics, {sources} sources, {sinks} sinks");
     }

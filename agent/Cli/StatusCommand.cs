@@ -58,12 +58,25 @@ internal static class StatusCommand
             return;
 
         result.InvocationConfiguration.Output.WriteLine();
-        var table = new TableOutput(kind, "state", "received", stored, "dropped", "last_error");
-        foreach (SourceStatus device in devices)
-            table.Add(device.Name, device.State, device.Received, device.Stored, device.Dropped, device.Problem.Length > 0 ? device.Problem : null);
-
-        table.Write(result, "");
+        DevicesTable(devices, kind, stored).Write(result, "");
     }
+
+    private static TableOutput DevicesTable(RepeatedField<SourceStatus> devices, string kind, string stored)
+    {
+        var table = new TableOutput(kind, "state", "received", stored, "dropped", "dropped_for", "last_error");
+        foreach (SourceStatus device in devices)
+        {
+            table.Add(
+                device.Name, device.State, device.Received, device.Stored, device.Dropped, DropsOf(device),
+                device.Problem.Length > 0 ? device.Problem : null);
+        }
+
+        return table;
+    }
+
+    private static string? DropsOf(SourceStatus device) => device.DroppedByReason.Count == 0
+        ? null
+        : string.Join(", ", device.DroppedByReason.Select(drops => $"{drops.Reason} {drops.Count}"));
 
     private static void WriteStorage(TextWriter output, StorageStatus storage)
     {
@@ -115,7 +128,8 @@ internal static class StatusCommand
             "role", "version", "uptime_seconds", "healthy", "problems", "hub", "geo", "connected", "lag_records", "sent_bytes", "reconnects",
             "last_error", "budget_bytes", "used_bytes", "disk_free_bytes", "written_bytes", "stored_bytes", "syncs", "full_in_seconds",
             "written_bytes_per_year", "certificate_until", "lag_bytes", "lag_ms", "drained_in_seconds", "wire_sent_bytes",
-            "wire_received_bytes", "link_bytes_per_second", "round_trip_ms", "waiting");
+            "wire_received_bytes", "link_bytes_per_second", "round_trip_ms", "waiting",
+            "sources", "sinks");
         StorageStatus storage = status.Storage;
         foreach (UplinkStatus? uplink in status.Uplinks.DefaultIfEmpty<UplinkStatus?>(null))
         {
@@ -125,7 +139,8 @@ internal static class StatusCommand
                 uplink?.LastError, storage.BudgetBytes, storage.UsedBytes, storage.DiskFreeBytes, storage.WrittenBytes, storage.StoredBytes,
                 storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0),
                 uplink?.LagBytes, uplink?.LagMs, uplink?.DrainedInSeconds, uplink?.WireSentBytes, uplink?.WireReceivedBytes,
-                uplink?.LinkBytesPerSecond, uplink?.RoundTripMs, uplink?.Waiting);
+                uplink?.LinkBytesPerSecond, uplink?.RoundTripMs, uplink?.Waiting,
+                DevicesTable(status.Sources, "source", "stored"), DevicesTable(status.Sinks, "sink", "done"));
         }
 
         table.Write(result, "");

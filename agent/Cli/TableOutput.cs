@@ -15,7 +15,7 @@ internal sealed class TableOutput(params string[] columns)
 
     public static bool IsJson(ParseResult result) => result.GetValue(Format) == "json";
 
-    /// <summary>One value a column: string, long, bool, time (milliseconds since 1970 are the caller's to convert), or null.</summary>
+    /// <summary>One value a column: string, long, bool, time (milliseconds since 1970 are the caller's to convert), or null; for JSON only, a table.</summary>
     public void Add(params object?[] values) => _rows.Add(values);
 
     public void Write(ParseResult result, string whenEmpty)
@@ -72,20 +72,25 @@ internal sealed class TableOutput(params string[] columns)
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
         {
-            json.WriteStartArray();
-            foreach (object?[] row in _rows)
-            {
-                json.WriteStartObject();
-                for (int i = 0; i < columns.Length; i++)
-                    WriteValue(json, columns[i], row[i]);
-
-                json.WriteEndObject();
-            }
-
-            json.WriteEndArray();
+            WriteRows(json);
         }
 
         output.WriteLine(System.Text.Encoding.UTF8.GetString(stream.ToArray()));
+    }
+
+    private void WriteRows(Utf8JsonWriter json)
+    {
+        json.WriteStartArray();
+        foreach (object?[] row in _rows)
+        {
+            json.WriteStartObject();
+            for (int i = 0; i < columns.Length; i++)
+                WriteValue(json, columns[i], row[i]);
+
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 
     private static void WriteValue(Utf8JsonWriter json, string key, object? value)
@@ -103,6 +108,10 @@ internal sealed class TableOutput(params string[] columns)
                 break;
             case bool truth:
                 json.WriteBoolean(key, truth);
+                break;
+            case TableOutput nested:
+                json.WritePropertyName(key);
+                nested.WriteRows(json);
                 break;
             default:
                 json.WriteString(key, ToText(value));

@@ -1,6 +1,8 @@
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 using EdgeStream.Mirror.Uplink;
 
 namespace EdgeStream.Agent.Configuration;
@@ -14,15 +16,15 @@ namespace EdgeStream.Agent.Configuration;
 internal sealed record TopicConfiguration(string Name, int Partitions, TopicSettings Settings, int Priority = 0, bool IsLive = false);
 
 /// <summary>A GPIO line and the chip that it is on.</summary>
-/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="Chip">Its name, path or label; null for a simulated one.</param>
 /// <param name="SimulatedPeriod">How often a simulated chip's lines change.</param>
 /// <param name="Line">The line.</param>
-internal sealed record GpioConfiguration(int? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
+internal sealed record GpioConfiguration(string? Chip, TimeSpan SimulatedPeriod, GpioLineOptions Line);
 
 /// <summary>An output line and the chip that it is on.</summary>
-/// <param name="Chip">Its number; null for a simulated one.</param>
+/// <param name="Chip">Its name, path or label; null for a simulated one.</param>
 /// <param name="Line">The line.</param>
-internal sealed record GpioSinkConfiguration(int? Chip, GpioSinkOptions Line);
+internal sealed record GpioSinkConfiguration(string? Chip, GpioSinkOptions Line);
 
 /// <summary>An edge's configuration, checked: nothing in it can be refused any more for what it says.</summary>
 internal sealed record AgentConfiguration
@@ -45,6 +47,10 @@ internal sealed record AgentConfiguration
     public IReadOnlyList<EmbeddedBrokerOptions> MqttBrokers { get; init; } = [];
 
     public IReadOnlyList<GpioConfiguration> GpioLines { get; init; } = [];
+
+    public IReadOnlyList<SysfsOptions> SysfsSources { get; init; } = [];
+
+    public IReadOnlyList<CommandOptions> Commands { get; init; } = [];
 
     public IReadOnlyList<GpioSinkConfiguration> GpioSinks { get; init; } = [];
 
@@ -71,5 +77,7 @@ internal sealed record AgentConfiguration
     public IEnumerable<string> SourceTopics =>
         MqttTopicRule.TopicNames(MqttSources.SelectMany(source => source.Rules).Concat(MqttBrokers.SelectMany(broker => broker.Rules)))
             .Concat(GpioLines.Select(line => line.Line.Topic))
+            .Concat(SysfsSources.Select(source => source.Topic))
+            .Concat(Commands.Select(command => command.Topic))
             .Distinct();
 }

@@ -76,6 +76,8 @@ internal static class ConfigurationFiles
             MqttSources = [.. first.MqttSources, .. second.MqttSources],
             MqttBrokers = [.. first.MqttBrokers, .. second.MqttBrokers],
             GpioLines = [.. first.GpioLines, .. second.GpioLines],
+            SysfsSources = [.. first.SysfsSources, .. second.SysfsSources],
+            Commands = [.. first.Commands, .. second.Commands],
             GpioSinks = [.. first.GpioSinks, .. second.GpioSinks],
             MqttSinks = [.. first.MqttSinks, .. second.MqttSinks],
             EmbeddedSinks = [.. first.EmbeddedSinks, .. second.EmbeddedSinks],

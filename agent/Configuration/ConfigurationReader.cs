@@ -2,7 +2,6 @@ using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
-using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage;
@@ -23,12 +22,6 @@ internal static class ConfigurationReader
 
     private static readonly Dictionary<string, OverflowPolicy> Overflows =
         new() { ["drop-oldest"] = OverflowPolicy.DropOldest, ["reject"] = OverflowPolicy.Reject };
-
-    private static readonly Dictionary<string, GpioEdge> Edges =
-        Enum.GetValues<GpioEdge>().ToDictionary(edge => edge.ToString().ToLowerInvariant());
-
-    private static readonly Dictionary<string, GpioPull> Pulls =
-        Enum.GetValues<GpioPull>().ToDictionary(pull => pull.ToString().ToLowerInvariant());
 
     // A keep-alive that came more often would be traffic of its own.
     private static readonly TimeSpan MinKeepAlive = TimeSpan.FromSeconds(1);
@@ -56,7 +49,9 @@ internal static class ConfigurationReader
             Topics = [.. root.Sections("topic").Select(ReadTopic)],
             MqttSources = [.. sources?.Sections("mqtt").Select(MqttReader.ReadSource) ?? []],
             MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(MqttReader.ReadBroker) ?? []],
-            GpioLines = [.. sources?.Sections("gpio").Select(ReadGpio) ?? []],
+            GpioLines = [.. sources?.Sections("gpio").Select(SourceReader.ReadGpio) ?? []],
+            SysfsSources = [.. sources?.Sections("sysfs").Select(SourceReader.ReadSysfs) ?? []],
+            Commands = [.. sources?.Sections("command").Select(SourceReader.ReadCommand) ?? []],
             GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
             MqttSinks = [.. mqttSinks.Where(sink => !MqttReader.IsEmbedded(sink)).Select(MqttReader.ReadSink)],
             EmbeddedSinks = [.. mqttSinks.Where(MqttReader.IsEmbedded).Select(MqttReader.ReadEmbeddedSink)],
@@ -91,7 +86,7 @@ internal static class ConfigurationReader
             }
         }
 
-        SinkReader.CheckLines(file, configuration.GpioSinks);
+        GpioReader.CheckLines(file, configuration);
         MqttReader.CheckLoops(file, configuration);
     }
 
@@ -172,34 +167,6 @@ internal static class ConfigurationReader
         section.Done();
         return listen;
     }
-
-    private static GpioConfiguration ReadGpio(TomlSection section)
-    {
-        int? chip = ReadChip(section);
-        return Checked(section, "line", () =>
-        {
-            var configuration = new GpioConfiguration(
-                chip,
-                section.Time("simulated-period") ?? TimeSpan.FromSeconds(1),
-                new GpioLineOptions
-                {
-                    Line = section.Int("line", 0, 1023) ?? throw section.Error("line", "is missing"),
-                    Topic = Topic(section, "topic"),
-                    Key = section.String("key"),
-                    Edge = section.Choice("edge", Edges) ?? GpioEdge.Both,
-                    Debounce = section.Time("debounce") ?? TimeSpan.Zero,
-                    Poll = section.Time("poll"),
-                    Pull = section.Choice("pull", Pulls) ?? GpioPull.None,
-                    ActiveLow = section.Bool("active-low") ?? false,
-                }.Validated());
-            section.Done();
-            return configuration;
-        });
-    }
-
-    internal static int? ReadChip(TomlSection section) => section.IsString("chip")
-        ? section.String("chip") == "simulated" ? null : throw section.Error("chip", "is a number, or \"simulated\"")
-        : section.Int("chip", 0, 255) ?? 0;
 
     private static UplinkOptions ReadUplink(TomlSection section)
     {

@@ -33,6 +33,7 @@ internal static class MqttReader
             MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
             StoreRetained = section.Choice("retained", Retained) ?? true,
             StatusTopic = section.String("status-topic"),
+            RateLimit = section.RateLimit("rate-limit"),
         };
         options = ReadClient(section, options);
         options.Validate();
@@ -57,6 +58,7 @@ internal static class MqttReader
             Users = new ValueDictionary<string, string>(users),
             MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
             MaxConnections = section.Int("max-connections", 1, 10_000) ?? 200,
+            RateLimit = section.RateLimit("rate-limit"),
         };
         options.Validate();
         section.Done();

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeStream.Devices;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Time;
 
@@ -60,6 +61,24 @@ public static class Quantities
 
         return text.EndsWith("/s", StringComparison.Ordinal) && !text.Contains("bit", StringComparison.Ordinal)
             && TryParseBytes(text[..^2], out bytesPerSecond);
+    }
+
+    /// <summary>So many in so long: <c>100/s</c>, <c>10/m</c>, <c>5/h</c>; 1 to 1,000,000.</summary>
+    public static bool TryParseRateLimit(string text, out RateLimit limit)
+    {
+        TimeSpan per = text.Length < 3 ? default : text[^2..] switch
+        {
+            "/s" => TimeSpan.FromSeconds(1),
+            "/m" => TimeSpan.FromMinutes(1),
+            "/h" => TimeSpan.FromHours(1),
+            _ => default,
+        };
+        int count = 0;
+        bool isGood = per > TimeSpan.Zero
+            && int.TryParse(text.AsSpan(0, text.Length - 2), NumberStyles.None, CultureInfo.InvariantCulture, out count)
+            && count is > 0 and <= 1_000_000;
+        limit = new RateLimit(count, per);
+        return isGood;
     }
 
     /// <summary>When to sync: <c>commit</c>, <c>os</c>, or an interval such as <c>1s</c>.</summary>

@@ -1,3 +1,4 @@
+using EdgeStream.Devices;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using Tomlyn;
@@ -70,6 +71,31 @@ internal sealed class TomlSection(string file, string path, int line)
         null => null,
         long value when value >= min && value <= max => (int)value,
         _ => throw Error(key, $"must be a whole number from {min} to {max}"),
+    };
+
+    /// <summary>So many records in so long: <c>"100/s"</c>, <c>"10/m"</c>, <c>"5/h"</c>.</summary>
+    public RateLimit? RateLimit(string key) => String(key) switch
+    {
+        null => null,
+        { } text when Quantities.TryParseRateLimit(text, out RateLimit limit) => limit,
+        { } text => throw Error(key, $"'{text}' is no number of records; write for instance \"100/s\", \"10/m\" or \"5/h\""),
+    };
+
+    /// <summary>The strings of a list; none where it is missing.</summary>
+    public IReadOnlyList<string> Strings(string key) => Take(key)?.Value switch
+    {
+        null => [],
+        List<TomlNode> nodes when nodes.TrueForAll(node => node.Value is string) => [.. nodes.Select(node => (string)node.Value)],
+        _ => throw Error(key, "must be a list of strings, [\"…\", \"…\"]"),
+    };
+
+    /// <summary>A number with or without a point.</summary>
+    public decimal? Number(string key) => Take(key)?.Value switch
+    {
+        null => null,
+        long value => value,
+        double value when Math.Abs(value) < 1e15 => (decimal)value,
+        _ => throw Error(key, "must be a number"),
     };
 
     public TimeSpan? Time(string key) => String(key) switch

@@ -3,27 +3,41 @@ using System.Device.Gpio.Drivers;
 
 namespace EdgeStream.Devices.Gpio;
 
-/// <summary>Opens the kernel's GPIO character devices by libgpiod, whichever version the system has.</summary>
+/// <summary>The chips of this machine: by libgpiod, whichever version there is, and, for what happened when, by the kernel itself.</summary>
 public static class GpioChip
 {
-    /// <exception cref="IOException">There is no such chip, no libgpiod, or no right to use it.</exception>
-    public static GpioDriver Open(int chip)
+    /// <param name="chip">Its name (<c>gpiochip0</c>), the path of its device, or its label.</param>
+    /// <param name="line">The line that it is wanted for.</param>
+    /// <returns>The driver, for the caller to dispose, and the line's number.</returns>
+    /// <exception cref="IOException">There is no such chip or line, no libgpiod, or no right to use it.</exception>
+    public static (GpioDriver Driver, int Line) Open(string chip, LineId line)
     {
-        string device = $"/dev/gpiochip{chip}";
-        if (!File.Exists(device))
-            throw new IOException($"there is no {device}; 'gpiodetect' lists the chips, and chip = \"simulated\" needs none");
-
+        // Looked at here first: what the library says of a line that is taken does not tell by whom.
+        using GpioChipDevice device = GpioChipDevice.Open(chip);
+        int number = device.FindFree(line), chipNumber = device.Number;
         try
         {
             // Debian 13 has the library that the V2 driver needs (libgpiod3), Debian 12 the one for V1 (libgpiod2).
-            return GpioDriver.TryCreate(() => new LibGpiodV2Driver(chip), out LibGpiodV2Driver? current)
+            return (GpioDriver.TryCreate(() => new LibGpiodV2Driver(chipNumber), out LibGpiodV2Driver? current)
                 ? current
-                : new LibGpiodDriver(chip);
+                : new LibGpiodDriver(chipNumber), number);
         }
         catch (Exception error)
         {
-            throw new IOException($"{device} cannot be used: {OneLine(error)}; is libgpiod installed, and this user in group gpio?", error);
+            throw new IOException($"{device.Path} cannot be used: {OneLine(error)}; is libgpiod installed, and this user in group gpio?", error);
         }
+    }
+
+    /// <summary>Opens an input line whose changes are wanted, with the kernel's time for each.</summary>
+    /// <exception cref="IOException">There is no such line, somebody has it, or there is no right to use it.</exception>
+    public static IInputLine OpenInput(string chip, GpioLineOptions options) => KernelLine.Open(chip, options);
+
+    /// <returns>Where the chip's device is.</returns>
+    /// <exception cref="IOException">There is no such chip, or no right to use it.</exception>
+    public static string Find(string chip)
+    {
+        using GpioChipDevice device = GpioChipDevice.Open(chip);
+        return device.Path;
     }
 
     private static string OneLine(Exception error) => error.GetBaseException().Message.Split('\n')[0].Trim();

@@ -9,13 +9,18 @@ namespace EdgeStream.Devices.Gpio;
 /// <c>low</c>; <c>toggle</c>. What says anything else is refused, and the sink goes on.
 /// </summary>
 /// <param name="chipName">What people call the chip.</param>
-/// <param name="openDriver">Opens the chip; called at each run, and the result disposed at its end.</param>
+/// <param name="open">Opens the chip and finds the line's number; called at each run, and the driver disposed at its end.</param>
 /// <param name="options">The line.</param>
 /// <param name="feed">Where the records come from.</param>
 /// <param name="time">The clock.</param>
 /// <param name="logger">Told what is switched and what is refused.</param>
 public sealed class GpioSink(
-    string chipName, Func<GpioDriver> openDriver, GpioSinkOptions options, IRecordFeed feed, TimeProvider time, ILogger<GpioSink> logger)
+    string chipName,
+    Func<(GpioDriver Driver, int Line)> open,
+    GpioSinkOptions options,
+    IRecordFeed feed,
+    TimeProvider time,
+    ILogger<GpioSink> logger)
     : ISink
 {
     private const int MaxShownLength = 40;
@@ -31,19 +36,30 @@ public sealed class GpioSink(
 
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {
-        using var controller = new GpioController(openDriver());
-        _isOn = options.Initial;
+        (GpioDriver driver, int number) = open();
+        using var controller = new GpioController(driver);
+        GpioPin pin;
         try
         {
-            controller.OpenPin(options.Line, PinMode.Output, Level(options.Initial));
+            pin = controller.OpenPin(number, PinMode.Output, Level(options.Initial));
         }
         catch (Exception error) when (error is not OutOfMemoryException)
         {
             throw new IOException($"line {options.Line} of {chipName} cannot be opened ({error.Message}); 'gpioinfo' shows who has it", error);
         }
 
-        running();
-        await feed.FollowAsync(this, (record, token) => ActAsync(controller, record, token), cancellationToken).ConfigureAwait(false);
+        _isOn = options.Initial;
+        try
+        {
+            running();
+            await feed.FollowAsync(this, (record, token) => ActAsync(pin, record, token), cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            // Also where the feed has failed: nobody switches the line until the next run.
+            if (options.AtStop != GpioAtStop.Keep)
+                Switch(pin, options.AtStop is { } state ? state == GpioAtStop.On : options.Initial);
+        }
     }
 
     /// <summary>What a record says: true for on, false for off, the opposite of what is for toggle; null for anything else.</summary>
@@ -55,7 +71,7 @@ public sealed class GpioSink(
         _ => null,
     };
 
-    private async ValueTask ActAsync(GpioController controller, SinkRecord record, CancellationToken cancellationToken)
+    private async ValueTask ActAsync(GpioPin pin, SinkRecord record, CancellationToken cancellationToken)
     {
         if (_key is not null && !(record.Key is { } key && key.Span.SequenceEqual(_key)))
             return;
@@ -68,21 +84,21 @@ public sealed class GpioSink(
             return;
         }
 
-        Switch(controller, on);
+        Switch(pin, on);
         logger.LogInformation("{Name} is {State} ({Topic}, offset {Offset})", Name, on ? "on" : "off", record.Topic, record.Offset);
         if (on && options.Pulse is { } pulse)
         {
             // A stop ends the pulse early rather than leave the line on; it was one all the same.
             await Task.Delay(pulse, time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            Switch(controller, on: false);
+            Switch(pin, on: false);
         }
 
         Counters.AddStored();
     }
 
-    private void Switch(GpioController controller, bool on)
+    private void Switch(GpioPin pin, bool on)
     {
-        controller.Write(options.Line, Level(on));
+        pin.Write(Level(on));
         _isOn = on;
     }
 

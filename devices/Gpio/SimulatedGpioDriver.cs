@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Device.Gpio;
+using System.Globalization;
 
 namespace EdgeStream.Devices.Gpio;
 
@@ -29,6 +30,18 @@ public sealed class SimulatedGpioDriver : GpioDriver
     public SimulatedGpioDriver(TimeSpan period, TimeProvider time) => _toggle = time.CreateTimer(_ => ToggleAll(), null, period, period);
 
     protected override int PinCount => 1024;
+
+    /// <summary>The number of a line; those with names are <c>GPIO0</c>, <c>GPIO1</c> and so on.</summary>
+    /// <exception cref="IOException">There is no such line.</exception>
+    public static int NumberOf(LineId line)
+    {
+        if (line.Name is not { } name)
+            return line.Number;
+
+        return name.StartsWith("GPIO", StringComparison.Ordinal) && int.TryParse(name.AsSpan(4), NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+            ? number
+            : throw new IOException($"a simulated chip's lines are GPIO0, GPIO1 and so on, and none is '{name}'");
+    }
 
     /// <summary>Sets the level of an input from outside, as a switch would.</summary>
     public void Drive(int line, PinValue value)

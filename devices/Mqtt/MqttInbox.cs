@@ -123,7 +123,7 @@ internal sealed class MqttInbox(
         catch (RecordRejectedException rejected)
         {
             // Acknowledged all the same: it would only come back and be refused again, before all that follow.
-            Drop(rejected.Message);
+            Drop(rejected.Message, rejected.Reason);
         }
         catch (Exception error) when (message.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
         {
@@ -132,9 +132,9 @@ internal sealed class MqttInbox(
         }
     }
 
-    private void Drop(string reason)
+    private void Drop(string message, DropReason reason = DropReason.Refused)
     {
-        counters.AddDropped(reason);
-        logger.LogWarning("{Name}: message dropped: {Reason}", name, reason);
+        counters.AddDropped(reason, message);
+        logger.LogWarning("{Name}: message dropped: {Reason}", name, message);
     }
 }

@@ -26,6 +26,9 @@ public sealed record MqttSourceOptions : MqttBrokerOptions
     /// </summary>
     public string? StatusTopic { get; init; }
 
+    /// <summary>How many records it may bring; the broker keeps the others back. Null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <summary>The largest packet that a message of <see cref="MaxPayloadBytes"/> may come in.</summary>
     internal int MaxPacketBytes => MaxPayloadBytes + MaxHeaderBytes;
 

@@ -58,7 +58,9 @@ internal sealed class RecordingSink : IRecordSink
         lock (_lock)
         {
             index = _offered.Count;
-            _offered.Add(record);
+
+            // As a log does: when it is stored, the memory is the source's again.
+            _offered.Add(record with { Value = record.Value.ToArray() });
             gate = _gate.Task;
         }
 

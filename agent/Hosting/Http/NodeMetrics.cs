@@ -158,9 +158,13 @@ internal static class NodeMetrics
         foreach ((string name, SourceStatus source) in sources)
             text.Sample(source.Stored, ("source", name));
 
-        text.Counter("edgestream_source_dropped_messages_total", "Messages or events that were not stored and never will be.");
+        // Every reason, 0 included, as for gaps.
+        text.Counter("edgestream_source_dropped_total", "Messages or events that were not stored and never will be, by why.");
         foreach ((string name, SourceStatus source) in sources)
-            text.Sample(source.Dropped, ("source", name));
+        {
+            foreach (string reason in DropReasons.All.Select(DropReasons.Word))
+                text.Sample(source.DroppedByReason.FirstOrDefault(drops => drops.Reason == reason)?.Count ?? 0, ("source", name), ("reason", reason));
+        }
     }
 
     private static void WriteUplinks(PrometheusText text, IReadOnlyList<UplinkStatus> uplinks)

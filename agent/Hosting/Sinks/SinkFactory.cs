@@ -18,8 +18,10 @@ internal static class SinkFactory
         return
         [
             .. configuration.GpioSinks.Select(line => new ConfiguredDevice(line, () => new GpioSink(
-                line.Chip is { } number ? $"gpiochip{number}" : "simulated",
-                () => line.Chip is { } chip ? GpioChip.Open(chip) : new SimulatedGpioDriver(),
+                line.Chip ?? "simulated",
+                () => line.Chip is { } chip
+                    ? GpioChip.Open(chip, line.Line.Line)
+                    : (new SimulatedGpioDriver(), SimulatedGpioDriver.NumberOf(line.Line.Line)),
                 line.Line, feed, time, loggers.CreateLogger<GpioSink>()))),
             .. configuration.AllMqttSinks.Select(options => new ConfiguredDevice(
                 options, () => new MqttClientSink(options, feed, time, loggers.CreateLogger<MqttClientSink>()))),

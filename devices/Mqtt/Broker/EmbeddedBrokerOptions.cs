@@ -44,6 +44,9 @@ public sealed record EmbeddedBrokerOptions
 
     internal int MaxPacketBytes => MaxPayloadBytes + MaxHeaderBytes;
 
+    /// <summary>How many records all its devices together may bring; those who bring more wait for their PUBACK. Null for any number.</summary>
+    public RateLimit? RateLimit { get; init; }
+
     /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>
     public void Validate()
     {

@@ -1,6 +1,9 @@
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Devices;
+using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Devices.Sysfs;
 using EdgeStream.Harness;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Records;
@@ -61,6 +64,31 @@ public sealed class ConfigurationReaderTests
             poll = "2s"
             topic = "level"
 
+            [[source.gpio]]
+            chip = "pinctrl-rp1"
+            line = "GPIO22"
+            count-every = "10s"
+            topic = "water"
+
+            [[source.sysfs]]
+            path = "/sys/bus/w1/devices/28-*/w1_slave"
+            topic = "boiler"
+            key = "tank"
+            every = "30s"
+            offset = -5
+            scale = 0.001
+            unit = "°C"
+            change = 0.5
+            at-least-every = "1h"
+            rate-limit = "5/h"
+
+            [[source.command]]
+            command = ["read-meter", "--watch"]
+            topic = "meter"
+            key = "k"
+            every = "1m"
+            rate-limit = "100/s"
+
             [uplink]
             progress-timeout = "10s"
             max-backoff = "5m"
@@ -94,15 +122,38 @@ public sealed class ConfigurationReaderTests
                 ActiveLow = true,
             },
             read.GpioLines[0].Line);
-        Assert.Equal((4, null), (read.GpioLines[0].Chip, read.GpioLines[1].Chip));
+        Assert.Equal(["gpiochip4", null, "pinctrl-rp1"], read.GpioLines.Select(line => line.Chip));
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(2)), (read.GpioLines[1].SimulatedPeriod, read.GpioLines[1].Line.Poll!.Value));
+        Assert.Equal(
+            new GpioLineOptions { Line = LineId.FromName("GPIO22"), Topic = "water", Edge = GpioEdge.Rising, CountEvery = TimeSpan.FromSeconds(10) },
+            read.GpioLines[2].Line);
+        Assert.Equal(
+            new SysfsOptions
+            {
+                Path = "/sys/bus/w1/devices/28-*/w1_slave",
+                Topic = "boiler",
+                Key = "tank",
+                Every = TimeSpan.FromSeconds(30),
+                Offset = -5,
+                Scale = 0.001m,
+                Unit = "°C",
+                Change = 0.5m,
+                AtLeastEvery = TimeSpan.FromHours(1),
+                RateLimit = new RateLimit(5, TimeSpan.FromHours(1)),
+            },
+            Assert.Single(read.SysfsSources));
+        CommandOptions command = Assert.Single(read.Commands);
+        Assert.Equal(["read-meter", "--watch"], command.Command);
+        Assert.Equal(
+            ("meter", "k", TimeSpan.FromMinutes(1), new RateLimit(100, TimeSpan.FromSeconds(1))),
+            (command.Topic, command.Key, command.Every!.Value, command.RateLimit!.Value));
         Assert.Equal((TimeSpan.FromSeconds(10), TimeSpan.FromMinutes(5)), (read.Uplink.ProgressTimeout, read.Uplink.MaxBackoff));
         Assert.Equal((25_000L, TimeSpan.FromMinutes(5), TimeSpan.FromSeconds(2)), (read.Uplink.BytesPerSecond!.Value, read.Uplink.KeepAlive, read.Uplink.Linger));
         Assert.Equal(new DataPlanOptions(500 * 1024 * 1024, new TimeOnly(22, 30), new TimeOnly(6, 0)), read.Uplink.DataPlan);
         Assert.Equal(["readings"], read.LiveTopics);
         Assert.Equal((7, 0), (read.Uplink.Priorities["readings"], read.Uplink.Priorities["logs"]));
         Assert.Equal(MirrorRule.Any, read.Uplink.Mirrored);
-        Assert.Equal(["readings", "logs", "door", "level"], read.SourceTopics);
+        Assert.Equal(["readings", "logs", "door", "level", "water", "boiler", "meter"], read.SourceTopics);
     }
 
     [Fact]
@@ -239,6 +290,7 @@ public sealed class ConfigurationReaderTests
             key = "pump"
             active-low = true
             pulse = "500ms"
+            at-stop = "keep"
 
             [[sink.gpio]]
             chip = "simulated"
@@ -266,9 +318,9 @@ public sealed class ConfigurationReaderTests
 
         Assert.Equal(
             [
-                new GpioSinkConfiguration(4, new GpioSinkOptions
+                new GpioSinkConfiguration("gpiochip4", new GpioSinkOptions
                 {
-                    Line = 22, Topic = "commands", Key = "pump", ActiveLow = true, Pulse = TimeSpan.FromMilliseconds(500),
+                    Line = 22, Topic = "commands", Key = "pump", ActiveLow = true, Pulse = TimeSpan.FromMilliseconds(500), AtStop = GpioAtStop.Keep,
                 }),
                 new GpioSinkConfiguration(null, new GpioSinkOptions { Line = 23, Topic = "lamps", Initial = true }),
             ],
@@ -345,17 +397,34 @@ public sealed class ConfigurationReaderTests
     [InlineData("[uplink]\nmax-backoff = \"0s\"", "f:2: uplink.max-backoff: '0s' is no time; write for instance \"500ms\", \"30s\" or \"7d\"")]
     [InlineData("[uplink]\nmax_backoff = \"1s\"", "f:2: uplink.max_backoff: there is no such key; known here: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"", "f:1: source.mqtt.subscribe: is missing: which topics, and where they go")]
-    [InlineData("[[source.gpio]]\nchip = \"imaginary\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is a number, or \"simulated\"")]
+    [InlineData("[[source.gpio]]\nchip = \"\"\nline = 1\ntopic = \"a\"", "f:2: source.gpio.chip: is missing")]
+    [InlineData("[[source.gpio]]\nline = \"a name that is too long for the kernel\"\ntopic = \"a\"", "f:2: source.gpio.line: a GPIO line's name has 1 to 31 characters")]
+    [InlineData("[[source.gpio]]\nline = \"17\"\ntopic = \"a\"", "f:2: source.gpio.line: '17' is no name; a number stands without quotes")]
+    [InlineData("[[source.gpio]]\nline = 1024\ntopic = \"a\"", "f:2: source.gpio.line: must be a whole number from 0 to 1023")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1s\"\npoll = \"1s\"", "f:2: source.gpio.line: a line is polled or its pulses are counted")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1ms\"", "f:2: source.gpio.line: pulses are counted every 100ms to 1d")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\n[[source.gpio]]\nchip = \"/dev/gpiochip0\"\nline = 1\ntopic = \"b\"", "f: source.gpio.line: line 1 of gpiochip0 is wanted by the source for topic 'a' and by the source for topic 'b'; give each")]
+    [InlineData("[[source.gpio]]\nline = \"GPIO4\"\ntopic = \"a\"\n[[sink.gpio]]\nchip = \"gpiochip0\"\nline = \"GPIO4\"\ntopic = \"b\"", "f: sink.gpio.line: line GPIO4 of gpiochip0 is wanted by the source for topic 'a' and by the sink for topic 'b'")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a/b\"", "f:3: source.gpio.topic: 'a/b' cannot be a topic name")]
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x")]
+    [InlineData("[[source.sysfs]]\ntopic = \"a\"", "f:1: source.sysfs.path: is missing")]
+    [InlineData("[[source.sysfs]]\npath = \"temp\"\ntopic = \"a\"", "f:2: source.sysfs.path: 'temp' is no absolute path")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = \"x\"", "f:4: source.sysfs.scale: must be a number")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = 1e300", "f:4: source.sysfs.scale: must be a number")]
+    [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nat-least-every = \"1h\"", "f:2: source.sysfs.path: at-least-every is for a source with change")]
+    [InlineData("[[source.command]]\ntopic = \"a\"", "f:1: source.command.command: is missing: write for instance")]
+    [InlineData("[[source.command]]\ncommand = \"ls -l\"\ntopic = \"a\"", "f:2: source.command.command: must be a list of strings")]
+    [InlineData("[[source.command]]\ncommand = [\"a\"]\ntopic = \"a\"\nevery = \"1ms\"", "f:2: source.command.command: a program is run every 500ms to 1d")]
+    [InlineData("[[source.command]]\ncommand = [\"a\"]\ntopic = \"a\"\nrate-limit = \"fast\"", "f:4: source.command.rate-limit: 'fast' is no number of records; write for instance \"100/s\"")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\nrate-limit = \"0/s\"", "f:4: source.gpio.rate-limit: '0/s' is no number of records")]
     [InlineData("[[sink.gpio]]\ntopic = \"a\"", "f:1: sink.gpio.line: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1", "f:1: sink.gpio.topic: is missing")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\ninitial = \"high\"", "f:4: sink.gpio.initial: 'high' is not one of on, off")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\npulse = \"2h\"", "f:2: sink.gpio.line: a pulse is 1ms to 1h long")]
-    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\nlevel = 1", "f:4: sink.gpio.level: there is no such key; known here: active-low, chip, initial, key, line, pulse, topic")]
-    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\n[[sink.gpio]]\nline = 1\ntopic = \"b\"", "f: sink.gpio.line: 2 sinks switch line 1 of one chip; a line has one")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\nlevel = 1", "f:4: sink.gpio.level: there is no such key; known here: active-low, at-stop, chip, initial, key, line, pulse, topic")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\n[[sink.gpio]]\nline = 1\ntopic = \"b\"", "f: sink.gpio.line: line 1 of gpiochip0 is wanted by the sink for topic 'a' and by the sink for topic 'b'")]
     [InlineData("[[sink.mqtt]]\nbroker = \"http://x\"", "f:2: sink.mqtt.broker: 'http://x' is no broker")]
     [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"", "f:1: sink.mqtt.publish: is missing")]
     [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a/#\"", "f:2: sink.mqtt.broker: publish 'a/#': an MQTT topic to publish to")]

@@ -10,7 +10,7 @@ public sealed class DebouncerTests
     public void Change_counts_once_the_line_was_still()
     {
         var debouncer = new Debouncer(Settle, initial: false);
-        debouncer.Add(true, At(0), default);
+        debouncer.Add(true, At(0));
 
         Assert.False(debouncer.TryTake(At(4), out _, out _));
         Assert.Equal(At(5), debouncer.DueAt);
@@ -23,8 +23,8 @@ public sealed class DebouncerTests
     public void Bouncing_that_ends_where_it_began_is_no_change()
     {
         var debouncer = new Debouncer(Settle, initial: false);
-        debouncer.Add(true, At(0), default);
-        debouncer.Add(false, At(1), default);
+        debouncer.Add(true, At(0));
+        debouncer.Add(false, At(1));
 
         Assert.False(debouncer.TryTake(At(100), out _, out _));
     }
@@ -34,7 +34,7 @@ public sealed class DebouncerTests
     {
         var debouncer = new Debouncer(Settle, initial: false);
         foreach (int at in (int[])[0, 1, 2, 3, 4])
-            debouncer.Add(at % 2 == 0, At(at), default);
+            debouncer.Add(at % 2 == 0, At(at));
 
         Assert.False(debouncer.TryTake(At(8), out _, out _));
         Assert.True(debouncer.TryTake(At(9), out bool level, out _));

@@ -102,6 +102,21 @@ public sealed class GpioSinkTests
         Assert.Equal((1, PinValue.Low), (_feed.Done, _chip.LevelOf(Line)));
     }
 
+    [Theory]
+    [InlineData(null, false, false)]
+    [InlineData(null, true, true)]
+    [InlineData(GpioAtStop.Off, true, false)]
+    [InlineData(GpioAtStop.On, false, true)]
+    [InlineData(GpioAtStop.Keep, false, true)]
+    public async Task Stop_leaves_the_line_as_configured(GpioAtStop? atStop, bool initial, bool expected)
+    {
+        RunningSource run = await RunningSource.StartAsync(
+            Sink(new GpioSinkOptions { Line = Line, Topic = "commands", AtStop = atStop, Initial = initial }));
+        await IsDoneAsync(atStop == GpioAtStop.Keep || !expected ? "on" : "off");
+        await run.DisposeAsync();
+        Assert.Equal(expected, _chip.LevelOf(Line) == PinValue.High);
+    }
+
     [Fact]
     public async Task Records_of_other_keys_are_for_others()
     {
@@ -131,5 +146,5 @@ public sealed class GpioSinkTests
         await Condition.WaitAsync($"'{value}' is done", () => _feed.Done > before);
     }
 
-    private GpioSink Sink(GpioSinkOptions options) => new("simulated", () => _chip, options, _feed, _time, NullLogger<GpioSink>.Instance);
+    private GpioSink Sink(GpioSinkOptions options) => new("simulated", () => (_chip, Line), options, _feed, _time, NullLogger<GpioSink>.Instance);
 }

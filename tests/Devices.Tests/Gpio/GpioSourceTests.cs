@@ -1,5 +1,6 @@
 using System.Device.Gpio;
 using System.Text;
+using System.Text.Json;
 using EdgeStream.Devices.Gpio;
 using EdgeStream.Harness;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -13,7 +14,7 @@ public sealed class GpioSourceTests
     private const int Line = 17;
 
     private readonly RecordingSink _sink = new();
-    private readonly SimulatedGpioDriver _chip = new();
+    private SimulatedGpioDriver _chip = new();
     private readonly FakeTimeProvider _time = new();
 
     [Fact]
@@ -87,6 +88,93 @@ public sealed class GpioSourceTests
     }
 
     [Fact]
+    public async Task Pulses_are_counted_for_each_interval_and_in_total()
+    {
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "water", Edge = GpioEdge.Rising, CountEvery = TimeSpan.FromSeconds(10) });
+        RunningSource run = await RunningSource.StartAsync(source);
+        Pulse(3);
+        await TotalAsync(3);
+        Pulse(2);
+        await TotalAsync(5);
+
+        Pulse(4);
+        await run.StopAsync();
+        Assert.Contains("\"total\":9}", _sink.StoredValues[^1], StringComparison.Ordinal);
+        await run.DisposeAsync();
+
+        // Counted on where the same source runs again.
+        await using RunningSource next = await RunningSource.StartAsync(source);
+        Pulse(1);
+        await TotalAsync(10);
+
+        async Task TotalAsync(int expected)
+        {
+            await Condition.WaitAsync($"{expected} are recorded", () =>
+            {
+                _time.Advance(TimeSpan.FromSeconds(10));
+                return _sink.StoredValues is [.., var last] && last.EndsWith($"\"total\":{expected}}}", StringComparison.Ordinal);
+            });
+            Assert.Equal(expected, _sink.StoredValues.Sum(value => JsonDocument.Parse(value).RootElement.GetProperty("count").GetInt32()));
+        }
+    }
+
+    [Fact]
+    public async Task Pulses_of_a_record_that_is_refused_stand_in_the_next_one()
+    {
+        _sink.Rejects = _ => true;
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "water", Edge = GpioEdge.Rising, CountEvery = TimeSpan.FromSeconds(1) });
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        Pulse(3);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await Condition.WaitAsync("it is refused", () => source.Counters.DroppedFor(DropReason.Refused) == 1);
+        _sink.Rejects = _ => false;
+        Pulse(4);
+        await run.StopAsync();
+        Assert.Equal(["""{"line":17,"count":7,"total":7}"""], _sink.StoredValues);
+    }
+
+    [Fact]
+    public async Task Lost_changes_are_counted_as_dropped()
+    {
+        var line = new ScriptedLine(new LineChange(true, TimeSpan.FromSeconds(1)), new LineChange(false, TimeSpan.FromSeconds(2), Lost: 5));
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door" }, line);
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        await Condition.WaitAsync("two came", () => _sink.Stored.Count == 2);
+        Assert.Equal((7, 5, 5), (source.Counters.Received, source.Counters.Dropped, source.Counters.DroppedFor(DropReason.KernelBufferOverflow)));
+    }
+
+    [Fact]
+    public async Task Pulses_that_were_lost_are_counted_all_the_same()
+    {
+        var line = new ScriptedLine(new LineChange(true, TimeSpan.FromSeconds(1)), new LineChange(true, TimeSpan.FromSeconds(2), Lost: 5));
+        GpioSource source = Source(
+            new GpioLineOptions { Line = Line, Topic = "water", Edge = GpioEdge.Rising, CountEvery = TimeSpan.FromSeconds(10) }, line);
+        RunningSource run = await RunningSource.StartAsync(source);
+        await run.StopAsync();
+        Assert.Equal(["""{"line":17,"count":7,"total":7}"""], _sink.StoredValues);
+        Assert.Equal(0, source.Counters.Dropped);
+    }
+
+    [Fact]
+    public async Task Record_has_the_time_of_its_change()
+    {
+        TimeSpan happened = _time.GetElapsedTime(0) - TimeSpan.FromMinutes(3);
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door" }, new ScriptedLine(new LineChange(true, happened)));
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        await Condition.WaitAsync("it came", () => _sink.Stored.Count == 1);
+        Assert.Equal(_time.GetUtcNow() - TimeSpan.FromMinutes(3), _sink.Stored[0].Timestamp);
+    }
+
+    [Fact]
+    public async Task Line_that_goes_away_ends_the_run_when_what_it_told_is_stored()
+    {
+        var line = new ScriptedLine(new LineChange(true, TimeSpan.Zero)) { Gone = new IOException("line 17 is gone") };
+        GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door" }, line);
+        Assert.Equal("line 17 is gone", (await Assert.ThrowsAsync<IOException>(() => source.RunAsync(() => { }, CancellationToken.None))).Message);
+        Assert.Single(_sink.Stored);
+    }
+
+    [Fact]
     public async Task Changes_beyond_what_can_wait_are_counted_and_the_others_keep_their_order()
     {
         GpioSource source = Source(new GpioLineOptions { Line = Line, Topic = "door" });
@@ -122,14 +210,31 @@ public sealed class GpioSourceTests
     [Fact]
     public async Task Chip_that_is_not_there_is_one_clear_line_and_is_tried_again()
     {
+        var options = new GpioLineOptions { Line = Line, Topic = "door" };
         var source = new GpioSource(
-            "gpiochip99", () => GpioChip.Open(99), new GpioLineOptions { Line = Line, Topic = "door" }, _sink, TimeProvider.System, NullLogger<GpioSource>.Instance);
+            "gpiochip99", () => GpioChip.OpenInput("gpiochip99", options), options, _sink, TimeProvider.System, NullLogger<GpioSource>.Instance);
         await using var supervisor = new SourceSupervisor([source], TimeProvider.System, NullLogger<SourceSupervisor>.Instance);
         supervisor.Start();
 
         await Condition.WaitAsync("it waits", () => supervisor.Statuses[0].State == SourceState.Waiting);
         Assert.Equal(
             "there is no /dev/gpiochip99; 'gpiodetect' lists the chips, and chip = \"simulated\" needs none", supervisor.Statuses[0].LastError);
+    }
+
+    [Theory]
+    [InlineData("/dev/null", "/dev/null is no GPIO chip: inappropriate ioctl for device; 'gpiodetect' lists the chips")]
+    [InlineData("/dev/no-such-chip", "there is no /dev/no-such-chip; 'gpiodetect' lists the chips, and chip = \"simulated\" needs none")]
+    public void Path_that_is_no_chip_is_one_clear_line(string chip, string expected) =>
+        Assert.Equal(expected, Assert.Throws<IOException>(() => GpioChip.Find(chip)).Message);
+
+    [Fact]
+    public void Label_that_no_chip_has_is_one_clear_line()
+    {
+        Assert.SkipUnless(
+            Environment.IsPrivilegedProcess || Directory.GetFiles("/dev", "gpiochip*").Length == 0, "this machine has chips that only root may look at");
+        Assert.Equal(
+            "no GPIO chip has the label 'pinctrl-nobody'; 'gpiodetect' lists the chips",
+            Assert.Throws<IOException>(() => GpioChip.Find("pinctrl-nobody")).Message);
     }
 
     [Theory]
@@ -140,5 +245,44 @@ public sealed class GpioSourceTests
     public void Values_that_cannot_be_are_refused(int line, int debounceMilliseconds) => Assert.Throws<SourceConfigurationException>(() =>
         Source(new GpioLineOptions { Line = line, Topic = "door", Debounce = TimeSpan.FromMilliseconds(debounceMilliseconds) }));
 
-    private GpioSource Source(GpioLineOptions options) => new("simulated", () => _chip, options, _sink, _time, NullLogger<GpioSource>.Instance);
+    private void Pulse(int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            _chip.Drive(Line, PinValue.High);
+            _chip.Drive(Line, PinValue.Low);
+        }
+    }
+
+    private GpioSource Source(GpioLineOptions options, IInputLine line) =>
+        new("simulated", () => line, options, _sink, _time, NullLogger<GpioSource>.Instance);
+
+    private GpioSource Source(GpioLineOptions options) => new(
+        "simulated",
+        () => new DriverLine(_chip = new SimulatedGpioDriver(), Line, options, _time),
+        options, _sink, _time, NullLogger<GpioSource>.Instance);
+
+    /// <summary>A line that tells what a test has written down, and then stays as it is or goes away.</summary>
+    private sealed class ScriptedLine(params LineChange[] changes) : IInputLine
+    {
+        public int Number => Line;
+
+        public Exception? Gone { get; init; }
+
+        public bool Read() => false;
+
+        public Task WatchAsync(Action<LineChange> seen, CancellationToken cancellationToken)
+        {
+            foreach (LineChange change in changes)
+                seen(change);
+
+            return Gone is null
+                ? Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default)
+                : Task.FromException(Gone);
+        }
+
+        public void Dispose()
+        {
+        }
+    }
 }

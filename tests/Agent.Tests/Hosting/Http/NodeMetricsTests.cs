@@ -124,7 +124,8 @@ public sealed class NodeMetricsTests : IAsyncLifetime
         Assert.Equal(0, page["edgestream_source_state{source=\"gpio \\\"x\\\"\",state=\"waiting\"}"]);
         Assert.Equal(3, page["edgestream_source_received_messages_total{source=\"gpio \\\"x\\\"\"}"]);
         Assert.Equal(2, page["edgestream_source_stored_records_total{source=\"gpio \\\"x\\\"\"}"]);
-        Assert.Equal(1, page["edgestream_source_dropped_messages_total{source=\"gpio \\\"x\\\"\"}"]);
+        Assert.Equal(1, page["edgestream_source_dropped_total{source=\"gpio \\\"x\\\"\",reason=\"rate-limit\"}"]);
+        Assert.Equal(0, page["edgestream_source_dropped_total{source=\"gpio \\\"x\\\"\",reason=\"queue-full\"}"]);
         Assert.Equal(4, page["edgestream_source_received_messages_total{source=\"gpio \\\"x\\\" #2\"}"]);
         Assert.Equal(1, page["edgestream_uplink_connected{hub=\"h:1\",geo=\"g\"}"]);
         Assert.Equal(11, page["edgestream_uplink_lag_records{hub=\"h:1\",geo=\"g\"}"]);
@@ -165,7 +166,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
         },
         Sources =
         {
-            new SourceStatus { Name = "gpio \"x\"", State = "running", Received = 3, Stored = 2, Dropped = 1 },
+            new SourceStatus { Name = "gpio \"x\"", State = "running", Received = 3, Stored = 2, Dropped = 1, DroppedByReason = { new DroppedCount { Reason = "rate-limit", Count = 1 } } },
             new SourceStatus { Name = "gpio \"x\"", State = "waiting", Received = 4 },
         },
         Uplinks =

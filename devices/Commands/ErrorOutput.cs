@@ -1,0 +1,44 @@
+using System.Text;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Devices.Commands;
+
+/// <summary>Brings into the log what a program complains about, so many lines and no more: it must not fill the disk with it.</summary>
+internal sealed class ErrorOutput(string name, TimeProvider time, ILogger logger)
+{
+    private const int MaxLineBytes = 1024;
+
+    private readonly TokenBucket _bucket = new(new RateLimit(10, TimeSpan.FromMinutes(1)));
+    private long _leftOut;
+
+    /// <summary>The last line, for a message; null where there was none.</summary>
+    public string? Last { get; private set; }
+
+    /// <summary>Reads to the end.</summary>
+    public async Task ReadAsync(Stream stream)
+    {
+        var reader = new LineReader(stream, MaxLineBytes);
+        Last = null;
+        while (await reader.ReadAsync(CancellationToken.None).ConfigureAwait(false) is { Count: > 0 } lines)
+        {
+            foreach (ReadOnlyMemory<byte> line in lines)
+                Take(string.Concat(Encoding.UTF8.GetString(line.Span).Select(c => char.IsControl(c) ? ' ' : c)).Trim());
+        }
+    }
+
+    private void Take(string line)
+    {
+        Last = line;
+        if (!_bucket.TryTake(time.GetElapsedTime(0)))
+        {
+            _leftOut++;
+            return;
+        }
+
+        if (_leftOut > 0)
+            logger.LogWarning("{Name}: {Count} lines of its error output were left out", name, _leftOut);
+
+        _leftOut = 0;
+        logger.LogWarning("{Name}: {Line}", name, line);
+    }
+}

@@ -17,7 +17,8 @@ for project in tests/*.Tests; do
     echo "== $name"
     # A test that hangs says so here, instead of letting the whole run wait.
     timeout --kill-after=10s "${TEST_TIMEOUT:-900}" \
-        "$project/bin/Release/net10.0/EdgeStream.$name" -noLogo -noColor -xml "$results/$name.xml" "$@" || status=$?
+        "$project/bin/Release/net10.0/EdgeStream.$name" -noLogo -noColor -xml "$results/$name.xml" "$@" \
+        2>&1 | tee "$results/$name.log" || status=$?
     totals=$(grep -o '<assembly [^>]*' "$results/$name.xml" 2>/dev/null | head -n 1)
     count() { sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" <<<"$totals"; }
     if [ -z "$totals" ]; then
@@ -35,5 +36,7 @@ if [ $((passed + failed)) -eq 0 ]; then
     echo "no test ran"
     exit 1
 fi
+# Again at the end, where whoever sees only the last lines of a long run looks first.
+grep -h -A 15 '\[FAIL\]' "$results"/*.log
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

@@ -38,7 +38,8 @@ public sealed class EmbeddedBrokerBadInputTests : IAsyncLifetime
         bad.SendBytes(0x10, 0xFF, 0xFF, 0xFF, 0x7F);
 
         Assert.Equal(-1, bad.Receive(out _));
-        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 50_000_000);
+        // Of all threads, those of other tests included.
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 250_000_000);
         await LoggedAsync("a device at 127.0.0.1:", "was disconnected: a packet of 268435455 bytes is over the limit of 1179648");
         AssertWorks(good);
     }

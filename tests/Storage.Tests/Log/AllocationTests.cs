@@ -27,7 +27,7 @@ public sealed class AllocationTests : LogTestBase
     public void Writing_a_batch_allocates_nothing()
     {
         using RecordBatchWriter writer = Filled(Many);
-        long bytes = Least(() =>
+        long bytes = Allocated.Least(() =>
         {
             writer.Reset();
             Fill(writer, Many);
@@ -41,7 +41,7 @@ public sealed class AllocationTests : LogTestBase
     {
         using RecordBatchWriter few = Filled(Few), many = Filled(Many);
         ReadOnlyMemory<byte> small = few.Build(), large = many.Build();
-        Assert.Equal(Least(() => ReadRecords(small)), Least(() => ReadRecords(large)));
+        Assert.Equal(Allocated.Least(() => ReadRecords(small)), Allocated.Least(() => ReadRecords(large)));
     }
 
     [Theory]
@@ -52,8 +52,8 @@ public sealed class AllocationTests : LogTestBase
         PartitionLog log = Open(LogOptions.Default, files: DiskFiles.Instance);
         using RecordBatchWriter few = Filled(Few), many = Filled(Many);
         ReadOnlyMemory<byte> small = few.Build(), large = many.Build();
-        long forFew = LeastOfAll(() => Append(log, small, ack));
-        long forMany = LeastOfAll(() => Append(log, large, ack));
+        long forFew = Allocated.LeastOfAll(() => Append(log, small, ack));
+        long forMany = Allocated.LeastOfAll(() => Append(log, large, ack));
         Assert.InRange(forMany, 0, forFew + Tolerance);
     }
 
@@ -62,11 +62,11 @@ public sealed class AllocationTests : LogTestBase
     {
         PartitionLog log = Open(LogOptions.Default, files: DiskFiles.Instance);
         using RecordBatchWriter few = Filled(Few), many = Filled(Many);
-        for (int i = 0; i < Rounds; i++)
+        for (int i = 0; i < Allocated.Rounds; i++)
             Append(log, few.Build(), AckLevel.Durable);
 
         long startOfMany = log.Offsets.End;
-        for (int i = 0; i < Rounds; i++)
+        for (int i = 0; i < Allocated.Rounds; i++)
             Append(log, many.Build(), AckLevel.Durable);
 
         int maxBytes = many.EstimatedSize;
@@ -74,15 +74,13 @@ public sealed class AllocationTests : LogTestBase
         Assert.InRange(forMany, 0, forFew + Tolerance);
     }
 
-    private const int Rounds = 12;
-
     private static void Append(PartitionLog log, ReadOnlyMemory<byte> batch, AckLevel ack) =>
         log.AppendAsync(batch, ack).AsTask().InTimeAsync().GetAwaiter().GetResult();
 
     private static long BytesPerRead(PartitionLog log, long offset, int maxBytes)
     {
         using LogReader reader = log.OpenReader(offset);
-        return Least(() =>
+        return Allocated.Least(() =>
         {
             using LogSlice slice = reader.Read(maxBytes);
             Assert.False(slice.IsEmpty);
@@ -108,24 +106,5 @@ public sealed class AllocationTests : LogTestBase
     {
         for (int i = 0; i < records; i++)
             writer.Append(new Record(i, null, Value));
-    }
-
-    /// <summary>What this thread allocates: the least of some runs, as the first ones fill pools.</summary>
-    private static long Least(Action action) => Least(action, GC.GetAllocatedBytesForCurrentThread);
-
-    /// <summary>What all threads allocate, the writer and the syncer of a log included.</summary>
-    private static long LeastOfAll(Action action) => Least(action, () => GC.GetTotalAllocatedBytes(precise: true));
-
-    private static long Least(Action action, Func<long> allocated)
-    {
-        long least = long.MaxValue;
-        for (int i = 0; i < Rounds; i++)
-        {
-            long before = allocated();
-            action();
-            least = Math.Min(least, allocated() - before);
-        }
-
-        return least;
     }
 }

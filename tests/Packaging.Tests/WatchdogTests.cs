@@ -46,8 +46,11 @@ public sealed class WatchdogTests(DebianSystem debian)
         Assert.Equal(process, await machine.PropertyAsync("MainPID"));
     }
 
+    /// <summary>The process is asked for first: the state after it is then not that of the one before.</summary>
     private static Task RestartedAsync(Machine machine, string process) => machine.WaitForAsync(
-        "it runs anew", async () => await machine.PropertyAsync("SubState") == "running" && await machine.PropertyAsync("MainPID") != process, Deadline);
+        "it runs anew",
+        async () => await machine.PropertyAsync("MainPID") != process && await machine.PropertyAsync("SubState") == "running",
+        Deadline);
 
     private static async Task<int> WatchdogBitesAsync(Machine machine) =>
         (await machine.JournalAsync()).Split('\n').Count(line => line.Contains("Watchdog timeout", StringComparison.Ordinal));

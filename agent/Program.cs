@@ -5,6 +5,9 @@ using EdgeStream.Devices;
 using EdgeStream.Storage;
 using Grpc.Core;
 
+// How long a command that waits for a node has to end in order.
+TimeSpan WhenToldToEnd = TimeSpan.FromSeconds(2);
+
 var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for small devices")
 {
     NodeCommands.Run(),
@@ -45,11 +48,12 @@ root.Subcommands.Add(version);
 
 try
 {
-    // A node takes its time to stop in order: longer than the library's two seconds.
-    return await root.Parse(args).InvokeAsync(new InvocationConfiguration
+    ParseResult command = root.Parse(args);
+    bool endsByItself = command.CommandResult.Command is CliCommand { HandlesSignals: true };
+    return await command.InvokeAsync(new InvocationConfiguration
     {
         EnableDefaultExceptionHandler = false,
-        ProcessTerminationTimeout = TimeSpan.FromSeconds(60),
+        ProcessTerminationTimeout = endsByItself ? null : WhenToldToEnd,
     });
 }
 catch (Exception error) when (error is EdgeStreamException or SourceConfigurationException)

@@ -9,8 +9,11 @@ internal sealed class CliCommand(string name, string description, string example
 {
     public string Example => example;
 
+    /// <summary>It stops by itself when it is told to, in its own time.</summary>
+    public bool HandlesSignals { get; init; }
+
     /// <summary>What the command does; its result is the exit code 0, its exceptions become one line and exit code 1.</summary>
-    public void Does(Func<ParseResult, CancellationToken, Task> action) => SetAction(async (result, cancellationToken) =>
+    public void Does(Func<ParseResult, CancellationToken, Task> action) => DoesWithExitCode(async (result, cancellationToken) =>
     {
         await action(result, cancellationToken).ConfigureAwait(false);
         return 0;

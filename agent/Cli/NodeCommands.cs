@@ -40,10 +40,11 @@ internal static class NodeCommands
             "run", "Run an edge: sources, local log and uplink", "edgestream run --config edgestream.toml --data ./data --socket ./edge.sock")
         {
             Options = { configuration, Data, Budget, Http },
+            HandlesSignals = true,
         };
-        command.Does((result, cancellationToken) => EdgeNode.RunAsync(
+        command.Does((result, _) => StopSignals.RunAsync(stop => EdgeNode.RunAsync(
             result.GetValue(configuration), result.GetValue(Data), result.GetValue(ConnectionOptions.Socket),
-            ParseBudget(result.GetValue(Budget)), ParseHttp(result.GetValue(Http)), cancellationToken));
+            ParseBudget(result.GetValue(Budget)), ParseHttp(result.GetValue(Http)), stop)));
         return command;
     }
 
@@ -65,8 +66,9 @@ internal static class NodeCommands
             "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
         {
             Options = { listen, Data, Budget, Http, life },
+            HandlesSignals = true,
         };
-        command.Does((result, cancellationToken) => HubNode.RunAsync(
+        command.Does((result, _) => StopSignals.RunAsync(stop => HubNode.RunAsync(
             new NodeOptions(
                 NodePaths.Data(result.GetValue(Data)),
                 NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
@@ -76,7 +78,7 @@ internal static class NodeCommands
             {
                 CertificateLife = ParseLife(result.GetValue(life)!),
             },
-            cancellationToken));
+            stop)));
         return command;
     }
 

@@ -51,6 +51,13 @@ internal sealed class Chaos
         }
     }
 
+    /// <summary>Stops a node as its service manager does, which it must take in good order, and starts it again.</summary>
+    public static async Task StopAndRestartAsync(NodeProcess node)
+    {
+        Assert.Equal(0, await node.Process.StopAsync());
+        await node.StartAsync();
+    }
+
     /// <summary>Kills a node without a word, and starts it again at once or a little later.</summary>
     public async Task KillAndRestartAsync(NodeProcess node)
     {

@@ -45,7 +45,7 @@ public sealed class KillTests
     }
 
     [Fact(Timeout = 600_000)]
-    public async Task Killed_edge_that_is_the_broker_itself_has_every_message_that_it_acknowledged()
+    public async Task Killed_or_stopped_edge_that_is_the_broker_itself_has_every_message_that_it_acknowledged()
     {
         const int Messages = 30_000;
         using var directory = new TemporaryDirectory();
@@ -60,6 +60,7 @@ public sealed class KillTests
         Task publishing = device.RunAsync();
         var chaos = new Chaos(Chaos.NewSeed());
         chaos.Add("kill the edge", () => chaos.KillAndRestartAsync(edge));
+        chaos.Add("stop the edge", () => Chaos.StopAndRestartAsync(edge));
         chaos.Add("kill the hub", () => chaos.KillAndRestartAsync(hub));
         await chaos.RunAsync(Kills, TimeSpan.FromMilliseconds(1500));
         Assert.False(publishing.IsCompleted, "the device was done before the last kill");

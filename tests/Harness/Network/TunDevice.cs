@@ -10,7 +10,8 @@ namespace EdgeStream.Harness.Network;
 /// </summary>
 internal sealed partial class TunDevice : IDisposable
 {
-    private const int ReadWriteNonBlocking = 0x2 | 0x800;
+    // Closed in programs that are started meanwhile: an interface that one of them holds would still be there.
+    private const int ReadWriteNonBlocking = 0x2 | 0x800 | 0x80000;
     private const int SetInterface = 0x400454ca;
     private const short TunWithoutHeader = 0x0001 | 0x1000;
     private const short Readable = 1;

@@ -19,6 +19,8 @@ public enum SourceState
 /// <param name="LastError">Why it waits, or why it last dropped something; null where neither happened.</param>
 /// <param name="Received">Messages or events that came in.</param>
 /// <param name="Stored">Records that are durable.</param>
+/// <param name="Incomplete">Records that are stored, or will be, without something that was to be read from them.</param>
 /// <param name="Dropped">How many messages or events were not stored and never will be, by why; without those that are 0.</param>
 public sealed record SourceStatus(
-    string Name, SourceState State, string? LastError, long Received, long Stored, IReadOnlyList<(DropReason Reason, long Count)> Dropped);
+    string Name, SourceState State, string? LastError, long Received, long Stored, long Incomplete,
+    IReadOnlyList<(DropReason Reason, long Count)> Dropped);

@@ -17,6 +17,9 @@ public sealed class SourceSupervisor(
     private static readonly TimeSpan MinPause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MaxPause = TimeSpan.FromSeconds(30);
 
+    // One that has not lasted so long fails again and again, whatever it did in between, and the pause grows.
+    private static readonly TimeSpan Lasting = TimeSpan.FromSeconds(2);
+
     private readonly Supervised[] _supervised = [.. sources.Select(source => new Supervised(source))];
     private readonly CancellationTokenSource _stop = new();
     private Task _running = Task.CompletedTask;
@@ -55,6 +58,7 @@ public sealed class SourceSupervisor(
             supervised.Error ?? counters.LastDrop ?? counters.LastIncomplete,
             counters.Received,
             counters.Stored,
+            counters.Incomplete,
             [.. DropReasons.All.Select(reason => (reason, counters.DroppedFor(reason))).Where(drops => drops.Item2 > 0)]);
     }
 
@@ -63,7 +67,7 @@ public sealed class SourceSupervisor(
         TimeSpan pause = TimeSpan.Zero;
         while (!_stop.IsCancellationRequested)
         {
-            bool worked = false;
+            long? runningSince = null;
             try
             {
                 await supervised.Source.RunAsync(Running, _stop.Token).ConfigureAwait(false);
@@ -76,14 +80,15 @@ public sealed class SourceSupervisor(
             }
             catch (Exception error)
             {
-                pause = worked ? MinPause : TimeSpan.FromTicks(Math.Clamp(pause.Ticks * 2, MinPause.Ticks, MaxPause.Ticks));
+                bool lasted = runningSince is { } since && time.GetElapsedTime(since) >= Lasting;
+                pause = lasted ? MinPause : TimeSpan.FromTicks(Math.Clamp(pause.Ticks * 2, MinPause.Ticks, MaxPause.Ticks));
                 Failed(supervised, error);
                 await PauseAsync(pause).ConfigureAwait(false);
             }
 
             void Running()
             {
-                worked = true;
+                runningSince = time.GetTimestamp();
                 supervised.Error = null;
                 supervised.State = SourceState.Running;
                 logger.LogInformation("{Kind} {Name} runs", kind, supervised.Source.Name);

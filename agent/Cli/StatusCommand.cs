@@ -63,11 +63,11 @@ internal static class StatusCommand
 
     private static TableOutput DevicesTable(RepeatedField<SourceStatus> devices, string kind, string stored)
     {
-        var table = new TableOutput(kind, "state", "received", stored, "dropped", "dropped_for", "last_error");
+        var table = new TableOutput(kind, "state", "received", stored, "incomplete", "dropped", "dropped_for", "last_error");
         foreach (SourceStatus device in devices)
         {
             table.Add(
-                device.Name, device.State, device.Received, device.Stored, device.Dropped, DropsOf(device),
+                device.Name, device.State, device.Received, device.Stored, device.Incomplete, device.Dropped, DropsOf(device),
                 device.Problem.Length > 0 ? device.Problem : null);
         }
 

@@ -75,6 +75,9 @@ internal static class ConfigurationReader
     /// <summary>What the parts must not have in common.</summary>
     internal static void CheckAsAWhole(string file, AgentConfiguration configuration)
     {
+        CheckTwice(file, "topic.name", configuration.Topics, topic => $"topic '{topic.Name}'");
+        CheckTwice(file, "source.sysfs.path", configuration.SysfsSources, source => $"'{source.Path}' for topic '{source.Topic}'");
+        CheckTwice(file, "source.command.command", configuration.Commands, source => $"'{string.Join(' ', source.Command)}' for topic '{source.Topic}'");
         CheckClientIds(file, "source", configuration.MqttSources);
         CheckClientIds(file, "sink", configuration.MqttSinks);
         foreach (MqttSinkOptions sink in configuration.MqttSinks)
@@ -88,6 +91,12 @@ internal static class ConfigurationReader
 
         GpioReader.CheckLines(file, configuration);
         MqttReader.CheckLoops(file, configuration);
+    }
+
+    private static void CheckTwice<T>(string file, string key, IEnumerable<T> parts, Func<T, string> nameOf)
+    {
+        if (parts.GroupBy(nameOf).FirstOrDefault(same => same.Count() > 1) is { } twice)
+            throw new ConfigurationException($"{file}: {key}: {twice.Key} is there {twice.Count()} times; once is enough");
     }
 
     /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>

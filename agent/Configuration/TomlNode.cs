@@ -35,8 +35,12 @@ internal sealed class TomlSection(string file, string path, int line)
         }
         catch (TomlException error)
         {
-            // "file(line,column) : error : text", of which the first line is enough.
-            throw new ConfigurationException($"{error.Message.Split('\n')[0].Trim()}");
+            // "file(line,column) : error : text", of which the first line is enough; as all others are written.
+            string[] parts = error.Message.Split('\n')[0].Split(" : error : ", 2);
+            int at = parts[0].LastIndexOf('(');
+            throw new ConfigurationException(parts.Length == 2 && at >= 0
+                ? $"{parts[0][..at]}:{parts[0][(at + 1)..].Split(',')[0]}: {parts[1].Trim()}"
+                : parts[0].Trim());
         }
     }
 

@@ -174,6 +174,7 @@ internal sealed class AgentService(
         Problem = source.LastError ?? "",
         Received = source.Received,
         Stored = source.Stored,
+        Incomplete = source.Incomplete,
         Dropped = source.Dropped.Sum(drops => drops.Count),
         DroppedByReason = { source.Dropped.Select(drops => new DroppedCount { Reason = drops.Reason.Word(), Count = drops.Count }) },
     };

@@ -42,8 +42,8 @@ internal sealed class StopSignals : IDisposable
 
     private void Stop(PosixSignalContext context)
     {
-        // Not ended by the system.
-        context.Cancel = true;
+        // The system ends it at the second one: what hangs must not need SIGKILL.
+        context.Cancel = !_told.IsCancellationRequested;
         _told.Cancel();
     }
 }

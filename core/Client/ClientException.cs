@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
 using Grpc.Core;
@@ -34,10 +35,18 @@ public sealed class ClientException : EdgeStreamException
         while (cause.InnerException is { } inner)
             cause = inner;
 
+        string reason = cause switch
+        {
+            RpcException rpc => rpc.Status.Detail,
+
+            // The runtime's word for ENOENT.
+            SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "there is no such socket",
+            _ => cause.Message,
+        };
         string advice = endpoint.StartsWith("unix:", StringComparison.Ordinal)
             ? "is edgestream running there? 'edgestream run' or 'systemctl start edgestream' starts it"
             : "check address, port and certificates";
         return new ClientException(
-            ErrorCode.Unavailable, $"no answer from {endpoint} ({(cause is RpcException rpc ? rpc.Status.Detail : cause.Message)}); {advice}", error);
+            ErrorCode.Unavailable, $"no answer from {endpoint} ({reason}); {advice}", error);
     }
 }

@@ -9,6 +9,10 @@ internal sealed class ChildGroup : IDisposable
 {
     // Puts the program into a session, and so a group, of its own; part of each Debian.
     private const string SetSid = "setsid";
+
+    // This runtime ignores SIGPIPE, which is inherited: a program whose reader is gone would go on for ever.
+    private static readonly string[] WithBrokenPipes = ["env", "--default-signal=PIPE"];
+
     private const int Terminate = 15;
     private const int Kill = 9;
 
@@ -34,9 +38,7 @@ internal sealed class ChildGroup : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.ArgumentList.Add("--");
-        start.ArgumentList.Add(program);
-        foreach (string argument in command.Skip(1))
+        foreach (string argument in (IEnumerable<string>)["--", .. WithBrokenPipes, program, .. command.Skip(1)])
             start.ArgumentList.Add(argument);
 
         try

@@ -152,7 +152,7 @@ public sealed class CommandSource(CommandOptions options, IRecordSink sink, Time
                 Drop(DropReason.TooLong, $"a line of '{options.Command[0]}' is longer than {options.MaxLineBytes} bytes");
             }
 
-            if (lines.Count == 0)
+            if (reader.IsAtEnd && lines.Count == 0)
                 return;
 
             printed();

@@ -19,9 +19,9 @@ internal sealed class ErrorOutput(string name, TimeProvider time, ILogger logger
     {
         var reader = new LineReader(stream, MaxLineBytes);
         Last = null;
-        while (await reader.ReadAsync(CancellationToken.None).ConfigureAwait(false) is { Count: > 0 } lines)
+        while (!reader.IsAtEnd)
         {
-            foreach (ReadOnlyMemory<byte> line in lines)
+            foreach (ReadOnlyMemory<byte> line in await reader.ReadAsync(CancellationToken.None).ConfigureAwait(false))
                 Take(string.Concat(Encoding.UTF8.GetString(line.Span).Select(c => char.IsControl(c) ? ' ' : c)).Trim());
         }
     }

@@ -14,28 +14,34 @@ internal sealed class LineReader(Stream stream, int maxLineBytes)
     private int _end;
     private bool _isTooLong;
 
-    /// <summary>How many lines were longer than allowed, and are not among those that were returned.</summary>
+    /// <summary>How many lines were longer than allowed, the one that is being read included; they are not among those that are returned.</summary>
     public long TooLong { get; private set; }
 
-    /// <summary>The lines that came next, without their ends; at least one, or none at the end of the stream.</summary>
+    /// <summary>Whether there is nothing more to come.</summary>
+    public bool IsAtEnd { get; private set; }
+
+    /// <summary>The lines that came next, without their ends; none where all that came was too long, and at the end.</summary>
     /// <returns>Valid until the next call.</returns>
     public async ValueTask<IReadOnlyList<ReadOnlyMemory<byte>>> ReadAsync(CancellationToken cancellationToken)
     {
         _lines.Clear();
-        while (_lines.Count == 0)
+        long tooLong = TooLong;
+        while (_lines.Count == 0 && TooLong == tooLong)
         {
             _buffer.AsSpan(_begin.._end).CopyTo(_buffer);
             (_begin, _end) = (0, _end - _begin);
             if (_end == _buffer.Length)
             {
                 // What comes up to the line's end belongs to it.
-                (_isTooLong, _end) = (true, 0);
+                _end = 0;
+                CountTooLong();
             }
 
             int read = await stream.ReadAsync(_buffer.AsMemory(_end), cancellationToken).ConfigureAwait(false);
             if (read == 0)
             {
                 TakeLast();
+                IsAtEnd = true;
                 return _lines;
             }
 
@@ -66,10 +72,19 @@ internal sealed class LineReader(Stream stream, int maxLineBytes)
             line = line[..^1];
 
         if (_isTooLong || line.Length > maxLineBytes)
-            TooLong++;
+            CountTooLong();
         else if (!line.IsEmpty)
             _lines.Add(line);
 
         _isTooLong = false;
+    }
+
+    /// <summary>Once for each line: one without an end is told, too.</summary>
+    private void CountTooLong()
+    {
+        if (!_isTooLong)
+            TooLong++;
+
+        _isTooLong = true;
     }
 }

@@ -43,6 +43,21 @@ public sealed class SourceSupervisorTests
     }
 
     [Fact]
+    public async Task Pause_grows_also_where_it_works_for_a_moment_each_time()
+    {
+        var good = new ScriptedSource("good", _ => throw new IOException("gone again"));
+        DateTimeOffset begin = _time.GetUtcNow();
+        await using SourceSupervisor supervisor = Start(good);
+
+        await Condition.WaitAsync("it was run eight times", () =>
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(500));
+            return good.Runs >= 8;
+        });
+        Assert.True(_time.GetUtcNow() - begin > TimeSpan.FromSeconds(40), $"eight runs within {(_time.GetUtcNow() - begin).TotalSeconds} s");
+    }
+
+    [Fact]
     public async Task Source_that_ends_by_itself_counts_as_failed()
     {
         var ends = new ScriptedSource("ends", _ => Task.CompletedTask);

@@ -104,6 +104,26 @@ public sealed class CommandSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task Too_long_lines_are_counted_where_nothing_else_comes()
+    {
+        CommandSource source = Source(new CommandOptions
+        {
+            Command = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; exec sleep 1000"], Topic = "t",
+        });
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        await Condition.WaitAsync("it is counted", () => source.Counters.DroppedFor(DropReason.TooLong) == 1);
+    }
+
+    [Fact]
+    public async Task Program_can_be_ended_by_a_broken_pipe()
+    {
+        await RunToItsEndAsync(Source(new CommandOptions { Command = ["/bin/sh", "-c", "grep SigIgn /proc/self/status"], Topic = "t" }));
+        const int SigPipe = 13;
+        string ignored = Assert.Single(_sink.StoredValues).Split('\t')[1];
+        Assert.Equal(0, long.Parse(ignored, NumberStyles.HexNumber, CultureInfo.InvariantCulture) & (1 << (SigPipe - 1)));
+    }
+
+    [Fact]
     public async Task Program_that_is_faster_than_the_log_waits()
     {
         string progress = _directory.At("progress");

@@ -20,12 +20,20 @@ public sealed class LineReaderTests
         {
             var reader = new LineReader(new Pieces(Encoding.UTF8.GetBytes(text), piece), maxLineBytes: 8);
             List<string> lines = [];
-            while (await reader.ReadAsync(CancellationToken.None) is { Count: > 0 } read)
-                lines.AddRange(read.Select(line => Encoding.UTF8.GetString(line.Span)));
+            while (!reader.IsAtEnd)
+                lines.AddRange((await reader.ReadAsync(CancellationToken.None)).Select(line => Encoding.UTF8.GetString(line.Span)));
 
             Assert.Equal(expected, string.Join('|', lines));
             Assert.Equal(tooLong, reader.TooLong);
         }
+    }
+
+    [Fact]
+    public async Task Line_without_end_is_counted_while_it_comes()
+    {
+        var reader = new LineReader(new Pieces(Encoding.UTF8.GetBytes(new string('x', 100)), piece: 4), maxLineBytes: 8);
+        Assert.Empty(await reader.ReadAsync(CancellationToken.None));
+        Assert.Equal((1, false), (reader.TooLong, reader.IsAtEnd));
     }
 
     /// <summary>A stream that gives so many bytes at a time.</summary>

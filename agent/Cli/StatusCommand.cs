@@ -9,6 +9,8 @@ namespace EdgeStream.Agent.Cli;
 /// <summary><c>status</c>: one screen about one node.</summary>
 internal static class StatusCommand
 {
+    private const long EnoughForRatio = 1024 * 1024;
+
     public static Command Create()
     {
         var command = new CliCommand("status", "Show how this node is", "edgestream status") { Options = { TableOutput.Format } };
@@ -84,7 +86,8 @@ internal static class StatusCommand
         output.WriteLine(
             $"storage: {Quantities.FormatBytes(storage.UsedBytes)} of {Quantities.FormatBytes(storage.BudgetBytes)} used{full}; "
             + $"the disk has {Quantities.FormatBytes(storage.DiskFreeBytes)} free");
-        string ratio = storage.StoredBytes > 0
+        // At first it is mostly what a start writes, which says nothing of the days after it.
+        string ratio = storage.StoredBytes >= EnoughForRatio
             ? string.Create(CultureInfo.InvariantCulture, $", {(double)storage.WrittenBytes / storage.StoredBytes:0.00} for each byte stored")
             : "";
         string year = storage.WrittenBytesPerYear > 0

@@ -67,7 +67,7 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
     {
         TopicInfo? topic = controller.Current.Topics.GetValueOrDefault(record.Topic);
         if (topic is null or { Partitions.Length: 0 })
-            throw new RecordRejectedException($"there is no topic '{record.Topic}'; 'edgestream topic create {record.Topic}' makes it");
+            throw new RecordRejectedException(NoTopic(record.Topic));
 
         if (topic.Settings.IsDown)
             throw new RecordRejectedException($"topic '{record.Topic}' flows down from the hub, and nobody else appends to it");
@@ -75,6 +75,19 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
         var id = new PartitionId(topic.Name, PartitionOf(topic, record));
         return _accumulators.GetOrAdd(id, key => new RecordAccumulator(
             topic.Settings.Compression, (batch, _) => StoreAsync(key, batch), fillsWhileUnacknowledged: true));
+    }
+
+    /// <summary>A name that comes from a message may be one that no topic can have.</summary>
+    private static string NoTopic(string name)
+    {
+        try
+        {
+            return ClusterException.TopicNotFound(Names.CheckTopic(name)).Message;
+        }
+        catch (InvalidNameException impossible)
+        {
+            return impossible.Message;
+        }
     }
 
     private int PartitionOf(TopicInfo topic, SourceRecord record)

@@ -52,7 +52,7 @@ public sealed class CommandSource(CommandOptions options, IRecordSink sink, Time
         }
 
         if (!cancellationToken.IsCancellationRequested)
-            throw new IOException($"{end}; it is started again");
+            throw new IOException(end);
 
         void Works()
         {

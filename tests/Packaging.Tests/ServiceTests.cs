@@ -79,6 +79,17 @@ public sealed class ServiceTests(InstalledMachine installed) : IClassFixture<Ins
     }
 
     [Fact(Timeout = 120_000)]
+    public async Task Program_is_a_source_inside_the_sandbox()
+    {
+        await WriteDropInAsync(
+            """[[source.command]]\ncommand = ["/bin/sh", "-c", "touch /etc/mine 2>/dev/null || echo read-only as $(id -un); exec sleep 1000"]\ntopic = "readings" """);
+        await Machine.RunAsync("systemctl", "reload", "edgestream");
+        await Machine.WaitForAsync("its line is stored", async () =>
+            (await Machine.ConsumeAsync()).Contains("read-only as edgestream", StringComparison.Ordinal));
+        await RemoveDropInAsync();
+    }
+
+    [Fact(Timeout = 120_000)]
     public async Task Wrong_type_in_a_drop_in_keeps_the_old_configuration_at_a_reload()
     {
         await Machine.WaitForPropertyAsync("SubState", "running");

@@ -43,7 +43,7 @@ public sealed class CommandSourceTests : IDisposable
         {
             Command = ["/bin/sh", "-c", "echo reading; echo 'no sensor' >&2; exit 3"], Topic = "t",
         }));
-        Assert.Equal("'/bin/sh' ended with code 3: no sensor; it is started again", error.Message);
+        Assert.Equal("'/bin/sh' ended with code 3: no sensor", error.Message);
         Assert.Equal(["reading"], _sink.StoredValues);
         Assert.Contains("command sh for t: no sensor", _log.Lines);
     }

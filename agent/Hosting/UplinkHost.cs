@@ -31,8 +31,9 @@ internal sealed class UplinkHost(
     /// <summary>The uplinks that there are; none where this edge has joined no hub.</summary>
     public IEnumerable<HubUplink> Uplinks => _hubs.Select(hub => hub.Uplink).OfType<HubUplink>();
 
-    /// <summary>Why there are fewer uplinks than hubs, in a line each.</summary>
-    public IEnumerable<string> Problems => _hubs.Select(hub => hub.Problem).Append(_problem).OfType<string>();
+    /// <summary>Why there are fewer uplinks than hubs, and why hubs do not take what they are sent, in a line each.</summary>
+    public IEnumerable<string> Problems =>
+        [.. _hubs.Select(hub => hub.Problem).Append(_problem).OfType<string>(), .. Uplinks.SelectMany(uplink => uplink.Problems)];
 
     /// <summary>
     /// Connects to the hubs joined before. An identity that cannot be read keeps neither the others nor the node from starting.

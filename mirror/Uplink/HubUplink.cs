@@ -29,6 +29,8 @@ public sealed class HubUplink(
     private readonly StartToken _startToken = new(identity.Directory);
     private UplinkState _state;
     private FlowWindow? _window;
+    private string? _refusal;
+    private readonly SortedDictionary<string, string> _standing = new(StringComparer.Ordinal);
     private bool _welcomed;
     private bool _hasConnected;
 
@@ -51,6 +53,19 @@ public sealed class HubUplink(
                     RoundTrip = _window?.RoundTrip,
                     Waiting = _state.Connected ? limits.Waiting : null,
                 };
+            }
+        }
+    }
+
+    /// <summary>Why nothing is mirrored, or not all of it, where waiting does not help; in a line each. Being offline is no such reason.</summary>
+    public IReadOnlyList<string> Problems
+    {
+        get
+        {
+            lock (_lock)
+            {
+                string[] refusal = _refusal is null ? [] : [$"nothing is mirrored to {identity.Hub}: {_refusal}"];
+                return [.. refusal, .. _standing.Select(topic => $"topic '{topic.Key}' is not mirrored to {identity.Hub}: {topic.Value}")];
             }
         }
     }
@@ -84,7 +99,7 @@ public sealed class HubUplink(
                 await ended.CancelAsync().ConfigureAwait(false);
                 await besides.ConfigureAwait(false);
                 await mirroring.ConfigureAwait(false);
-                Disconnected("the hub has ended the stream");
+                Disconnected("the hub has ended the stream", needsSomebody: false);
             }
             catch (Exception) when (cancellationToken.IsCancellationRequested)
             {
@@ -99,7 +114,7 @@ public sealed class HubUplink(
                     logger.LogError(error, "the uplink failed unexpectedly; it goes on");
 
                 expired |= UplinkErrors.CodeOf(error) == ErrorCode.CertificateExpired;
-                Disconnected(UplinkErrors.Describe(error));
+                Disconnected(UplinkErrors.Describe(error), UplinkErrors.NeedsSomebody(error));
             }
 
             lock (_lock)
@@ -170,7 +185,7 @@ public sealed class HubUplink(
         return TimeSpan.FromSeconds(full * (0.5 + (Random.Shared.NextDouble() / 2)));
     }
 
-    private void Disconnected(string problem)
+    private void Disconnected(string problem, bool needsSomebody)
     {
         bool report;
         lock (_lock)
@@ -178,6 +193,10 @@ public sealed class HubUplink(
             // A hub that stays away is told once, not at each attempt.
             report = _state.Connected || _state.LastError != problem;
             _state = _state with { Connected = false, LastError = problem };
+
+            // A link that is away since says nothing about what the hub had said.
+            if (needsSomebody)
+                _refusal = problem;
         }
 
         if (report)
@@ -192,6 +211,8 @@ public sealed class HubUplink(
             {
                 uplink._window = window;
                 uplink._welcomed = true;
+                uplink._refusal = null;
+                uplink._standing.Clear();
                 uplink._state = uplink._state with
                 {
                     Connected = true,
@@ -213,10 +234,20 @@ public sealed class HubUplink(
             }
         }
 
-        public void Refused(string problem)
+        public void Refused(string topic, string problem, bool needsSomebody)
         {
             lock (uplink._lock)
-                uplink._state = uplink._state with { LastError = problem };
+            {
+                uplink._state = uplink._state with { LastError = $"{topic}: {problem}" };
+                if (needsSomebody)
+                    uplink._standing[topic] = problem;
+            }
+        }
+
+        public void Settled(string topic)
+        {
+            lock (uplink._lock)
+                uplink._standing.Remove(topic);
         }
     }
 }

@@ -60,7 +60,7 @@ internal sealed class TopicUplink(
     /// <summary>The hub takes no more of this topic for now; it is offered again later, or once what it never takes is put aside.</summary>
     public void Refused(V1.TopicRefused refused)
     {
-        observer.Refused($"{topic}: {refused.Message}");
+        observer.Refused(topic, refused.Message, refused.Poison is null && UplinkErrors.NeedsSomebody(UplinkErrors.CodeOf(refused.ErrorCode)));
         if (refused.Poison is null)
         {
             logger.LogWarning(
@@ -93,7 +93,7 @@ internal sealed class TopicUplink(
                 catch (Exception problem) when (problem is IOException or EdgeStreamException and not LogClosedException)
                 {
                     // This log cannot be read; the other topics go on.
-                    observer.Refused($"{topic}: {problem.Message}");
+                    observer.Refused(topic, problem.Message, needsSomebody: true);
                     logger.LogError("{Topic} cannot be mirrored: {Problem}", topic, problem.Message);
                 }
 
@@ -102,6 +102,7 @@ internal sealed class TopicUplink(
         }
         catch (LogClosedException)
         {
+            observer.Settled(topic);
         }
     }
 
@@ -128,7 +129,7 @@ internal sealed class TopicUplink(
 
         if (MirrorHistory.FindDifference(log, opened) is { } difference)
         {
-            observer.Refused($"{topic}: {difference}");
+            observer.Refused(topic, difference, needsSomebody: true);
             logger.LogError("{Topic} is not mirrored: {Problem}", topic, difference);
             var diverged = new V1.Diverged { Topic = topic, Message = difference };
             await writer.SendControlAsync(new V1.EdgeMessage { Diverged = diverged }, cancellationToken).ConfigureAwait(false);
@@ -140,6 +141,7 @@ internal sealed class TopicUplink(
             log.TakeBackBelow(opened.ResumeOffset);
 
         marks.Report(log, opened.ResumeOffset);
+        observer.Settled(topic);
         return opened;
     }
 

@@ -13,9 +13,20 @@ internal static class UplinkErrors
         if ((error as RpcException)?.Trailers.GetValue(Cluster.Grpc.RpcErrors.CodeTrailer) is not { } code)
             return null;
 
-        string name = code.Replace("_", "", StringComparison.Ordinal);
-        return Enum.TryParse(name, ignoreCase: true, out ErrorCode known) ? known : ErrorCode.Internal;
+        return CodeOf(code);
     }
+
+    /// <summary>What a code's name stands for.</summary>
+    public static ErrorCode CodeOf(string code) =>
+        Enum.TryParse(code.Replace("_", "", StringComparison.Ordinal), ignoreCase: true, out ErrorCode known) ? known : ErrorCode.Internal;
+
+    /// <summary>Whether waiting does not help: neither the link nor the hub's disk is in the way, but who this edge is or what it has.</summary>
+    public static bool NeedsSomebody(ErrorCode code) => code
+        is ErrorCode.Unauthenticated or ErrorCode.PermissionDenied or ErrorCode.GeoLocationNotFound or ErrorCode.CardSuperseded
+        or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.TopicExists or ErrorCode.WrongRole or ErrorCode.InvalidArgument;
+
+    /// <summary>The same of a failed connection; also where another answers in the hub's place.</summary>
+    public static bool NeedsSomebody(Exception error) => CodeOf(error) is { } code ? NeedsSomebody(code) : IsOfAnotherHub(error);
 
     public static string Describe(Exception error)
     {
@@ -25,7 +36,7 @@ internal static class UplinkErrors
             {
                 case SocketException socket:
                     return socket.Message;
-                case AuthenticationException tls when tls.Message.Contains("certificate", StringComparison.OrdinalIgnoreCase):
+                case AuthenticationException tls when IsAboutCertificate(tls):
                     return $"what answers there is not the hub of this edge's CA; was the hub made anew? {tls.Message.TrimEnd('.')}";
                 case AuthenticationException tls:
                     return $"what answers there is no EdgeStream hub? {tls.Message.TrimEnd('.')}";
@@ -35,5 +46,21 @@ internal static class UplinkErrors
         }
 
         return error is RpcException rpc ? rpc.Status.Detail : error.Message;
+    }
+
+    private static bool IsAboutCertificate(AuthenticationException tls) => tls.Message.Contains("certificate", StringComparison.OrdinalIgnoreCase);
+
+    private static bool IsOfAnotherHub(Exception error)
+    {
+        for (Exception? cause = error; cause is not null; cause = cause.InnerException)
+        {
+            if (cause is AuthenticationException tls)
+                return IsAboutCertificate(tls);
+
+            if (cause is RpcException { Status.DebugException: { } inner })
+                return IsOfAnotherHub(inner);
+        }
+
+        return false;
     }
 }

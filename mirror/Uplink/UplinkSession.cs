@@ -21,7 +21,14 @@ internal interface IUplinkObserver
     /// <param name="pieceBytes">What that has become when it was compressed.</param>
     void Sending(int batchBytes, int pieceBytes);
 
-    void Refused(string problem);
+    /// <summary>A topic stands still.</summary>
+    /// <param name="topic">Which.</param>
+    /// <param name="problem">Why, in one line.</param>
+    /// <param name="needsSomebody">Whether waiting does not help.</param>
+    void Refused(string topic, string problem, bool needsSomebody);
+
+    /// <summary>A topic goes on, or is gone.</summary>
+    void Settled(string topic);
 }
 
 /// <summary>
@@ -196,7 +203,7 @@ internal sealed class UplinkSession(
         }
         catch (Exception problem) when (problem is EdgeStreamException or IOException)
         {
-            observer.Refused($"{name}: {problem.Message}");
+            observer.Refused(name, problem.Message, needsSomebody: true);
             logger.LogWarning("the topic {Topic} that the hub wants cannot be made: {Problem}", name, problem.Message);
         }
     }

@@ -51,7 +51,7 @@ public sealed class CardTests : IAsyncLifetime
         before = Batches.ReadValues(_hub.LogOf("north", "readings")!);
 
         await card.JoinAsync(_hub, replacesCard: true);
-        await old.FailsWithAsync("has joined again");
+        await old.IsStuckAsync("has joined again");
         card.StartUplink();
         await Eventually.HoldsAsync(() => _hub.LogOf("north", "readings")!.Offsets.Durable == end + taken.Count, "what the new card had is there");
         await card.FillAsync("readings", 10);
@@ -86,14 +86,14 @@ public sealed class CardTests : IAsyncLifetime
         long atImage = restored.Log("readings").Offsets.Durable;
         await restored.FillAsync("readings", 60, size: 30);
         restored.StartUplink();
-        await restored.FailsWithAsync("restored from an old image, or a copy");
+        await restored.IsStuckAsync("restored from an old image, or a copy");
         Assert.Equal(before, Batches.ReadValues(_hub.LogOf("north", "readings")!));
 
         // Also where the hub's memory of it is lost: the data itself tells.
         await restored.StopUplinkAsync();
         _hub.Parts.Store.SaveStartTokens("north", null);
         restored.StartUplink();
-        await restored.FailsWithAsync("holds other records");
+        await restored.IsStuckAsync("holds other records");
         await Eventually.HoldsAsync(
             () => _hub.Parts.Spu.Partitions.Any(partition => partition.MirrorProblem?.Contains("holds other records", StringComparison.Ordinal) == true),
             "the hub shows it, too");
@@ -124,7 +124,7 @@ public sealed class CardTests : IAsyncLifetime
         await using InProcessEdge copy = await InProcessEdge.OpenAsync("north", image);
         await copy.FillAsync("readings", 50);
         copy.StartUplink();
-        await copy.FailsWithAsync("a copy of it runs elsewhere");
+        await copy.IsStuckAsync("a copy of it runs elsewhere");
         await edge.FillAsync("readings", 20);
         await edge.IsMirroredAsync(_hub, "readings");
         Assert.Equal((true, 0L), (edge.Uplink.State.Connected, edge.Uplink.State.Reconnects));

@@ -182,6 +182,15 @@ internal sealed class InProcessEdge : IAsyncDisposable
         () => Uplink.State.LastError?.Contains(problem, StringComparison.Ordinal) == true,
         $"{Name} reports '{problem}' (it reports '{Uplink.State.LastError}')");
 
+    /// <summary>The same, where waiting does not help.</summary>
+    public async Task IsStuckAsync(string problem)
+    {
+        await FailsWithAsync(problem);
+        await Eventually.HoldsAsync(
+            () => Uplink.Problems.Any(known => known.Contains(problem, StringComparison.Ordinal)),
+            $"{Name} needs somebody because of '{problem}' (it says '{string.Join("; ", Uplink.Problems)}')");
+    }
+
     /// <summary>Waits until the hub has all of a topic, and compares every byte that the edge still holds.</summary>
     public async Task IsMirroredAsync(InProcessHub hub, string topic)
     {
@@ -191,6 +200,7 @@ internal sealed class InProcessEdge : IAsyncDisposable
         PartitionLog copy = hub.LogOf(Name, topic)!;
         Assert.Equal(end, copy.Offsets.Durable);
         Assert.Equal(BytesOf(log, log.StartOffset), BytesOf(copy, log.StartOffset));
+        Assert.DoesNotContain(Uplink.Problems, problem => problem.Contains($"'{topic}'", StringComparison.Ordinal));
     }
 
     public async ValueTask DisposeAsync()

@@ -75,7 +75,7 @@ public sealed class JoinTests : IAsyncLifetime
         await edge.IsConnectedAsync();
         await using InProcessHub other = await InProcessHub.StartAsync();
         await edge.RestartAsync(other.Address);
-        await edge.FailsWithAsync("certificate");
+        await edge.IsStuckAsync("certificate");
         Assert.False(edge.Uplink.State.Connected);
     }
 

@@ -110,14 +110,14 @@ public sealed class RenewalTests : IAsyncLifetime
         });
         await Eventually.HoldsAsync(() => _hub.LogOf("north", "readings")?.Offsets.Durable > 100, "records arrive");
         await _hub.Rights.RevokeAsync("north");
-        await edge.FailsWithAsync("revoked");
+        await edge.IsStuckAsync("revoked");
 
         PartitionLog copy = _hub.LogOf("north", "readings")!;
         long end = copy.Offsets.End;
         string thumbprint = edge.Identity.Certificate.Thumbprint;
         _time.Now += Life * 2;
         await edge.RestartUplinkAsync(lanes: [EagerLane()]);
-        await edge.FailsWithAsync("revoked");
+        await edge.IsStuckAsync("revoked");
         await stop.CancelAsync();
         await producing.InTimeAsync();
         Assert.True(edge.Log("readings").Offsets.Durable > end);
@@ -137,7 +137,7 @@ public sealed class RenewalTests : IAsyncLifetime
         Assert.Equal("UNAUTHENTICATED", refused.Trailers.GetValue("edgestream-error"));
         Assert.Contains("joined again since", refused.Status.Detail, StringComparison.Ordinal);
         old.StartUplink();
-        await old.FailsWithAsync("joined again since");
+        await old.IsStuckAsync("joined again since");
 
         current.StartUplink();
         await current.IsConnectedAsync();
@@ -224,7 +224,7 @@ public sealed class RenewalTests : IAsyncLifetime
         await _hub.Rights.RevokeAsync("north");
         _time.Now += Life * 2;
         edge.StartUplink(lanes: [EagerLane()]);
-        await edge.FailsWithAsync("revoked");
+        await edge.IsStuckAsync("revoked");
         await edge.FillAsync("readings", 10);
         LogOffsets offsets = edge.Log("readings").Offsets;
         Assert.True(offsets.Durable > 0);

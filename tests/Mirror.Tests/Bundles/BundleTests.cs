@@ -179,7 +179,7 @@ public sealed class BundleTests : IAsyncLifetime
         // Nor does the uplink continue what another log's bundle has begun.
         await _edge.FillAsync("t", 3);
         _edge.StartUplink();
-        await _edge.FailsWithAsync("was filled from another log");
+        await _edge.IsStuckAsync("was filled from another log");
         Assert.Equal(["a"], Values);
     }
 

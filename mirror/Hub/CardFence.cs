@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Metadata;
@@ -13,11 +14,17 @@ namespace EdgeStream.Mirror.Hub;
 /// the hub keeps the new one beside the old one until the edge has said that it keeps it, so that a power cut at either side
 /// in between locks nobody out. After that the old one is worth nothing, and so is what was given in between: what an edge has said
 /// on a connection that is long dead may arrive after what it says on the next, and must not take away what that was given.
+/// Tokens are numbered, so that a hub that was restored from a backup knows one that it gave later than its backup.
 /// </remarks>
 public sealed class CardFence(IMetadataStore store)
 {
     // Of one edge's dead connections, those that can still be on their way. Only the last ones are of any use.
     private const int MaxPending = 32;
+
+    private const char Separator = '-';
+
+    // So that the next one is greater, whatever an edge shows.
+    private const long MaxNumber = long.MaxValue - 1;
 
     // Thousands of edges may come back at once, and each save takes the time of a sync: only those that share a lock wait for each other.
     private readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
@@ -30,17 +37,19 @@ public sealed class CardFence(IMetadataStore store)
         lock (LockOf(geoLocation))
         {
             StartTokens? stored = store.FindStartTokens(geoLocation);
-            StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: []);
-            if (known.Pending.Contains(shown))
-                known = new StartTokens(shown, Pending: []);
+            StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: [], NumberOf(shown));
+            if (known.Pending.Contains(shown) || NumberOf(shown) > known.Given)
+                known = new StartTokens(shown, Pending: [], Math.Max(known.Given, NumberOf(shown)));
             else if (known.Current is { } current && shown != current)
                 throw new ClusterException(ErrorCode.CardSuperseded, Problem(geoLocation));
 
             string? given = null;
             if (isNewStart || known.Current is null)
             {
-                given = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-                known = known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given] };
+                long number = known.Given + 1;
+                string random = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+                given = string.Create(CultureInfo.InvariantCulture, $"{number}{Separator}{random}");
+                known = known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given], Given = number };
             }
 
             return known == stored || TrySave(geoLocation, known) ? given : null;
@@ -53,7 +62,7 @@ public sealed class CardFence(IMetadataStore store)
         lock (LockOf(geoLocation))
         {
             if (store.FindStartTokens(geoLocation) is { } known && known.Pending.Contains(token))
-                TrySave(geoLocation, new StartTokens(token, Pending: []));
+                TrySave(geoLocation, known with { Current = token, Pending = [] });
         }
     }
 
@@ -77,6 +86,13 @@ public sealed class CardFence(IMetadataStore store)
             return false;
         }
     }
+
+    /// <summary>Which of a geo-location's tokens it is, counted from 1; 0 for none. An edge can only fool itself with it.</summary>
+    private static long NumberOf(string token) =>
+        token.IndexOf(Separator, StringComparison.Ordinal) is > 0 and var end
+        && long.TryParse(token.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out long number)
+            ? Math.Min(number, MaxNumber)
+            : 0;
 
     private Lock LockOf(string geoLocation) => _locks[(uint)string.GetHashCode(geoLocation, StringComparison.Ordinal) % _locks.Length];
 

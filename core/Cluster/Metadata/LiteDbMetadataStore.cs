@@ -60,7 +60,10 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     public Invite? FindInvite(string secretHash) => Find(Invites, secretHash) is { } document ? ToInvite(document) : null;
 
     public StartTokens? FindStartTokens(string geoLocation) => Find(Tokens, geoLocation) is { } document
-        ? new StartTokens(TextOf(document["current"]), document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [])
+        ? new StartTokens(
+            TextOf(document["current"]),
+            document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [],
+            document["given"].IsInt64 ? document["given"].AsInt64 : 0)
         : null;
 
     public void SaveStartTokens(string geoLocation, StartTokens? tokens)
@@ -76,6 +79,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
             ["_id"] = geoLocation,
             ["current"] = tokens.Current,
             ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
+            ["given"] = tokens.Given,
         });
     }
 

@@ -6,4 +6,5 @@ namespace EdgeStream.Cluster.Metadata;
 /// </summary>
 /// <param name="Current">What the edge was last known to hold; null where it has none yet.</param>
 /// <param name="Pending">What it was given since and has not said that it keeps, oldest first.</param>
-public sealed record StartTokens(string? Current, IReadOnlyList<string> Pending);
+/// <param name="Given">How many tokens the geo-location was given so far.</param>
+public sealed record StartTokens(string? Current, IReadOnlyList<string> Pending, long Given = 0);

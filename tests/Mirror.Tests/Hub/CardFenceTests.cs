@@ -1,4 +1,5 @@
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Metadata;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Mirror.Hub;
 using EdgeStream.Testing;
@@ -74,6 +75,40 @@ public sealed class CardFenceTests : IAsyncLifetime
 
         Assert.Null(_fence.Admit("north", one, isNewStart: false));
         AssertRefused(other);
+    }
+
+    [Fact]
+    public void Hub_restored_from_a_backup_lets_in_the_card_that_is_ahead_of_it_and_no_other()
+    {
+        string old = Start("");
+        _fence.Confirm("north", old);
+        StartTokens backup = _parts.Store.FindStartTokens("north")!;
+        string current = old;
+        for (int i = 0; i < 12; i++)
+        {
+            current = Start(current);
+            _fence.Confirm("north", current);
+        }
+
+        _parts.Store.SaveStartTokens("north", backup);
+        Assert.Null(_fence.Admit("north", current, isNewStart: false));
+        AssertRefused(old);
+        string next = Start(current);
+        _fence.Confirm("north", next);
+        AssertRefused(current);
+    }
+
+    [Fact]
+    public void Number_that_makes_no_sense_is_no_way_in()
+    {
+        string kept = Start("");
+        _fence.Confirm("north", kept);
+        foreach (string shown in (string[])["", "-", "x-1", "-1-x", "1-other", "99999999999999999999-x", kept[..^1]])
+            AssertRefused(shown);
+
+        string next = Start($"{long.MaxValue}-x");
+        _fence.Confirm("north", next);
+        Assert.Null(_fence.Admit("north", next, isNewStart: false));
     }
 
     [Fact]

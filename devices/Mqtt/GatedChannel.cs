@@ -9,19 +9,25 @@ using MQTTnet.Packets;
 
 namespace EdgeStream.Devices.Mqtt;
 
-/// <summary>Makes channels that read a message only once there is a place for it.</summary>
+/// <summary>Makes channels that read a message only once there is a place for it, and no more of it than is taken.</summary>
 /// <remarks>
 /// MQTTnet puts what it reads into a queue without bound before its handler sees it. In MQTT 5 the receive maximum bounds
 /// what the broker sends at QoS 1, but nothing bounds QoS 0, nor anything in MQTT 3.1.1. Waiting here leaves the rest in
 /// the socket, and so with the broker.
 /// </remarks>
 /// <param name="places">Some are taken for each message; whoever is done with the message gives them back.</param>
-internal sealed class GatedChannelFactory(MqttPlaces places) : IMqttClientAdapterFactory
+/// <param name="maxPacketBytes">See <see cref="TrimmingChannel"/>.</param>
+internal sealed class GatedChannelFactory(MqttPlaces places, int maxPacketBytes) : IMqttClientAdapterFactory
 {
-    private readonly MqttClientAdapterFactory _inner = new();
-
-    public IMqttChannelAdapter CreateClientAdapter(MqttClientOptions options, MqttPacketInspector packetInspector, IMqttNetLogger logger) =>
-        new GatedChannel(_inner.CreateClientAdapter(options, packetInspector, logger), places);
+    public IMqttChannelAdapter CreateClientAdapter(MqttClientOptions options, MqttPacketInspector packetInspector, IMqttNetLogger logger)
+    {
+        var channel = new TrimmingChannel(new MqttTcpChannel(options), maxPacketBytes);
+        var formatter = new MqttPacketFormatterAdapter(
+            options.ProtocolVersion, new MqttBufferWriter(options.WriterBufferSize, options.WriterBufferSizeMax));
+        return new GatedChannel(
+            new MqttChannelAdapter(channel, formatter, logger) { AllowPacketFragmentation = options.AllowPacketFragmentation, PacketInspector = packetInspector },
+            places);
+    }
 
     private sealed class GatedChannel(IMqttChannelAdapter inner, MqttPlaces places) : IMqttChannelAdapter
     {

@@ -40,7 +40,7 @@ public sealed class MqttClientSource : ISource
         // All of it is made anew for each connection: packet ids start again there, and an acknowledgement of an old one
         // would take away a message that was never stored.
         using var places = new MqttPlaces(_options.MaxInFlight);
-        using var client = new MqttClientFactory().CreateMqttClient(new GatedChannelFactory(places));
+        using var client = new MqttClientFactory().CreateMqttClient(new GatedChannelFactory(places, _options.MaxPacketBytes));
         using var inbox = new MqttInbox(_options, _sink, _time, Counters, places, Name, _logger);
         Task<string> lost = MqttConnection.WhenLost(client);
         client.ApplicationMessageReceivedAsync += inbox.TakeAsync;

@@ -107,7 +107,8 @@ internal sealed class MqttInbox(
 
         if (message.Payload.Length > options.MaxPayloadBytes)
         {
-            Drop($"payload of {message.Payload.Length} bytes is over the limit of {options.MaxPayloadBytes}");
+            // Its real size is not known: no more than this was read of it.
+            Drop($"a payload of more than {options.MaxPayloadBytes} bytes; max-message takes larger ones");
             return;
         }
 

@@ -158,6 +158,27 @@ public sealed class MqttClientSourceTests : IAsyncLifetime
         Assert.Equal(payload, _sink.Stored[0].Value.ToArray());
     }
 
+    [Theory]
+    [InlineData(1_000_001)]
+    [InlineData(3_000_000)]
+    [InlineData(100_000_000)]
+    public async Task Message_that_is_too_large_is_read_past_and_does_not_keep_the_next_from_coming(int size)
+    {
+        MqttClientSource source = Source(MqttProtocol.V311, maxPayloadBytes: 1_000_000);
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        string file = Path.Combine(_directory.Path, "large");
+        using (FileStream large = File.Create(file))
+            large.SetLength(size);
+
+        Assert.Equal((0, ""), await MosquittoClient.PublishAsync(_broker.Port, "-V", "311", "-q", "1", "-t", "s/kitchen/t", "-f", file));
+        await PublishAsync("s/kitchen/t", "next");
+
+        await Condition.WaitAsync("the next one is stored and both are acknowledged", () => Acknowledged().Count == 2);
+        Assert.Equal(["next"], _sink.StoredValues);
+        Assert.Equal((1, "a payload of more than 1000000 bytes; max-message takes larger ones"), (source.Counters.Dropped, source.Counters.LastDrop));
+        Assert.False(run.Ended.IsCompleted);
+    }
+
     [Fact]
     public async Task Refused_message_is_counted_and_does_not_keep_the_next_from_coming()
     {
@@ -236,13 +257,14 @@ public sealed class MqttClientSourceTests : IAsyncLifetime
         Assert.Contains(_sink.Stored[0].Headers, header => header.Key == "mqtt.retain");
     }
 
-    private MqttClientSource Source(MqttProtocol protocol, int maxInFlight = 512) => new(
+    private MqttClientSource Source(MqttProtocol protocol, int maxInFlight = 512, int maxPayloadBytes = 1024 * 1024) => new(
         new MqttSourceOptions
         {
             Broker = new Uri($"mqtt://127.0.0.1:{_broker.Port}"),
             ClientId = "edge",
             Protocol = protocol,
             MaxInFlight = maxInFlight,
+            MaxPayloadBytes = maxPayloadBytes,
             Rules = [new MqttTopicRule("s/+/t", "readings", "{1}")],
         },
         _sink,

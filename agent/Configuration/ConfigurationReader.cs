@@ -82,10 +82,10 @@ internal static class ConfigurationReader
         CheckClientIds(file, "sink", configuration.MqttSinks);
         foreach (MqttSinkOptions sink in configuration.MqttSinks)
         {
-            if (configuration.MqttSources.Any(source => (source.Broker.Authority, source.ClientId) == (sink.Broker.Authority, sink.ClientId)))
+            if (configuration.MqttSources.Any(source => (source.Authority, source.ClientId) == (sink.Authority, sink.ClientId)))
             {
                 throw new ConfigurationException(
-                    $"{file}: sink.mqtt.client-id: a source and a sink connect to {sink.Broker.Authority} as '{sink.ClientId}'; give each its own");
+                    $"{file}: sink.mqtt.client-id: a source and a sink connect to {sink.Authority} as '{sink.ClientId}'; give each its own");
             }
         }
 
@@ -102,7 +102,7 @@ internal static class ConfigurationReader
     /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>
     private static void CheckClientIds(string file, string kind, IEnumerable<MqttBrokerOptions> clients)
     {
-        foreach (IGrouping<(string Broker, string ClientId), MqttBrokerOptions> same in clients.GroupBy(client => (client.Broker.Authority, client.ClientId)))
+        foreach (IGrouping<(string Broker, string ClientId), MqttBrokerOptions> same in clients.GroupBy(client => (client.Authority, client.ClientId)))
         {
             if (same.Count() > 1)
             {

@@ -121,6 +121,19 @@ internal static class MqttReader
             throw new ConfigurationException(
                 $"{file}: broker = \"embedded\" needs one [[source.mqtt-broker]], and there are {configuration.MqttBrokers.Count}");
         }
+
+        // As a client of its own broker it would store its records again.
+        if (configuration.MqttSources.FirstOrDefault(IsOwnBroker) is { } source)
+        {
+            throw new ConfigurationException(
+                $"{file}: source.mqtt.broker: {source.Broker} is this node's own broker, which stores by the rules of [[source.mqtt-broker]]; leave the source out");
+        }
+
+        if (configuration.AllMqttSinks.FirstOrDefault(IsOwnBroker) is { } sink)
+            throw new ConfigurationException($"{file}: sink.mqtt.broker: {sink.Broker} is this node's own broker; write broker = \"embedded\"");
+
+        bool IsOwnBroker(MqttBrokerOptions client) =>
+            configuration.MqttBrokers.Any(broker => client.IsAt(broker.Listen) || client.IsAt(broker.TlsListen));
     }
 
     /// <summary>What all that connect to a broker have in common.</summary>

@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace EdgeStream.Devices.Mqtt;
 
 public enum MqttProtocol
@@ -34,6 +36,19 @@ public abstract record MqttBrokerOptions
     public string? KeyFile { get; init; }
 
     public TimeSpan KeepAlive { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Host and port, the same for all names that this machine has for itself.</summary>
+    public string Authority => $"{(IsThisMachine ? "localhost" : Broker.DnsSafeHost)}:{Port}";
+
+    /// <summary>Whether it connects to a port of this machine.</summary>
+    /// <param name="endpoint">Where something listens.</param>
+    public bool IsAt(IPEndPoint? endpoint) => endpoint is { Port: > 0 } && endpoint.Port == Port
+        && (IsThisMachine
+            ? IPAddress.IsLoopback(endpoint.Address) || endpoint.Address.Equals(IPAddress.Any) || endpoint.Address.Equals(IPAddress.IPv6Any)
+            : endpoint.Address.ToString() == Broker.DnsSafeHost);
+
+    private bool IsThisMachine =>
+        Broker.DnsSafeHost == "localhost" || (IPAddress.TryParse(Broker.DnsSafeHost, out IPAddress? address) && IPAddress.IsLoopback(address));
 
     internal bool Tls => Broker.Scheme == "mqtts";
 

@@ -34,7 +34,7 @@ public static class MqttLoops
     }
 
     private static IEnumerable<MqttTopicRule> RulesThatTake(MqttSinkOptions sink, IReadOnlyList<MqttSourceOptions> sources) => sources
-        .Where(source => (source.Broker.DnsSafeHost, source.Port) == (sink.Broker.DnsSafeHost, sink.Port))
+        .Where(source => source.Authority == sink.Authority)
         .SelectMany(source => source.Rules)
         .Where(rule => MayMatch(rule.MatchedFilter, sink.Publish.Replace("{topic}", sink.Topic, StringComparison.Ordinal)));
 

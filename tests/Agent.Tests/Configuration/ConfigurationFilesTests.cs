@@ -37,6 +37,18 @@ public sealed class ConfigurationFilesTests : IDisposable
         Assert.DoesNotContain('\n', problem.Message);
     }
 
+    [Theory]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://localhost\"\nsubscribe = [{ filter = \"a\", topic = \"t\" }]", "source.mqtt.broker: mqtt://localhost/ is this node's own broker")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://127.0.0.1:1883\"\ntopic = \"t\"\npublish = \"out\"", "sink.mqtt.broker: mqtt://127.0.0.1:1883/ is this node's own broker; write broker = \"embedded\"")]
+    public void Own_broker_is_not_connected_to_as_if_it_were_another(string client, string problem)
+    {
+        File.WriteAllText(Main, Broker);
+        DropIn("10-client.toml", client);
+        Assert.StartsWith($"{Main}: {problem}", Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main)).Message, StringComparison.Ordinal);
+        DropIn("10-client.toml", client.Replace("localhost", "localhost:1884", StringComparison.Ordinal).Replace(":1883", ":1884", StringComparison.Ordinal));
+        ConfigurationFiles.Load(Main);
+    }
+
     [Fact]
     public void Settings_that_are_read_twice_are_equal()
     {

@@ -222,7 +222,7 @@ public sealed record MqttTopicRule
         return level;
     }
 
-    private static string? ProblemOf(string filter, out string match)
+    internal static string? ProblemOf(string filter, out string match)
     {
         match = filter;
         if (filter.Contains('\0', StringComparison.Ordinal))

@@ -10,11 +10,16 @@ using MQTTnet.Protocol;
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
-/// One device's packets. Tells the device what is taken here, refuses what is no MQTT though MQTTnet would let it pass, and says in
-/// one line why a connection was ended.
+/// One device's packets. Tells the device what is taken here and sends it no more at once than it takes, refuses what is no MQTT though
+/// MQTTnet would let it pass, and says in one line why a connection was ended.
 /// </summary>
 internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketBytes, string broker, ILogger logger) : IMqttChannelAdapter
 {
+    // As many as MQTTnet lets wait for a session.
+    private const int MaxWaiting = 250;
+
+    private readonly SendQuota _quota = new(MaxWaiting);
+    private readonly SemaphoreSlim _sending = new(1);
     private string _device = $"a device at {inner.RemoteEndPoint}";
 
     public long BytesReceived => inner.BytesReceived;
@@ -41,6 +46,9 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
         {
             MqttPacket packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
             Check(packet);
+            if (packet is MqttPubAckPacket or MqttPubCompPacket or MqttPubRecPacket { ReasonCode: >= MqttPubRecReasonCode.UnspecifiedError } && _quota.Return())
+                _ = SendWaitingInBackgroundAsync();
+
             return packet;
         }
         catch (Exception error) when (error.GetBaseException() is PacketTooLargeException tooLarge)
@@ -62,10 +70,47 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
         if (packet is MqttConnAckPacket accepted && PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
             accepted.MaximumPacketSize = (uint)maxPacketBytes;
 
-        return inner.SendPacketAsync(packet, cancellationToken);
+        if (packet is not MqttPublishPacket { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce } message)
+            return inner.SendPacketAsync(packet, cancellationToken);
+
+        _quota.Add(message);
+        return SendWaitingAsync(cancellationToken);
     }
 
-    public void Dispose() => inner.Dispose();
+    public void Dispose()
+    {
+        inner.Dispose();
+        _sending.Dispose();
+    }
+
+    /// <summary>One at a time, so that messages go out in order.</summary>
+    private async Task SendWaitingAsync(CancellationToken cancellationToken)
+    {
+        await _sending.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            while (_quota.TryTake() is { } next)
+                await inner.SendPacketAsync(next, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _sending.Release();
+        }
+    }
+
+    /// <summary>What the device sends is read on meanwhile, whether it reads or not.</summary>
+    private async Task SendWaitingInBackgroundAsync()
+    {
+        try
+        {
+            await SendWaitingAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception gone)
+        {
+            // The connection is at its end, which its reader sees.
+            logger.LogDebug("{Device} could not be sent more: {Problem}", _device, MqttMessages.OneLine(gone));
+        }
+    }
 
     private void Check(MqttPacket? packet)
     {
@@ -77,16 +122,37 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
                     connect.ClientId = $"auto-{Guid.NewGuid():N}";
 
                 _device = $"'{connect.ClientId}' at {inner.RemoteEndPoint}";
+                _quota.Limit(connect.ReceiveMaximum);
                 if (connect.WillFlag)
                     CheckTopic(connect.WillTopic);
 
                 break;
 
-            // An empty one stands for a topic alias.
-            case MqttPublishPacket { Topic.Length: > 0 } publish:
-                CheckTopic(publish.Topic);
+            case MqttPublishPacket publish:
+                CheckPublish(publish);
+                break;
+
+            case MqttSubscribePacket subscribe:
+                foreach (string filter in subscribe.TopicFilters.Select(filter => filter.Topic))
+                {
+                    if (MqttTopicRule.ProblemOf(filter, out _) is { } problem)
+                        throw new MqttProtocolViolationException($"filter '{filter}': {problem}");
+                }
+
                 break;
         }
+    }
+
+    private static void CheckPublish(MqttPublishPacket publish)
+    {
+        // [MQTT-2.2.1-3]: nobody could acknowledge it.
+        if (publish is { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce, PacketIdentifier: 0 })
+            throw new MqttProtocolViolationException("a message to be acknowledged has no packet identifier");
+
+        if (publish.Topic.Length > 0)
+            CheckTopic(publish.Topic);
+        else if (publish.TopicAlias == 0)
+            throw new MqttProtocolViolationException("a message has neither a topic nor an alias of one");
     }
 
     /// <summary>What is no UTF-8 arrives with replacement characters in its place, and would be stored under a topic that nobody meant.</summary>
@@ -95,8 +161,11 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
         if (topic.Contains('\uFFFD', StringComparison.Ordinal))
             throw new MqttProtocolViolationException("a topic is not valid UTF-8");
 
-        if (topic.AsSpan().ContainsAny('+', '#', '\0'))
-            throw new MqttProtocolViolationException("a topic to publish to has + or # or a null character in it");
+        if (topic.Contains('\0', StringComparison.Ordinal))
+            throw new MqttProtocolViolationException("a topic has a null character in it");
+
+        if (topic.AsSpan().ContainsAny('+', '#'))
+            throw new MqttProtocolViolationException("a topic to publish to has + or # in it");
     }
 
     /// <summary>MQTT 5 can say why.</summary>

@@ -62,14 +62,31 @@ public sealed class EmbeddedBrokerBadInputTests : IAsyncLifetime
     [Theory]
     [InlineData(new byte[] { (byte)'s', (byte)'/', 0xC3, 0x28, (byte)'/', (byte)'t' }, "a topic is not valid UTF-8")]
     [InlineData(new byte[] { (byte)'s', (byte)'/', 0xFF, (byte)'/', (byte)'t' }, "a topic is not valid UTF-8")]
-    [InlineData(new byte[] { (byte)'s', (byte)'/', (byte)'+', (byte)'/', (byte)'t' }, "a topic to publish to has + or # or a null character in it")]
-    [InlineData(new byte[] { (byte)'s', (byte)'/', 0, (byte)'/', (byte)'t' }, "a topic to publish to has + or # or a null character in it")]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', (byte)'+', (byte)'/', (byte)'t' }, "a topic to publish to has + or # in it")]
+    [InlineData(new byte[] { (byte)'s', (byte)'/', 0, (byte)'/', (byte)'t' }, "a topic has a null character in it")]
     public async Task Topic_that_is_none_ends_the_connection(byte[] topic, string reason)
     {
         using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
         using RawDevice bad = RawDevice.Connected(_broker.BoundEndpoint!, "bad");
 
         bad.Send(0x32, [0, (byte)topic.Length, .. topic, 0, 1, .. "21.5"u8]);
+
+        Assert.Equal(-1, bad.Receive(out _));
+        await LoggedAsync("'bad' at 127.0.0.1:", $"was disconnected: {reason}");
+        Assert.Empty(_sink.Offered);
+        AssertWorks(good);
+    }
+
+    [Theory]
+    [InlineData(0x82, new byte[] { 0, 1, 0, 5, (byte)'a', (byte)'/', (byte)'#', (byte)'/', (byte)'b', 1 }, "filter 'a/#/b': # must be alone, as its last level")]
+    [InlineData(0x32, new byte[] { 0, 5, (byte)'s', (byte)'/', (byte)'a', (byte)'/', (byte)'t', 0, 0, (byte)'x' }, "a message to be acknowledged has no packet identifier")]
+    [InlineData(0x30, new byte[] { 0, 0, (byte)'x' }, "a message has neither a topic nor an alias of one")]
+    public async Task Packet_that_the_library_would_take_and_MQTT_does_not_allow_ends_the_connection(byte header, byte[] body, string reason)
+    {
+        using RawDevice good = RawDevice.Connected(_broker.BoundEndpoint!, "good");
+        using RawDevice bad = RawDevice.Connected(_broker.BoundEndpoint!, "bad");
+
+        bad.Send(header, body);
 
         Assert.Equal(-1, bad.Receive(out _));
         await LoggedAsync("'bad' at 127.0.0.1:", $"was disconnected: {reason}");

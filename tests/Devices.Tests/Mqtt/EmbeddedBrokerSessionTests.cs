@@ -40,6 +40,39 @@ public sealed class EmbeddedBrokerSessionTests : IAsyncLifetime
         Assert.Equal(["21.5"], _sink.StoredValues);
     }
 
+    [Fact]
+    public void Device_is_sent_no_more_at_once_than_it_takes_and_nothing_else_waits_behind()
+    {
+        const int Most = 2, Messages = 5;
+        using var subscriber = new RawDevice(_broker.BoundEndpoint!);
+        subscriber.Send(0x10, [0, 4, .. "MQTT"u8, 5, 2, 0, 60, 3, 0x21, 0, Most, 0, 3, .. "sub"u8]);
+        Assert.Equal((0x20, 0), (subscriber.Receive(out byte[] body), body[1]));
+        subscriber.Send(0x82, [0, 1, 0, 0, 5, .. "s/+/t"u8, 1]);
+        Assert.Equal((0x90, 1), (subscriber.Receive(out body), body[^1]));
+
+        using RawDevice publisher = RawDevice.Connected(_broker.BoundEndpoint!, "pub");
+        for (ushort id = 1; id <= Messages; id++)
+        {
+            publisher.Publish(0x32, "s/a/t", id, $"{id}");
+            Assert.Equal(0x40, publisher.Receive(out _));
+        }
+
+        var unacknowledged = new Queue<byte[]>();
+        for (int expected = 1; expected <= Messages; expected++)
+        {
+            if (unacknowledged.Count == Most)
+            {
+                // Nothing but the answer comes.
+                subscriber.Send(0xC0);
+                Assert.Equal(0xD0, subscriber.Receive(out _));
+                subscriber.Send(0x40, unacknowledged.Dequeue());
+            }
+
+            Assert.Equal((0x32, (byte)('0' + expected)), (subscriber.Receive(out body), body[^1]));
+            unacknowledged.Enqueue(body[7..9]);
+        }
+    }
+
     [Theory]
     [InlineData("311")]
     [InlineData("5")]

@@ -3,13 +3,12 @@ using Microsoft.Extensions.Logging;
 
 namespace EdgeStream.Devices.Commands;
 
-/// <summary>Brings into the log what a program complains about, so many lines and no more: it must not fill the disk with it.</summary>
+/// <summary>Brings into the log what a program complains about.</summary>
 internal sealed class ErrorOutput(string name, TimeProvider time, ILogger logger)
 {
     private const int MaxLineBytes = 1024;
 
-    private readonly TokenBucket _bucket = new(new RateLimit(10, TimeSpan.FromMinutes(1)));
-    private long _leftOut;
+    private readonly BoundedLogger _log = new(name, time, logger);
 
     /// <summary>The last line, for a message; null where there was none.</summary>
     public string? Last { get; private set; }
@@ -29,16 +28,6 @@ internal sealed class ErrorOutput(string name, TimeProvider time, ILogger logger
     private void Take(string line)
     {
         Last = line;
-        if (!_bucket.TryTake(time.GetElapsedTime(0)))
-        {
-            _leftOut++;
-            return;
-        }
-
-        if (_leftOut > 0)
-            logger.LogWarning("{Name}: {Count} lines of its error output were left out", name, _leftOut);
-
-        _leftOut = 0;
-        logger.LogWarning("{Name}: {Line}", name, line);
+        _log.LogWarning("{Name}: {Line}", name, line);
     }
 }

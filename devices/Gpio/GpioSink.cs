@@ -26,6 +26,7 @@ public sealed class GpioSink(
     private const int MaxShownLength = 40;
 
     private readonly byte[]? _key = options.Key is null ? null : Encoding.UTF8.GetBytes(options.Key);
+    private readonly BoundedLogger _warnings = new($"gpio {chipName}/{options.Line}", time, logger);
     private bool _isOn;
 
     public string Name { get; } = $"gpio {chipName}/{options.Validated().Line}";
@@ -80,7 +81,7 @@ public sealed class GpioSink(
         {
             string reason = $"'{Shown(record.Value.Span)}' at offset {record.Offset} of {record.Topic} is none of on, off, toggle";
             Counters.AddDropped(reason);
-            logger.LogWarning("{Name}: {Reason}; it was passed over", Name, reason);
+            _warnings.LogWarning("{Name}: {Reason}; it was passed over", Name, reason);
             return;
         }
 

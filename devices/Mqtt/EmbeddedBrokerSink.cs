@@ -11,7 +11,7 @@ public sealed class EmbeddedBrokerSink : ISink
     private readonly MqttPublishTopic _topic;
     private readonly EmbeddedBroker _broker;
     private readonly IRecordFeed _feed;
-    private readonly ILogger<EmbeddedBrokerSink> _logger;
+    private readonly ILogger _logger;
 
     /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
     public EmbeddedBrokerSink(MqttPublication publication, EmbeddedBroker broker, IRecordFeed feed, ILogger<EmbeddedBrokerSink> logger)
@@ -21,8 +21,8 @@ public sealed class EmbeddedBrokerSink : ISink
         _topic = MqttPublishTopic.Parse(publication.Publish);
         _broker = broker;
         _feed = feed;
-        _logger = logger;
         Name = $"{broker.Name} as {publication.Publish}";
+        _logger = new BoundedLogger(Name, broker.Time, logger);
     }
 
     public string Name { get; }

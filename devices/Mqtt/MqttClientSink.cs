@@ -16,7 +16,7 @@ public sealed class MqttClientSink : ISink
     private readonly MqttPublishTopic _topic;
     private readonly IRecordFeed _feed;
     private readonly TimeProvider _time;
-    private readonly ILogger<MqttClientSink> _logger;
+    private readonly ILogger _logger;
 
     /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
     public MqttClientSink(MqttSinkOptions options, IRecordFeed feed, TimeProvider time, ILogger<MqttClientSink> logger)
@@ -27,8 +27,8 @@ public sealed class MqttClientSink : ISink
         _topic = MqttPublishTopic.Parse(options.Publish);
         _feed = feed;
         _time = time;
-        _logger = logger;
         Name = $"{options.Address} as {options.ClientId}";
+        _logger = new BoundedLogger(Name, time, logger);
     }
 
     public string Name { get; }

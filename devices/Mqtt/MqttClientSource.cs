@@ -18,7 +18,7 @@ public sealed class MqttClientSource : ISource
     private readonly MqttSourceOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
-    private readonly ILogger<MqttClientSource> _logger;
+    private readonly ILogger _logger;
 
     /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
     public MqttClientSource(MqttSourceOptions options, IRecordSink sink, TimeProvider time, ILogger<MqttClientSource> logger)
@@ -27,8 +27,8 @@ public sealed class MqttClientSource : ISource
         _options = options;
         _sink = sink;
         _time = time;
-        _logger = logger;
         Name = options.Address;
+        _logger = new BoundedLogger(Name, time, logger);
     }
 
     public string Name { get; }

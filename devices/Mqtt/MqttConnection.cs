@@ -63,8 +63,16 @@ internal static class MqttConnection
 
         return result.ResultCode == MqttClientConnectResultCode.Success
             ? result
-            : throw new IOException($"{name} refused the connection: {result.ResultCode}");
+            : throw new IOException($"{name} refused the connection: {result.ResultCode}{CureOf(result.ResultCode)}");
     }
+
+    private static string CureOf(MqttClientConnectResultCode refusal) => refusal switch
+    {
+        MqttClientConnectResultCode.NotAuthorized or MqttClientConnectResultCode.BadUserNameOrPassword => "; look at username and password",
+        MqttClientConnectResultCode.ClientIdentifierNotValid => "; choose another client-id",
+        MqttClientConnectResultCode.UnsupportedProtocolVersion => "; protocol = \"3.1.1\" may help",
+        _ => "",
+    };
 
     private static MqttClientTlsOptions TlsOptions(MqttBrokerOptions broker, TimeProvider time, Action<string> distrusted)
     {
@@ -120,8 +128,11 @@ internal static class MqttConnection
         if (gone.Exception is { } error)
             return MqttMessages.OneLine(error);
 
-        return gone.Reason == MqttClientDisconnectReason.NormalDisconnection
-            ? "the connection was closed"
-            : $"the broker disconnected: {gone.Reason}";
+        return gone.Reason switch
+        {
+            MqttClientDisconnectReason.NormalDisconnection => "the connection was closed",
+            MqttClientDisconnectReason.SessionTakenOver => "another client is connected under the same client-id; give each its own",
+            _ => $"the broker disconnected: {gone.Reason}",
+        };
     }
 }

@@ -36,7 +36,7 @@ public sealed class EmbeddedBroker : ISource
     private readonly EmbeddedBrokerOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
-    private readonly ILogger<EmbeddedBroker> _logger;
+    private readonly ILogger _logger;
 
     // What the node itself publishes carries it, and nothing else can.
     private readonly IDictionary _own = new Hashtable();
@@ -51,8 +51,8 @@ public sealed class EmbeddedBroker : ISource
         _options = options;
         _sink = sink;
         _time = time;
-        _logger = logger;
         Name = options.Address;
+        _logger = new BoundedLogger(Name, time, logger);
     }
 
     public string Name { get; }
@@ -93,6 +93,8 @@ public sealed class EmbeddedBroker : ISource
         await gate.CloseAsync().ConfigureAwait(false);
         await server.StopAsync(new MqttServerStopOptions()).ConfigureAwait(false);
     }
+
+    internal TimeProvider Time => _time;
 
     internal Task WaitUntilRunningAsync(CancellationToken cancellationToken) => _isRunning.Task.WaitAsync(cancellationToken);
 

@@ -64,6 +64,6 @@ public sealed record EmbeddedBrokerOptions
     private void Require(bool condition, string problem)
     {
         if (!condition)
-            throw new SourceConfigurationException($"MQTT listener {Listen ?? TlsListen}: {problem}");
+            throw new SourceConfigurationException($"MQTT listener{((Listen ?? TlsListen) is { } where ? $" {where}" : "")}: {problem}");
     }
 }

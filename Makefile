@@ -5,7 +5,7 @@ CONFIGURATION ?= Release
 ARTIFACTS     := artifacts
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo test soak bench aot deb apt-repo fmt clean tools-aot
+.PHONY: build demo test soak e2e bench aot deb apt-repo fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -21,6 +21,10 @@ test:
 # Everything that can go wrong, in random order, for SOAK_MINUTES (30); 'make test' has a minute of it. EDGESTREAM_SEED repeats one.
 soak:
 	tests/soak.sh
+
+# An arm64 board in a virtual machine: the package, GPIO, power cuts. Needs root; E2E_CUTS=100 cuts more often.
+e2e:
+	packaging/e2e/run.sh
 
 bench:
 	@packaging/install-tools.sh nats-server:nats-server mosquitto:mosquitto iproute2:ss

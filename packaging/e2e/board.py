@@ -1,0 +1,56 @@
+"""The edge on the board: the package's program, asked as its operator would."""
+import json
+
+from hub import free_port
+from machine import Machine
+from waiting import wait_until
+
+GEO = 'pi'
+
+
+class Board:
+    """A disk, and the machine that runs from it; many, one after the other."""
+
+    def __init__(self, kernel, disk, folder):
+        self._kernel, self._disk, self._folder = kernel, disk, folder
+        self.mqtt_port = free_port()
+        self.machine = None
+
+    def power_on(self, rtc='utc'):
+        self.machine = Machine(self._folder, self._kernel, self._disk, {self.mqtt_port: 1883}, rtc)
+        return self.machine
+
+    def boot(self, rtc='utc'):
+        """Power on, until the edge runs; nobody helps."""
+        self.power_on(rtc).wait_for_shell()
+        wait_until('the edge, after power on', self.is_active, 120)
+        return self.machine
+
+    def is_active(self):
+        return self.machine.try_run('systemctl is-active edgestream')[0] == 0
+
+    def edge(self, arguments):
+        """Runs a command of the edge's program on the board."""
+        return self.machine.run(f'edgestream {arguments}')
+
+    def status(self):
+        return json.loads(self.edge('status -o json'))[0]
+
+    def source(self, name):
+        """What status says of a source; None where there is no such."""
+        return next((source for source in self.status()['sources'] if source['source'] == name), None)
+
+    def is_running(self, source):
+        state = self.source(source)
+        return state is not None and state['state'].lower() == 'running'
+
+    def durable(self, topic):
+        rows = json.loads(self.edge(f'partition list --topic {topic} -o json'))
+        return rows[0]['durable'] if rows else 0
+
+    def records(self, topic):
+        return [json.loads(line) for line in self.edge(f'consume {topic} -B -d -o json').splitlines()]
+
+    def pulse(self, line, times):
+        """Drives a line of the simulated Raspberry Pi's chip up and down: two edges each."""
+        self.machine.run(f'pulse {line} {times}', seconds=60 + times)

@@ -17,10 +17,7 @@ public static class GpioChip
         int number = device.FindFree(line), chipNumber = device.Number;
         try
         {
-            // Debian 13 has the library that the V2 driver needs (libgpiod3), Debian 12 the one for V1 (libgpiod2).
-            return (GpioDriver.TryCreate(() => new LibGpiodV2Driver(chipNumber), out LibGpiodV2Driver? current)
-                ? current
-                : new LibGpiodDriver(chipNumber), number);
+            return (CreateDriver(chipNumber), number);
         }
         catch (Exception error)
         {
@@ -38,6 +35,20 @@ public static class GpioChip
     {
         using GpioChipDevice device = GpioChipDevice.Open(chip);
         return device.Path;
+    }
+
+    /// <summary>Debian 13 has the library that the V2 driver needs (libgpiod3), Debian 12 the one for V1 (libgpiod2).</summary>
+    private static GpioDriver CreateDriver(int chipNumber)
+    {
+        try
+        {
+            return new LibGpiodV2Driver(chipNumber);
+        }
+        catch (Exception error) when (error.GetBaseException() is DllNotFoundException)
+        {
+            // GpioDriver.TryCreate lets this one through.
+            return new LibGpiodDriver(chipNumber);
+        }
     }
 
     private static string OneLine(Exception error) => error.GetBaseException().Message.Split('\n')[0].Trim();

@@ -32,8 +32,8 @@ def main():
         hub = Hub(options.hub_program, sockets)
         scenarios = Scenarios(board, hub, options.cuts, options.seed)
         good = run([
-            scenarios.install, scenarios.busy_line, scenarios.count_edges, scenarios.drive_from_outside, scenarios.cut_network,
-            scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock])
+            scenarios.install, scenarios.busy_line, scenarios.count_edges, scenarios.drive_from_outside, scenarios.switch_and_poll,
+            scenarios.cut_network, scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock])
         if not good:
             show_journal(board)
     finally:

@@ -18,10 +18,10 @@ class Hub:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until('the hub', self._answers, 60)
 
-    def run(self, *arguments):
-        """Runs a command of the program against the hub and returns what it printed."""
+    def run(self, *arguments, given=''):
+        """Runs a command of the program against the hub, with what it is given to read, and returns what it printed."""
         return subprocess.run(
-            [self._program, *arguments, '--socket', self._socket], check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+            [self._program, *arguments, '--socket', self._socket], check=True, input=given, stdout=subprocess.PIPE, text=True, timeout=120).stdout
 
     def invite(self, geo):
         return self.run('geo', 'invite', geo).strip().splitlines()[-1]
@@ -32,8 +32,8 @@ class Hub:
 
     def durable(self, topic, geo):
         """The durable end of the hub's copy; 0 where it has none yet."""
-        rows = json.loads(self.run('partition', 'list', '--topic', topic, '-o', 'json'))
-        return next((row['durable'] for row in rows if row['geo'] == geo), 0)
+        rows = json.loads(self.run('partition', 'list', '-o', 'json'))
+        return next((row['durable'] for row in rows if (row['topic'], row['geo']) == (topic, geo)), 0)
 
     def stop(self):
         self._process.terminate()

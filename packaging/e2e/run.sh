@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache=$PWD/artifacts/e2e
 
-packaging/install-tools.sh qemu-system-arm:qemu-system-aarch64 qemu-user-static:qemu-aarch64-static mmdebstrap:mmdebstrap \
+packaging/install-tools.sh qemu-system-arm:qemu-system-aarch64 qemu-user-static:qemu-aarch64-static mmdebstrap:mmdebstrap arch-test:arch-test \
     e2fsprogs:mke2fs kmod:depmod make:make gcc-aarch64-linux-gnu:aarch64-linux-gnu-gcc gcc-12-aarch64-linux-gnu:aarch64-linux-gnu-gcc-12 \
     python3:python3 mosquitto-clients:mosquitto_pub coreutils:stdbuf
 

@@ -27,6 +27,7 @@ class Scenarios:
         booted = machine.age
         wait_until('the simulated chip', lambda: machine.try_run('test -e /run/simulated-pi')[0] == 0, 60)
         machine.run('dpkg -i /root/edgestream.deb', seconds=300)
+        print(f'  shell after {booted:.0f} s, package after {machine.age:.0f} s', flush=True)
         wait_until('the edge, after dpkg -i', self.board.is_active, 60)
         machine.run('cp /root/e2e.toml /etc/edgestream/edgestream.d/ && edgestream check')
         machine.run('systemd-run --quiet --unit=holder gpiomon --silent pinctrl-bcm2835 22')
@@ -75,6 +76,17 @@ class Scenarios:
         edges = [json.loads(record['value'])['edge'] for record in self._from_hub('outside')]
         check(edges == ['rising', 'falling'] * 20, f'edges at the hub: {edges}')
         return '40 edges at the hub, in turn'
+
+    def switch_and_poll(self):
+        """By libgpiod: the hub switches GPIO27 on and off, GPIO6 is polled"""
+        machine = self.board.machine
+        self.hub.run('topic', 'create', 'commands', '--down')
+        for command, level in (('on', '1'), ('off', '0'), ('on', '1')):
+            self.hub.run('produce', 'commands', '--geo', GEO, given=command + '\n')
+            wait_until(f'GPIO27 {command}', lambda: machine.run('cat /run/simulated-pi/sim_gpio27/value').strip() == level, 60)
+        machine.run('echo pull-up >/run/simulated-pi/sim_gpio6/pull')
+        wait_until('the level at the hub', lambda: '"value":1' in self._from_hub('level')[-1]['value'], 30)
+        return 'on, off, on, as the chip shows it; the level that was driven is at the hub'
 
     def cut_network(self):
         """Link down for 60 edges, some of them after the uplink has noticed; up again"""

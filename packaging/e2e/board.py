@@ -2,7 +2,7 @@
 import json
 
 from hub import free_port
-from machine import Machine
+from machine import Machine, raspberry_pi_3, virtual_board
 from waiting import wait_until
 
 GEO = 'pi'
@@ -17,13 +17,19 @@ class Board:
         self.machine = None
 
     def power_on(self, rtc='utc'):
-        self.machine = Machine(self._folder, self._kernel, self._disk, {self.mqtt_port: 1883}, rtc)
-        return self.machine
+        return self._start(virtual_board(self._kernel, self._disk, {self.mqtt_port: 1883}, rtc))
+
+    def power_on_as_raspberry_pi(self):
+        return self._start(raspberry_pi_3(self._kernel, self._disk))
 
     def boot(self, rtc='utc'):
         """Power on, until the edge runs; nobody helps."""
         self.power_on(rtc).wait_for_shell()
         wait_until('the edge, after power on', self.is_active, 120)
+        return self.machine
+
+    def _start(self, model):
+        self.machine = Machine(self._folder, model)
         return self.machine
 
     def is_active(self):

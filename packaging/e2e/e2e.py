@@ -16,7 +16,7 @@ from scenarios import Scenarios
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument('--hub-program', required=True)
-    options.add_argument('--kernel', required=True)
+    options.add_argument('--kernel', required=True, help='the folder that fetch-kernel.sh filled')
     options.add_argument('--disk', required=True, help='changed by the run')
     options.add_argument('--folder', required=True, help='logs of the run')
     options.add_argument('--cuts', type=int, default=int(os.environ.get('E2E_CUTS', '20')))
@@ -33,7 +33,7 @@ def main():
         scenarios = Scenarios(board, hub, options.cuts, options.seed)
         good = run([
             scenarios.install, scenarios.busy_line, scenarios.count_edges, scenarios.drive_from_outside, scenarios.switch_and_poll,
-            scenarios.cut_network, scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock])
+            scenarios.cut_network, scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock, scenarios.be_a_raspberry_pi])
         if not good:
             show_journal(board)
     finally:

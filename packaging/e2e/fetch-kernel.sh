@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Debian's arm64 kernel for virtual machines, and what it takes to build a module for it: fetch-kernel.sh FOLDER.
-# It has NVMe, ext4 and the PL061 built in, so that it boots without an initial ramdisk.
+# Debian's arm64 kernels: the one for virtual machines, with what it takes to build a module for it, and in FOLDER/raspberry-pi the one
+# for boards, with what an initial ramdisk needs: fetch-kernel.sh FOLDER.
+# The first has NVMe, ext4 and the PL061 built in, so that it boots without an initial ramdisk.
 set -euo pipefail
 mkdir -p "$1"
 folder=$(realpath "$1")
@@ -31,6 +32,16 @@ headers_common=linux-headers-${release%-cloud-arm64}-common
 
 cd "$folder"
 rm -f ./*.deb
+boards=${release%-cloud-arm64}-arm64
+apt-get download -qq "linux-image-$boards:arm64" busybox-static:arm64
+mkdir -p raspberry-pi
+dpkg -x linux-image-"$boards"_*.deb raspberry-pi/image
+dpkg -x busybox-static_*.deb raspberry-pi/busybox
+mv "raspberry-pi/image/boot/vmlinuz-$boards" raspberry-pi/vmlinuz
+mv "raspberry-pi/image/usr/lib/linux-image-$boards/broadcom/bcm2837-rpi-3-b.dtb" raspberry-pi/
+echo "$boards" >raspberry-pi/release
+rm -f ./*.deb
+
 apt-get download -qq "linux-image-$release:arm64" "linux-headers-$release:arm64" "$headers_common" "linux-kbuild-$series:amd64" "linux-source-$series"
 
 for package in linux-image-*.deb; do dpkg -x "$package" image; done

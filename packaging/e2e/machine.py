@@ -10,15 +10,38 @@ import time
 from waiting import wait_until
 
 
+COMMAND_LINE = 'rw rootwait quiet loglevel=4 mitigations=off audit=0'
+
+
 class CommandFailed(Exception):
     """A command in the guest ended with a code that is not 0."""
+
+
+def virtual_board(kernel, disk, forwards, rtc='utc'):
+    """A plain board with a clock chip and a network. forwards: ports on this machine's loopback interface, and the guest's that they lead to."""
+    network = 'user,id=n0' + ''.join(f',hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}' for here, there in forwards.items())
+    return [
+        '-M', 'virt', '-cpu', 'cortex-a72', '-smp', '2', '-m', '512', '-rtc', f'base={rtc}', '-kernel', f'{kernel}/vmlinuz',
+        '-append', f'console=ttyAMA0 root=/dev/nvme0n1 {COMMAND_LINE} systemd.wants=console-shell@hvc0.service',
+        '-drive', f'file={disk},format=raw,if=none,id=disk,cache=writeback', '-device', 'nvme,drive=disk,serial=card',
+        '-netdev', network, '-device', 'virtio-net-pci,netdev=n0,id=nic0,romfile=', '-device', 'virtio-rng-pci',
+        '-serial', 'chardev:serial', '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=console']
+
+
+def raspberry_pi_3(kernel, disk):
+    """A Raspberry Pi 3: its own GPIO, an SD card, no clock chip; qemu has no network for it."""
+    return [
+        '-M', 'raspi3b', '-kernel', f'{kernel}/raspberry-pi/vmlinuz', '-initrd', f'{kernel}/raspberry-pi/initrd',
+        '-dtb', f'{kernel}/raspberry-pi/bcm2837-rpi-3-b.dtb', '-drive', f'file={disk},format=raw,if=sd,cache=writeback',
+        '-append', f'console=tty0 root=/dev/mmcblk0 {COMMAND_LINE} systemd.wants=console-shell@ttyS1.service',
+        '-serial', 'chardev:serial', '-serial', 'chardev:console']
 
 
 class Machine:
     """One run of the board, from power on to power off. Its disk outlives it."""
 
-    def __init__(self, folder, kernel, disk, forwards, rtc='utc'):
-        """forwards: ports on this machine's loopback interface, and the guest's ports that they lead to. rtc: what the clock chip shows."""
+    def __init__(self, folder, model):
+        """model: what it is, as arguments of qemu-system-aarch64 that use a character device named console for the root shell."""
         self.folder = folder
         self._control = self._console = self._lines = None
         self._unread = b''
@@ -26,16 +49,10 @@ class Machine:
         for name in ('control', 'console', 'lines'):
             if os.path.exists(f'{folder}/{name}'):
                 os.unlink(f'{folder}/{name}')
-        network = 'user,id=n0' + ''.join(f',hostfwd=tcp:127.0.0.1:{here}-10.0.2.15:{there}' for here, there in forwards.items())
         arguments = [
-            'qemu-system-aarch64', '-M', 'virt', '-cpu', 'cortex-a72', '-accel', 'tcg,thread=multi,tb-size=256', '-smp', '2', '-m', '512',
-            '-nodefaults', '-display', 'none', '-no-reboot', '-rtc', f'base={rtc}',
-            '-kernel', kernel, '-append', 'console=ttyAMA0 root=/dev/nvme0n1 rw rootwait quiet loglevel=4 mitigations=off audit=0',
-            '-drive', f'file={disk},format=raw,if=none,id=disk,cache=writeback', '-device', 'nvme,drive=disk,serial=card',
-            '-netdev', network, '-device', 'virtio-net-pci,netdev=n0,id=nic0,romfile=', '-device', 'virtio-rng-pci',
-            '-chardev', f'file,id=serial,path={folder}/serial.log', '-serial', 'chardev:serial',
+            'qemu-system-aarch64', *model, '-accel', 'tcg,thread=multi,tb-size=256', '-nodefaults', '-display', 'none', '-no-reboot',
+            '-chardev', f'file,id=serial,path={folder}/serial.log',
             '-chardev', f'socket,id=console,path={folder}/console,server=on,wait=off',
-            '-device', 'virtio-serial-pci', '-device', 'virtconsole,chardev=console',
             '-qmp', f'unix:{folder}/control,server=on,wait=off',
             '-qtest', f'unix:{folder}/lines,server=on,wait=off', '-qtest-log', '/dev/null']
         with open(f'{folder}/qemu.log', 'w') as log:

@@ -192,6 +192,25 @@ systemctl restart edgestream''')
         stored = datetime.datetime.fromtimestamp(records[0]['storedTimestamp'] / 1000, datetime.timezone.utc)
         return f'guest\'s date {shown}; stored as {stored:%F}, `consume -t` at the hub shows when they happened, to 2 s'
 
+    def be_a_raspberry_pi(self):
+        """The same card in a Raspberry Pi 3 (qemu's `raspi3b`), whose lines are the real driver's; no network, no clock chip"""
+        self.board.machine.run('sync')
+        self.board.machine.cut_power()
+        before = self.edges
+        machine = self.board.power_on_as_raspberry_pi().wait_for_shell(300)
+        wait_until('the edge, in the Raspberry Pi', self.board.is_active, 180)
+        for source in (DOOR, METER):
+            wait_until(f'source {source}', lambda name=source: self.board.is_running(name), 60)
+        model = machine.run('tr -d "\\0" </proc/device-tree/model').strip()
+        driver = machine.run('readlink /sys/bus/gpio/devices/gpiochip0/../driver').strip().rsplit('/', 1)[-1]
+        missing = self.board.source(OUTSIDE)['last_error']
+        check('9030000.pl061' in missing, f'what status says of a chip that is not there: {missing}')
+        check(self.board.durable('door') >= before, f"{self.board.durable('door')} edges of {before} are left")
+        self.board.edge('log verify')
+        date = machine.run('date -u +%F').strip()
+        return (f'{model}, driver {driver}, date {date}; active after {machine.age:.0f} s by itself, lines of the same names run, '
+                f'of the chip that it lacks: "{missing}"')
+
     def _from_hub(self, topic):
         """What the hub has of a topic: all offsets from 0 on, each once."""
         records = self.hub.records(topic, GEO)

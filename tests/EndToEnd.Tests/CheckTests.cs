@@ -23,7 +23,9 @@ public sealed class CheckTests : IDisposable
     public async Task What_waits_for_others_is_a_warning_and_no_failure()
     {
         int taken = ((IPEndPoint)_other.LocalEndpoint).Port;
-        using var closed = new TcpListener(IPAddress.Loopback, 0);
+        using TcpListener inUse = new(IPAddress.Loopback, 0), closed = new(IPAddress.Loopback, 0);
+        inUse.Start();
+        int used = ((IPEndPoint)inUse.LocalEndpoint).Port;
         closed.Start();
         int nobody = ((IPEndPoint)closed.LocalEndpoint).Port;
         closed.Stop();
@@ -39,7 +41,7 @@ public sealed class CheckTests : IDisposable
             client-id = "other"
             subscribe = [{ filter = "a", topic = "readings" }]
             [[source.mqtt-broker]]
-            listen = "127.0.0.1:{{taken}}"
+            listen = "127.0.0.1:{{used}}"
             subscribe = [{ filter = "b", topic = "readings" }]
             [[source.gpio]]
             chip = 99
@@ -51,7 +53,7 @@ public sealed class CheckTests : IDisposable
         Assert.Equal(0, exitCode);
         Assert.Contains(found, one => one is ("configuration", "ok", "1 topics, 4 sources, 0 sinks"));
         Assert.Contains(found, one => one is ("data", "ok", _));
-        Assert.Contains(found, one => one is ("port", "warning", _) && one.Message.Contains($"127.0.0.1:{taken} for MQTT broker is in use", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("port", "warning", _) && one.Message.Contains($"127.0.0.1:{used} for MQTT broker is in use", StringComparison.Ordinal));
         Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"127.0.0.1:{nobody} cannot be reached", StringComparison.Ordinal));
         Assert.Contains(found, one => one is ("MQTT broker", "ok", _) && one.Message.Contains($"127.0.0.1:{taken}", StringComparison.Ordinal));
         Assert.Contains(found, one => one is ("gpio", "warning", _) && one.Message.Contains("there is no /dev/gpiochip99", StringComparison.Ordinal));

@@ -300,6 +300,9 @@ public sealed partial class PartitionLog
     private bool TryWritePlaced([NotNullWhen(false)] out StorageFullException? full)
     {
         full = null;
+        if (_buffers.Count > 0)
+            EndCleanState();
+
         try
         {
             if (_buffers.Count > 0)

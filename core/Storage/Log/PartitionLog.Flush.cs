@@ -95,9 +95,6 @@ public sealed partial class PartitionLog
             return;
         }
 
-        if (_durableEnd.IsClean)
-            EndCleanState();
-
         foreach (WritableSegment segment in sealedSegments)
             SyncSealed(segment);
 
@@ -124,13 +121,19 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>
-    /// The checkpoint of a clean end lets recovery skip what lies before it, and so must not outlive the first records that are
-    /// durable behind it.
+    /// The checkpoint of a clean end lets recovery skip what lies before it and look for nothing behind it. So it must be gone before
+    /// the first write: of what is written and never synced, any part may be on the disk after a failure, and would be taken for
+    /// records once others stand before it. Called by the writer.
     /// </summary>
     private void EndCleanState()
     {
         lock (_segmentsLock)
+        {
+            if (!_durableEnd.IsClean)
+                return;
+
             _durableEnd = _durableEnd with { IsClean = false };
+        }
 
         try
         {

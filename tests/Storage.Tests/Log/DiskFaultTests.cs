@@ -32,8 +32,11 @@ public class DiskFaultTests : LogTestBase
     {
         using var syncMayFail = new ManualResetEventSlim(false);
         PartitionLog log = Open();
-        Files.BeforeSync = _ =>
+        Files.BeforeSync = name =>
         {
+            if (!name.EndsWith(".log", StringComparison.Ordinal))
+                return;
+
             Assert.True(syncMayFail.Wait(Eventually.Deadline));
             throw FaultyFiles.DiskBroken();
         };

@@ -11,11 +11,16 @@ internal sealed class PacketTooLargeException(long size, int limit)
 
 /// <summary>
 /// Reads along, and stops at the header of a packet that is too large: MQTTnet would get memory for all that a header announces, up
-/// to 256 MB, from anybody who can connect.
+/// to 256 MB, from anybody who can connect. Takes from the connection what is there: MQTTnet asks for a header and a body at a time.
 /// </summary>
 internal sealed class BoundedChannel(IMqttChannel inner, int maxPacketBytes) : IMqttChannel
 {
+    private const int BufferBytes = 4096;
+
     private readonly PacketBounds _bounds = new(maxPacketBytes);
+    private readonly byte[] _buffer = new byte[BufferBytes];
+    private int _begin;
+    private int _end;
 
     public X509Certificate2 ClientCertificate => inner.ClientCertificate;
 
@@ -31,7 +36,21 @@ internal sealed class BoundedChannel(IMqttChannel inner, int maxPacketBytes) : I
 
     public async Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
     {
-        int read = await inner.ReadAsync(buffer, offset, count, cancellationToken).ConfigureAwait(false);
+        int read;
+        if (_begin == _end && count >= BufferBytes)
+        {
+            read = await inner.ReadAsync(buffer, offset, count, cancellationToken).ConfigureAwait(false);
+        }
+        else
+        {
+            if (_begin == _end)
+                (_begin, _end) = (0, await inner.ReadAsync(_buffer, 0, BufferBytes, cancellationToken).ConfigureAwait(false));
+
+            read = Math.Min(count, _end - _begin);
+            _buffer.AsSpan(_begin, read).CopyTo(buffer.AsSpan(offset));
+            _begin += read;
+        }
+
         _bounds.Follow(buffer.AsSpan(offset, read));
         return read;
     }

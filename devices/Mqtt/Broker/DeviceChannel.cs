@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
+using MQTTnet;
 using MQTTnet.Adapter;
 using MQTTnet.Exceptions;
 using MQTTnet.Formatter;
@@ -11,16 +12,23 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
 /// One device's packets. Tells the device what is taken here and sends it no more at once than it takes, refuses what is no MQTT though
-/// MQTTnet would let it pass, and says in one line why a connection was ended.
+/// MQTTnet would let it pass, and says in one line why a connection was ended. Once the device is let in, its messages are read ahead.
 /// </summary>
-internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketBytes, string broker, ILogger logger) : IMqttChannelAdapter
+internal sealed class DeviceChannel(
+    IMqttChannelAdapter inner, int maxPacketBytes, MessageStore store, ReadBudget readBudget, string broker, ILogger logger) : IMqttChannelAdapter
 {
     // As many as MQTTnet lets wait for a session.
     private const int MaxWaiting = 250;
 
+    // MQTTnet allows 65,535, each for a topic of up to 64 KiB.
+    private const ushort MaxTopicAliases = 32;
+
     private readonly SendQuota _quota = new(MaxWaiting);
     private readonly SemaphoreSlim _sending = new(1);
+    private readonly Dictionary<ushort, string> _aliases = [];
     private string _device = $"a device at {inner.RemoteEndPoint}";
+    private bool _isAdmitted;
+    private ReadAhead? _ahead;
 
     public long BytesReceived => inner.BytesReceived;
 
@@ -44,12 +52,10 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
     {
         try
         {
-            MqttPacket packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
-            Check(packet);
-            if (packet is MqttPubAckPacket or MqttPubCompPacket or MqttPubRecPacket { ReasonCode: >= MqttPubRecReasonCode.UnspecifiedError } && _quota.Return())
-                _ = SendWaitingInBackgroundAsync();
+            if (_isAdmitted)
+                _ahead ??= new ReadAhead(ReadAsync, BeginToStore, readBudget);
 
-            return packet;
+            return (await (_ahead?.NextAsync(cancellationToken) ?? ReadAsync(cancellationToken)).ConfigureAwait(false))!;
         }
         catch (Exception error) when (error.GetBaseException() is PacketTooLargeException tooLarge)
         {
@@ -67,8 +73,15 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
 
     public Task SendPacketAsync(MqttPacket packet, CancellationToken cancellationToken)
     {
-        if (packet is MqttConnAckPacket accepted && PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
-            accepted.MaximumPacketSize = (uint)maxPacketBytes;
+        if (packet is MqttConnAckPacket answer)
+        {
+            _isAdmitted = answer is { ReasonCode: MqttConnectReasonCode.Success, ReturnCode: MqttConnectReturnCode.ConnectionAccepted };
+            if (PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
+            {
+                answer.MaximumPacketSize = (uint)maxPacketBytes;
+                answer.TopicAliasMaximum = MaxTopicAliases;
+            }
+        }
 
         if (packet is not MqttPublishPacket { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce } message)
             return inner.SendPacketAsync(packet, cancellationToken);
@@ -79,6 +92,7 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
 
     public void Dispose()
     {
+        _ahead?.Dispose();
         inner.Dispose();
         _sending.Dispose();
     }
@@ -112,6 +126,33 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
         }
     }
 
+    private async Task<MqttPacket?> ReadAsync(CancellationToken cancellationToken)
+    {
+        MqttPacket? packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
+        Check(packet);
+        if (packet is MqttPubAckPacket or MqttPubCompPacket or MqttPubRecPacket { ReasonCode: >= MqttPubRecReasonCode.UnspecifiedError } && _quota.Return())
+            _ = SendWaitingInBackgroundAsync();
+
+        return packet;
+    }
+
+    private Task<StoreOutcome>? BeginToStore(MqttPublishPacket publish, CancellationToken connection)
+    {
+        if (store.RuleFor(publish.Topic) is not { } rule)
+            return null;
+
+        var message = new MqttApplicationMessage
+        {
+            Topic = publish.Topic,
+            Payload = publish.Payload,
+            QualityOfServiceLevel = publish.QualityOfServiceLevel,
+            Retain = publish.Retain,
+            ContentType = publish.ContentType,
+            UserProperties = publish.UserProperties,
+        };
+        return store.StoreAsync(rule, message, _device, connection);
+    }
+
     private void Check(MqttPacket? packet)
     {
         switch (packet)
@@ -143,7 +184,7 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
         }
     }
 
-    private static void CheckPublish(MqttPublishPacket publish)
+    private void CheckPublish(MqttPublishPacket publish)
     {
         // [MQTT-2.2.1-3]: nobody could acknowledge it.
         if (publish is { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce, PacketIdentifier: 0 })
@@ -153,6 +194,24 @@ internal sealed class DeviceChannel(IMqttChannelAdapter inner, int maxPacketByte
             CheckTopic(publish.Topic);
         else if (publish.TopicAlias == 0)
             throw new MqttProtocolViolationException("a message has neither a topic nor an alias of one");
+
+        if (publish.TopicAlias != 0)
+            ResolveAlias(publish);
+    }
+
+    /// <summary>Section 3.3.2.3.4 of MQTT 5. MQTTnet gets the topic alone.</summary>
+    private void ResolveAlias(MqttPublishPacket publish)
+    {
+        if (publish.TopicAlias > MaxTopicAliases)
+            throw new MqttProtocolViolationException($"a message has the topic alias {publish.TopicAlias}, and {MaxTopicAliases} are taken here");
+
+        if (publish.Topic.Length > 0)
+            _aliases[publish.TopicAlias] = publish.Topic;
+        else
+            publish.Topic = _aliases.GetValueOrDefault(publish.TopicAlias)
+                ?? throw new MqttProtocolViolationException($"a message has the topic alias {publish.TopicAlias}, which stands for no topic yet");
+
+        publish.TopicAlias = 0;
     }
 
     /// <summary>What is no UTF-8 arrives with replacement characters in its place, and would be stored under a topic that nobody meant.</summary>

@@ -17,8 +17,8 @@ namespace EdgeStream.Devices.Mqtt;
 /// sink has completed, and only then is the message passed on to local subscribers.
 /// </summary>
 /// <remarks>
-/// One device's messages are stored one after another, those of different devices side by side; while the sink waits, nothing more is
-/// read from the device. Messages that no rule matches are passed on, not stored. Sessions and retained messages live in memory.
+/// A device's messages are stored in the order they came in; while the sink waits, no more is read from it than <see cref="ReadAhead"/>
+/// allows. Messages that no rule matches are passed on, not stored. Sessions and retained messages live in memory.
 /// </remarks>
 public sealed class EmbeddedBroker : ISource
 {
@@ -68,13 +68,13 @@ public sealed class EmbeddedBroker : ISource
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {
         using var abandon = new CancellationTokenSource();
-        using var listener = new MqttListener(_options, _time, _logger);
+        var store = new MessageStore(_options, _sink, _time, Counters, _logger, abandon.Token);
+        using var listener = new MqttListener(_options, store, _time, _logger);
         using MqttServer server = new MqttServerFactory().CreateMqttServer(ServerOptions(), [listener], MqttNetNullLogger.Instance);
-        var gate = new StoringGate(abandon.Token);
 
         server.ValidatingConnectionAsync += AdmitAsync;
         server.InterceptingInboundPacketAsync += NoteQosTwoAsync;
-        server.InterceptingPublishAsync += publish => ReceiveAsync(gate, publish);
+        server.InterceptingPublishAsync += publish => ReceiveAsync(store, publish);
         var retained = new RetainedBounds(MaxRetainedBytes);
         server.InterceptingPublishAsync += publish => BoundRetained(retained, publish);
         server.ClientDisconnectedAsync += _ => ForgetSessionsAsync(server);
@@ -88,9 +88,9 @@ public sealed class EmbeddedBroker : ISource
             await stop.Task.ConfigureAwait(false);
 
         (_server, _listener, _isRunning) = (null, null, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
-        await Task.WhenAny(gate.CloseAsync(), Task.Delay(StopGrace, _time, CancellationToken.None)).ConfigureAwait(false);
+        await Task.WhenAny(store.CloseAsync(), Task.Delay(StopGrace, _time, CancellationToken.None)).ConfigureAwait(false);
         await abandon.CancelAsync().ConfigureAwait(false);
-        await gate.CloseAsync().ConfigureAwait(false);
+        await store.CloseAsync().ConfigureAwait(false);
         await server.StopAsync(new MqttServerStopOptions()).ConfigureAwait(false);
     }
 
@@ -176,104 +176,26 @@ public sealed class EmbeddedBroker : ISource
         && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(expected), password);
 
     /// <summary>MQTTnet acknowledges and passes the message on when this has completed.</summary>
-    private async Task ReceiveAsync(StoringGate gate, InterceptingPublishEventArgs publish)
+    private async Task ReceiveAsync(MessageStore store, InterceptingPublishEventArgs publish)
     {
-        if (!publish.ProcessPublish
-            || ReferenceEquals(publish.SessionItems, _own)
-            || MqttTopicRule.Find(_options.Rules, publish.ApplicationMessage.Topic) is not { } rule)
-        {
-            return;
-        }
-
-        if (!gate.TryEnter())
-        {
-            Refuse(publish, "the node stops");
-            return;
-        }
-
-        try
-        {
-            Counters.AddReceived();
-            if (publish.ApplicationMessage.QualityOfServiceLevel == MqttQualityOfServiceLevel.ExactlyOnce)
-                await StoreOnceAsync(gate, rule, publish).ConfigureAwait(false);
-            else
-                await StoreAsync(gate, rule, publish, publish.CancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            gate.Leave();
-        }
-    }
-
-    private async Task StoreOnceAsync(StoringGate gate, MqttTopicRule rule, InterceptingPublishEventArgs publish)
-    {
-        // Not ended with the connection: whether it was stored has to be known when the device sends it again on the next.
-        (bool isNew, bool isDone) = await QosTwoSession.Of(publish.SessionItems)
-            .StoreOnceAsync(() => StoreAsync(gate, rule, publish, CancellationToken.None)).ConfigureAwait(false);
-        if (isNew)
+        MqttApplicationMessage message = publish.ApplicationMessage;
+        if (!publish.ProcessPublish || ReferenceEquals(publish.SessionItems, _own) || store.RuleFor(message.Topic) is not { } rule)
             return;
 
-        publish.ProcessPublish = false;
-        publish.CloseConnection = !isDone;
-    }
-
-    /// <summary>True where the device need not send the message again.</summary>
-    private async Task<bool> StoreAsync(
-        StoringGate gate, MqttTopicRule rule, InterceptingPublishEventArgs publish, CancellationToken cancellationToken)
-    {
-        long size = publish.ApplicationMessage.Payload.Length;
-        if (size > _options.MaxPayloadBytes)
+        (bool isNew, StoreOutcome outcome) = message switch
         {
-            Drop(publish, MqttPubAckReasonCode.QuotaExceeded, $"payload of {size} bytes is over the limit of {_options.MaxPayloadBytes}");
-            return true;
-        }
+            { UserProperties: StoringProperties begun } => (true, await begun.Storing.ConfigureAwait(false)),
 
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(gate.Abandoned, cancellationToken);
-        try
-        {
-            SourceRecord record = MqttMessages.ToRecord(rule, publish.ApplicationMessage, _time.GetUtcNow(), out string? problem);
-            if (problem is not null)
-                MqttMessages.CountIncomplete(Counters, rule, problem, Name, _logger);
+            // Not ended with the connection: whether it was stored has to be known when the device sends it again on the next.
+            { QualityOfServiceLevel: MqttQualityOfServiceLevel.ExactlyOnce } => await QosTwoSession.Of(publish.SessionItems)
+                .StoreOnceAsync(() => store.StoreAsync(rule, message, $"'{publish.ClientId}'", CancellationToken.None)).ConfigureAwait(false),
 
-            await _sink.AppendAsync(record, either.Token).ConfigureAwait(false);
-            Counters.AddStored();
-            return true;
-        }
-        catch (RecordRejectedException rejected)
-        {
-            Drop(publish, MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message);
-            return true;
-        }
-        catch (OperationCanceledException) when (either.IsCancellationRequested)
-        {
-            Refuse(publish, "the connection ended before it was stored");
-            return false;
-        }
-        catch (Exception error)
-        {
-            string reason = MqttMessages.OneLine(error);
-            _logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, publish.ClientId, reason);
-            Refuse(publish, reason);
-            return false;
-        }
-    }
+            _ => (true, await store.StoreAsync(rule, message, $"'{publish.ClientId}'", publish.CancellationToken).ConfigureAwait(false)),
+        };
 
-    /// <summary>Without an acknowledgement the device keeps the message and sends it again when it is back; with QoS 0 it is lost.</summary>
-    private void Refuse(InterceptingPublishEventArgs publish, string reason)
-    {
-        publish.ProcessPublish = false;
-        publish.CloseConnection = true;
-        if (publish.ApplicationMessage.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
-            Counters.AddDropped($"QoS 0 message lost: {reason}");
-    }
-
-    /// <summary>Acknowledged, with a reason where the protocol has one: sending it again would not help.</summary>
-    private void Drop(InterceptingPublishEventArgs publish, MqttPubAckReasonCode code, string reason)
-    {
-        publish.ProcessPublish = false;
-        publish.Response.ReasonCode = code;
-        publish.Response.ReasonString = reason;
-        Counters.AddDropped(reason);
-        _logger.LogWarning("{Name}: message of {Device} dropped: {Reason}", Name, publish.ClientId, reason);
+        publish.ProcessPublish = isNew && outcome.IsStored;
+        publish.CloseConnection = !outcome.IsSettled;
+        if (isNew && outcome is { IsSettled: true, IsStored: false })
+            (publish.Response.ReasonCode, publish.Response.ReasonString) = (outcome.Code, outcome.Reason);
     }
 }

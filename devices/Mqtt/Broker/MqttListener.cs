@@ -15,13 +15,17 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 /// Lets devices in for MQTTnet's server, with TLS and without. It bounds how many there are and how large their packets may be, which
 /// MQTTnet's own listener does not, and reads its certificate for each connection: a renewed one counts at once.
 /// </summary>
-internal sealed class MqttListener(EmbeddedBrokerOptions options, TimeProvider time, ILogger logger) : IMqttServerAdapter
+internal sealed class MqttListener(EmbeddedBrokerOptions options, MessageStore store, TimeProvider time, ILogger logger) : IMqttServerAdapter
 {
     private const int Backlog = 100;
 
     private static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AcceptRetry = TimeSpan.FromSeconds(1);
 
+    // What all devices together may have sent beyond the one message each that is dealt with.
+    private const int ReadAheadBytes = 2 * 1024 * 1024;
+
+    private readonly ReadBudget _readAhead = new(ReadAheadBytes);
     private readonly List<Socket> _listening = [];
     private readonly CancellationTokenSource _stop = new();
     private MqttServerOptions _server = new();
@@ -147,7 +151,7 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, TimeProvider t
             var channel = new BoundedChannel(new MqttTcpChannel(stream, device.LocalEndPoint, remote, certificate), options.MaxPacketBytes);
             var formatter = new MqttPacketFormatterAdapter(new MqttBufferWriter(_server.WriterBufferSize, _server.WriterBufferSizeMax));
             using var adapter = new DeviceChannel(
-                new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, options.Address, logger);
+                new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, store, _readAhead, options.Address, logger);
             await ClientHandler!(adapter).ConfigureAwait(false);
         }
         catch (Exception error)

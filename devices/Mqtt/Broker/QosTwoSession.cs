@@ -11,7 +11,7 @@ internal sealed class QosTwoSession
     private const string Key = "edgestream.qos2";
 
     private readonly Lock _lock = new();
-    private readonly Dictionary<ushort, Task<bool>> _unreleased = [];
+    private readonly Dictionary<ushort, Task<StoreOutcome>> _unreleased = [];
     private ushort? _arriving;
 
     /// <summary>That of a session, by what MQTTnet keeps with it.</summary>
@@ -41,17 +41,16 @@ internal sealed class QosTwoSession
     }
 
     /// <summary>Stores the message that has arrived, unless it is stored already, or about to be for a connection before this one.</summary>
-    /// <param name="store">True when it need not be sent again.</param>
-    /// <returns>Whether it is new, and whether it need not be sent again.</returns>
-    public async Task<(bool IsNew, bool IsDone)> StoreOnceAsync(Func<Task<bool>> store)
+    /// <returns>Whether it is new, and what became of it.</returns>
+    public async Task<(bool IsNew, StoreOutcome Outcome)> StoreOnceAsync(Func<Task<StoreOutcome>> store)
     {
-        Task<bool> storing;
+        Task<StoreOutcome> storing;
         bool isNew;
         ushort? id;
         lock (_lock)
         {
             (id, _arriving) = (_arriving, null);
-            isNew = id is null || !_unreleased.TryGetValue(id.Value, out Task<bool>? known) || (known is { IsCompleted: true } && !known.Result);
+            isNew = id is null || !_unreleased.TryGetValue(id.Value, out Task<StoreOutcome>? known) || (known is { IsCompleted: true } && !known.Result.IsSettled);
             storing = isNew ? store() : _unreleased[id!.Value];
             if (id is not null)
                 _unreleased[id.Value] = storing;

@@ -1,14 +1,12 @@
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>Counts the messages that are on their way to the sink.</summary>
-internal sealed class StoringGate(CancellationToken abandoned)
+internal sealed class StoringGate
 {
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Lock _lock = new();
     private int _inside;
     private bool _closed;
-
-    public CancellationToken Abandoned => abandoned;
 
     public bool TryEnter()
     {

@@ -36,8 +36,15 @@ internal sealed class RawDevice : IDisposable
 
     public void SendBytes(params byte[] bytes) => _stream.Write(bytes);
 
-    public void Publish(byte header, string topic, ushort id, string payload) => Send(
-        header, [0, (byte)topic.Length, .. Encoding.ASCII.GetBytes(topic), (byte)(id >> 8), (byte)id, .. Encoding.ASCII.GetBytes(payload)]);
+    /// <summary>Whether something can be received without waiting for it.</summary>
+    public bool HasAnswer => _client.Available > 0;
+
+    public void Publish(byte header, string topic, ushort id, string payload, byte version = 4)
+    {
+        byte[] noProperties = version == 5 ? [0] : [];
+        Send(header, [
+            0, (byte)topic.Length, .. Encoding.ASCII.GetBytes(topic), (byte)(id >> 8), (byte)id, .. noProperties, .. Encoding.ASCII.GetBytes(payload)]);
+    }
 
     /// <summary>The header of the next packet; -1 where the broker has closed the connection.</summary>
     public int Receive(out byte[] body)

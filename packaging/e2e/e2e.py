@@ -19,7 +19,7 @@ def main():
     options.add_argument('--kernel', required=True, help='the folder that fetch-kernel.sh filled')
     options.add_argument('--disk', required=True, help='changed by the run')
     options.add_argument('--folder', required=True, help='logs of the run')
-    options.add_argument('--cuts', type=int, default=int(os.environ.get('E2E_CUTS', '20')))
+    options.add_argument('--cuts', type=int, default=int(os.environ.get('E2E_CUTS', '40')))
     options.add_argument('--seed', type=int, default=int(os.environ.get('E2E_SEED', random.randrange(1 << 31))))
     options = options.parse_args()
     print(f'seed {options.seed}', flush=True)

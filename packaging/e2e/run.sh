@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# An arm64 board in a virtual machine, with the arm64 package, against a hub on this machine. Needs root. E2E_CUTS (20) is how often its
+# An arm64 board in a virtual machine, with the arm64 package, against a hub on this machine. Needs root. E2E_CUTS (40) is how often its
 # power is cut, E2E_SEED repeats when. Downloads and images stay in artifacts/e2e; what went wrong can be looked at in artifacts/e2e/run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

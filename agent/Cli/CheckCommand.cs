@@ -53,6 +53,6 @@ internal static class CheckCommand
     {
         int sources = read.MqttSources.Count + read.MqttBrokers.Count + read.GpioLines.Count + read.SysfsSources.Count + read.Commands.Count;
         int sinks = read.GpioSinks.Count + read.MqttSinks.Count + read.EmbeddedSinks.Count;
-        return new Finding("configuration", Verdict.Ok, $"{read.Topics.Count} topics, {sources} sources, {sinks} sinks");
+        return new Finding("configuration", Verdict.Ok, $"{Plural.Of(read.Topics.Count, "topic")}, {Plural.Of(sources, "source")}, {Plural.Of(sinks, "sink")}");
     }
 }

@@ -1,4 +1,4 @@
-using System.Globalization;
+using EdgeStream.Agent.Cli;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
@@ -111,10 +111,10 @@ internal sealed class AgentService(
     /// <summary>The node in a few words, for those who ask the service manager. Safe from any thread.</summary>
     public string Summary()
     {
-        string topics = Count(node.Controller.Current.Topics.Count, "topic");
+        string topics = Plural.Of(node.Controller.Current.Topics.Count, "topic");
         string problem = Problems().FirstOrDefault() is { } first ? $"; {first}" : "";
         if (uplinks is null)
-            return $"{Count(node.Controller.Current.GeoLocations.Count, "geo-location")}, {topics}{problem}";
+            return $"{Plural.Of(node.Controller.Current.GeoLocations.Count, "geo-location")}, {topics}{problem}";
 
         string hubs = string.Join(", ", uplinks.Uplinks.Select(SummaryOf));
         return $"{(hubs.Length > 0 ? hubs : "joined no hub")}, {topics}{problem}";
@@ -124,12 +124,9 @@ internal sealed class AgentService(
     {
         string name = uplink.Identity.GeoLocation;
         long behind = LagsOf(uplink).Sum(lag => lag.Records);
-        string lag = behind == 0 ? "all is mirrored" : $"{Count(behind, "record")} to mirror";
+        string lag = behind == 0 ? "all is mirrored" : $"{Plural.Of(behind, "record")} to mirror";
         return uplink.State.Connected ? $"joined as {name}, {lag}" : $"{name} is offline, {lag}";
     }
-
-    private static string Count(long count, string what) =>
-        string.Create(CultureInfo.InvariantCulture, $"{count:N0} {what}{(count == 1 ? "" : "s")}");
 
     private MirrorLag[] LagsOf(HubUplink uplink) =>
     [

@@ -76,7 +76,7 @@ internal static class EdgeNode
                     [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, () => agent!.Status(), loggers)],
                     all => feed.Begin(all.OfType<ISink>()))
                 .ConfigureAwait(false);
-            return $"{stopped + stoppedSinks} sources and sinks stopped, {started + startedSinks} started";
+            return $"of the sources and sinks {stopped + stoppedSinks} stopped, {started + startedSinks} started";
         }
 
         async Task<string> ReloadAsync(AgentConfiguration wanted)

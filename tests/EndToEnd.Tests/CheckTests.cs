@@ -51,7 +51,7 @@ public sealed class CheckTests : IDisposable
         (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, _directory.At("data"));
 
         Assert.Equal(0, exitCode);
-        Assert.Contains(found, one => one is ("configuration", "ok", "1 topics, 4 sources, 0 sinks"));
+        Assert.Contains(found, one => one is ("configuration", "ok", "1 topic, 4 sources, 0 sinks"));
         Assert.Contains(found, one => one is ("data", "ok", _));
         Assert.Contains(found, one => one is ("port", "warning", _) && one.Message.Contains($"127.0.0.1:{used} for MQTT broker is in use", StringComparison.Ordinal));
         Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"127.0.0.1:{nobody} cannot be reached", StringComparison.Ordinal));

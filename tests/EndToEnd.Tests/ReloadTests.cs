@@ -44,12 +44,12 @@ public sealed class ReloadTests : IDisposable
         await _edge.StartAsync();
         await _edge.Process.WaitForLineAsync("source gpio simulated/1 runs");
 
-        await ReloadAsync(Door + Window, "configuration reloaded: 0 sources and sinks stopped, 2 started$");
+        await ReloadAsync(Door + Window, "configuration reloaded: of the sources and sinks 0 stopped, 2 started$");
         await _edge.Process.WaitForLineAsync("source gpio simulated/2 runs");
         await _edge.Process.WaitForLineAsync("sink gpio simulated/3 runs");
         await _edge.CommandAsync("consume", "window", "-B", "-n", "1");
 
-        await ReloadAsync(Window, "configuration reloaded: 1 sources and sinks stopped, 0 started$");
+        await ReloadAsync(Window, "configuration reloaded: of the sources and sinks 1 stopped, 0 started$");
         string status = await _edge.CommandAsync("status");
         Assert.DoesNotContain("simulated/1", status, StringComparison.Ordinal);
         Assert.Contains("simulated/2", status, StringComparison.Ordinal);
@@ -67,7 +67,7 @@ public sealed class ReloadTests : IDisposable
         Assert.Contains("health: BAD", status, StringComparison.Ordinal);
         Assert.Contains("simulated/1", status, StringComparison.Ordinal);
 
-        await ReloadAsync(Door, "configuration reloaded: 0 sources and sinks stopped, 0 started$");
+        await ReloadAsync(Door, "configuration reloaded: of the sources and sinks 0 stopped, 0 started$");
         Assert.Contains("health: good", await _edge.CommandAsync("status"), StringComparison.Ordinal);
     }
 

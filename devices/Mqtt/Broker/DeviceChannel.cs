@@ -69,6 +69,9 @@ internal sealed class DeviceChannel(
         }
     }
 
+    /// <inheritdoc cref="ReadAhead.AnotherIsSettled"/>
+    public bool AnotherIsSettled(ushort packetIdentifier) => _ahead?.AnotherIsSettled(packetIdentifier) ?? false;
+
     public void ResetStatistics() => inner.ResetStatistics();
 
     public Task SendPacketAsync(MqttPacket packet, CancellationToken cancellationToken)

@@ -148,10 +148,12 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, MessageStore s
             await using var raw = new NetworkStream(device, ownsSocket: true);
             (Stream stream, X509Certificate2? certificate) = await secure(raw).ConfigureAwait(false);
             await using Stream _ = stream;
-            var channel = new BoundedChannel(new MqttTcpChannel(stream, device.LocalEndPoint, remote, certificate), options.MaxPacketBytes);
+            var tcp = new MqttTcpChannel(stream, device.LocalEndPoint, remote, certificate);
+            var channel = new AcknowledgementGathering(new BoundedChannel(tcp, options.MaxPacketBytes));
             var formatter = new MqttPacketFormatterAdapter(new MqttBufferWriter(_server.WriterBufferSize, _server.WriterBufferSizeMax));
             using var adapter = new DeviceChannel(
                 new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, store, _readAhead, options.Address, logger);
+            channel.AnotherFollows = adapter.AnotherIsSettled;
             await ClientHandler!(adapter).ConfigureAwait(false);
         }
         catch (Exception error)

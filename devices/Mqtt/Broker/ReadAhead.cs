@@ -22,10 +22,11 @@ internal sealed class ReadAhead : IDisposable
     private readonly Func<MqttPublishPacket, CancellationToken, Task<StoreOutcome>?> _store;
     private readonly ReadBudget _budget;
     private readonly CancellationTokenSource _end = new();
-    private readonly Channel<Item> _packets = Channel.CreateUnbounded<Item>(new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
+    private readonly Channel<Item> _packets = Channel.CreateUnbounded<Item>(new UnboundedChannelOptions { SingleWriter = true });
     private readonly Lock _lock = new();
     private readonly Queue<int> _sizes = new();
     private TaskCompletionSource? _mayRead;
+    private volatile MqttPacket? _current;
     private bool _readsAlone;
     private bool _isOut;
     private bool _disposed;
@@ -50,7 +51,16 @@ internal sealed class ReadAhead : IDisposable
         if (next.Error is not null)
             ExceptionDispatchInfo.Throw(next.Error);
 
-        return next.Packet;
+        return _current = next.Packet;
+    }
+
+    /// <summary>Whether a message behind the one with this packet identifier is stored already, so that its acknowledgement will come too.</summary>
+    public bool AnotherIsSettled(ushort packetIdentifier)
+    {
+        if (_current is MqttPublishPacket current && current.PacketIdentifier != packetIdentifier)
+            return IsSettled(current);
+
+        return _packets.Reader.TryPeek(out Item next) && IsSettled(next.Packet);
     }
 
     public void Dispose()
@@ -68,6 +78,12 @@ internal sealed class ReadAhead : IDisposable
         _end.Cancel();
         _end.Dispose();
     }
+
+    private static bool IsSettled(MqttPacket? packet) => packet is MqttPublishPacket
+    {
+        QualityOfServiceLevel: MqttQualityOfServiceLevel.AtLeastOnce,
+        UserProperties: StoringProperties { Storing: { IsCompletedSuccessfully: true, Result.IsSettled: true } },
+    };
 
     private async Task ReadAllAsync(CancellationToken end)
     {

@@ -116,6 +116,40 @@ public sealed class EmbeddedBrokerReadAheadTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Every_message_of_a_mix_is_answered_however_many_are_on_their_way()
+    {
+        const int Messages = 3000;
+        int seed = Random.Shared.Next();
+        TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}");
+        var random = new Random(seed);
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "device");
+        List<(byte Answer, ushort Id)> expected = [];
+        int answered = 0;
+        for (ushort id = 1; id <= Messages; id++)
+        {
+            byte header = random.Next(10) switch { 0 => QosTwo, < 3 => QosZero, _ => QosOne };
+            if (header == QosZero)
+                device.Send(header, [0, 5, .. "s/a/t"u8, .. Encoding.ASCII.GetBytes(Value(id))]);
+            else
+                device.Publish(header, random.Next(20) == 0 ? "no/rule" : "s/a/t", id, Value(id));
+
+            if (header != QosZero)
+                expected.Add((header == QosOne ? Acknowledged : Received, id));
+
+            // Sometimes one, sometimes all, sometimes none of those that are on their way.
+            for (int wanted = random.Next(expected.Count - answered + 1) * random.Next(2); wanted > 0; wanted--, answered++)
+                AssertAnswer(device, expected[answered].Answer, expected[answered].Id);
+        }
+
+        for (; answered < expected.Count; answered++)
+            AssertAnswer(device, expected[answered].Answer, expected[answered].Id);
+
+        await Condition.WaitAsync("the last is offered", () => _sink.Offered.Count > 0);
+        int[] stored = [.. _sink.StoredValues.Select(value => int.Parse(value, CultureInfo.InvariantCulture))];
+        Assert.Equal(stored.Order(), stored);
+    }
+
+    [Fact]
     public void Topic_alias_stands_for_its_topic_on_its_connection()
     {
         using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "device", version: 5);

@@ -24,6 +24,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     LogCommands.Log(),
     ProduceCommand.Create(),
     ConsumeCommand.Create(),
+    ConsumerCommands.Create(),
     GeoCommands.Geo(),
     TopologyCommands.Topology(),
     TopologyCommands.Spu(),

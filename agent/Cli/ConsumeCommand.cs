@@ -17,7 +17,13 @@ internal static class ConsumeCommand
     private static readonly Encoding StrictUtf8 = new UTF8Encoding(false, throwOnInvalidBytes: true);
 
     private static readonly Argument<string> Topic = new("topic");
-    private static readonly Option<int> PartitionNumber = new("--partition", "-p") { Description = "Which partition" };
+    private static readonly Option<string?> Group = new("--group", "-g")
+    {
+        Description = "Read all partitions as a member of this consumer group, which goes on where it was; a new one begins at the end, or with -B",
+        HelpName = "name",
+    };
+
+    private static readonly Option<int?> PartitionNumber = new("--partition", "-p") { Description = "Which partition (default: 0)" };
     private static readonly Option<string?> Geo = new("--geo") { Description = "At a hub: the partition of this geo-location", HelpName = "name" };
     private static readonly Option<bool> Beginning = new("--beginning", "-B") { Description = "From the first record held" };
     private static readonly Option<long?> Offset = new("--offset") { Description = "From this offset; -5 stands for the last five", HelpName = "n" };
@@ -42,10 +48,10 @@ internal static class ConsumeCommand
         var command = new CliCommand(
             "consume",
             "Print the records of a partition, and go on as they come",
-            "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d")
+            "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d\nedgestream consume readings --group billing -B")
         {
             Arguments = { Topic },
-            Options = { PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, Expired, ShowTime, ShowKey, Format },
+            Options = { Group, PartitionNumber, Geo, Beginning, Offset, Since, Count, StopAtEnd, Expired, ShowTime, ShowKey, Format },
         };
         command.Does(ConsumeAsync);
         return command;
@@ -54,6 +60,12 @@ internal static class ConsumeCommand
     private static async Task ConsumeAsync(ParseResult result, CancellationToken cancellationToken)
     {
         using var client = ConnectionOptions.Open(result);
+        if (result.GetValue(Group) is { } group)
+        {
+            await ConsumeAsMemberAsync(result, client, Names.CheckGroup(group), cancellationToken);
+            return;
+        }
+
         ConsumeRequest request = Request(result);
         if (result.GetValue(Geo) is { } geo)
             request.Partition = await GeoPartitions.FindAsync(client, request.Topic, Names.CheckGeoLocation(geo));
@@ -63,16 +75,12 @@ internal static class ConsumeCommand
             return;
 
         TextWriter output = result.InvocationConfiguration.Output;
-        bool json = result.GetValue(Format) == "json", showKey = result.GetValue(ShowKey), showTime = result.GetValue(ShowTime);
-        TextWriter notes = json ? output : result.InvocationConfiguration.Error;
-        using Consumer consumer = await client.ConsumeAsync(
-            request, result.GetValue(Expired), gap => notes.WriteLine(json ? ToJson(gap) : ToText(gap)));
+        using Consumer consumer = await client.ConsumeAsync(request, result.GetValue(Expired), gap => Note(result, gap));
         try
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))
             {
-                CorrectedTime time = consumer.TimeOf(record);
-                await output.WriteLineAsync(json ? ToJson(record, time) : (showTime ? ToText(time) + '\t' : "") + ToText(record, showKey));
+                await output.WriteLineAsync(ToLine(result, record, consumer.TimeOf(record)));
                 if (--remaining == 0)
                     break;
             }
@@ -85,12 +93,62 @@ internal static class ConsumeCommand
         await output.FlushAsync(CancellationToken.None);
     }
 
+    /// <summary>What is printed is committed, at least once a second and in the end.</summary>
+    private static async Task ConsumeAsMemberAsync(ParseResult result, EdgeStreamClient client, string group, CancellationToken cancellationToken)
+    {
+        Option[] alone = [PartitionNumber, Geo, Offset, Since, Expired];
+        if (alone.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } other)
+            throw new CommandException($"--group reads all partitions from where the group is; leave {other.Name} out ('edgestream consumer reset' sets where it is)");
+
+        long remaining = result.GetValue(Count) ?? long.MaxValue;
+        if (remaining <= 0)
+            return;
+
+        TextWriter output = result.InvocationConfiguration.Output;
+        await using GroupConsumer consumer = client.JoinGroup(new GroupOptions(group, Names.CheckTopic(result.GetValue(Topic)))
+        {
+            FromEnd = !result.GetValue(Beginning),
+            StopAtEnd = result.GetValue(StopAtEnd),
+            GapSeen = gap => Note(result, gap),
+            Interrupted = problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"),
+        });
+        try
+        {
+            await foreach (GroupRecord given in consumer.ReadAsync(cancellationToken))
+            {
+                await output.WriteLineAsync(ToLine(result, given.Record, given.Time, given.Partition));
+                if (--remaining == 0)
+                    break;
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Ctrl-C is how one ends it.
+        }
+
+        await output.FlushAsync(CancellationToken.None);
+        await consumer.CommitAsync(CancellationToken.None);
+    }
+
+    private static void Note(ParseResult result, Gap gap)
+    {
+        if (result.GetValue(Format) == "json")
+            result.InvocationConfiguration.Output.WriteLine(ToJson(gap));
+        else
+            result.InvocationConfiguration.Error.WriteLine(ToText(gap));
+    }
+
+    private static string ToLine(ParseResult result, Record record, CorrectedTime time, int? partition = null) =>
+        result.GetValue(Format) == "json"
+            ? ToJson(record, time, partition)
+            : (result.GetValue(ShowTime) ? ToText(time) + '\t' : "") + ToText(record, result.GetValue(ShowKey));
+
     private static ConsumeRequest Request(ParseResult result)
     {
         var request = new ConsumeRequest
         {
             Topic = Names.CheckTopic(result.GetValue(Topic)),
-            Partition = result.GetValue(PartitionNumber),
+            Partition = result.GetValue(PartitionNumber) ?? 0,
             StopAtEnd = result.GetValue(StopAtEnd),
         };
         string? since = result.GetValue(Since);
@@ -142,8 +200,12 @@ internal static class ConsumeCommand
 
     /// <param name="record">What to write.</param>
     /// <param name="time">When it was made; null where nothing but its timestamp is known.</param>
-    internal static string ToJson(Record record, CorrectedTime? time = null) => OneLine(json =>
+    /// <param name="partition">Where it lies; null where that was asked for.</param>
+    internal static string ToJson(Record record, CorrectedTime? time = null, int? partition = null) => OneLine(json =>
     {
+        if (partition is { } number)
+            json.WriteNumber("partition", number);
+
         json.WriteNumber("offset", record.Offset);
         json.WriteNumber("timestamp", time?.Timestamp ?? record.Timestamp);
         if (time is { Certainty: TimeCertainty.Corrected })

@@ -57,6 +57,7 @@ internal static class EdgeNode
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<ConsumerGroupsService>();
         application.MapGrpcService<AgentService>();
         reload.Notifier = application.Services.GetService<ISystemdNotifier>();
         await node.ServeAsync(application, StartAsync, StopAsync, cancellationToken).ConfigureAwait(false);

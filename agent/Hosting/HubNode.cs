@@ -28,11 +28,11 @@ internal static class HubNode
         builder.Services.AddSingleton(new HubFlow());
         builder.Services.AddSingleton(new LiveValues(node.Controller));
         builder.Services.AddSingleton(new CardFence(node.Store));
-        builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(new AgentService(node, "hub", TimeProvider.System, importer: importer));
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<ConsumerGroupsService>();
         application.MapGrpcService<MirrorService>();
         application.MapGrpcService<DownlinkService>();
         application.MapGrpcService<LiveService>();

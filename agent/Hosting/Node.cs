@@ -5,6 +5,7 @@ using EdgeStream.Agent.Hosting.Http;
 using EdgeStream.Agent.Hosting.Systemd;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
@@ -47,6 +48,7 @@ internal sealed class Node : IAsyncDisposable
         Spu = spu;
         Controller = controller;
         Loggers = loggers;
+        Groups = new GroupCoordinator(controller, new PositionStore(store, TimeProvider.System), TimeProvider.System);
     }
 
     public NodeOptions Options { get; }
@@ -58,6 +60,8 @@ internal sealed class Node : IAsyncDisposable
     public SpuNode Spu { get; }
 
     public StreamController Controller { get; }
+
+    public GroupCoordinator Groups { get; }
 
     public NodeStorage Storage { get; }
 
@@ -120,6 +124,8 @@ internal sealed class Node : IAsyncDisposable
         builder.Services.AddSingleton(Controller);
         builder.Services.AddSingleton(Spu);
         builder.Services.AddSingleton(Presence);
+        builder.Services.AddSingleton(Groups);
+        builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(authenticator);
         builder.Services.AddGrpc(grpc =>
         {
@@ -210,6 +216,7 @@ internal sealed class Node : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _http?.Dispose();
+        await Groups.DisposeAsync().ConfigureAwait(false);
         Controller.Dispose();
         await Storage.DisposeAsync().ConfigureAwait(false);
         await Spu.DisposeAsync().ConfigureAwait(false);

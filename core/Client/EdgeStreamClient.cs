@@ -21,6 +21,7 @@ public sealed class EdgeStreamClient : IDisposable
         ControlPlane = new ControlPlane.ControlPlaneClient(ChannelTo(options.Endpoint));
         Agent = new Agent.AgentClient(ChannelTo(options.Endpoint));
         Live = new Live.LiveClient(ChannelTo(options.Endpoint));
+        ConsumerGroups = new ConsumerGroups.ConsumerGroupsClient(ChannelTo(options.Endpoint));
     }
 
     /// <summary>Where it connects to.</summary>
@@ -34,6 +35,9 @@ public sealed class EdgeStreamClient : IDisposable
 
     /// <summary>The latest values of live topics; at a hub only.</summary>
     public Live.LiveClient Live { get; }
+
+    /// <summary>What groups have read, and how to change it. To read as a member: <see cref="JoinGroup"/>.</summary>
+    public ConsumerGroups.ConsumerGroupsClient ConsumerGroups { get; }
 
     /// <summary>Runs a call and turns its failure into one line for people.</summary>
     /// <exception cref="ClientException">The call failed.</exception>
@@ -67,6 +71,9 @@ public sealed class EdgeStreamClient : IDisposable
         (Topic topic, DataPlane.DataPlaneClient spu) = await FindLeaderAsync(request.Topic, request.Partition).ConfigureAwait(false);
         return new Consumer(spu, topic, request, _options.Endpoint) { IncludesExpired = includeExpired, GapSeen = gapSeen };
     }
+
+    /// <summary>A member of a consumer group, which joins when its records are asked for.</summary>
+    public GroupConsumer JoinGroup(GroupOptions options) => new(this, options);
 
     public void Dispose()
     {

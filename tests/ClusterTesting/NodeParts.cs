@@ -1,4 +1,5 @@
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Storage.Files;
@@ -18,6 +19,7 @@ public sealed class NodeParts : IAsyncDisposable
         MetadataProblem = problem;
         Spu = new SpuNode(0, new PartitionDirectories(dataDirectory), options, NullLogger<SpuNode>.Instance, files, resources, isHub);
         Controller = new StreamController(Store, Spu, isHub);
+        Groups = new GroupCoordinator(Controller, new PositionStore(Store, TimeProvider.System), TimeProvider.System);
     }
 
     public string DataDirectory { get; }
@@ -29,6 +31,8 @@ public sealed class NodeParts : IAsyncDisposable
     public SpuNode Spu { get; }
 
     public StreamController Controller { get; }
+
+    public GroupCoordinator Groups { get; }
 
     public static async Task<NodeParts> StartAsync(
         string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null,
@@ -43,6 +47,7 @@ public sealed class NodeParts : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await Groups.DisposeAsync();
         await Spu.DisposeAsync();
         Controller.Dispose();
         Store.Dispose();

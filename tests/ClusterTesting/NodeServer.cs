@@ -34,7 +34,7 @@ public sealed class NodeServer : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(listen);
-        builder.Services.AddSingleton(parts.Controller).AddSingleton(parts.Spu).AddSingleton(parts.Store);
+        builder.Services.AddSingleton(parts.Controller).AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(parts.Groups);
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
         builder.Services.AddGrpc(grpc =>
         {
@@ -46,6 +46,7 @@ public sealed class NodeServer : IAsyncDisposable
         WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<ConsumerGroupsService>();
         map?.Invoke(application);
         await application.StartAsync();
         return new NodeServer(application);

@@ -45,6 +45,9 @@ public sealed class StreamController : IDisposable
 
     public bool IsHub => _isHub;
 
+    /// <summary>Told the name of a topic that is gone, before another can be made of that name. Must not wait for the controller.</summary>
+    public event Action<string>? TopicDeleted;
+
     /// <summary>Completes once <see cref="Current"/> is another than <paramref name="known"/>, and the SPU has applied it.</summary>
     public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
     {
@@ -163,6 +166,7 @@ public sealed class StreamController : IDisposable
             throw ClusterException.TopicNotFound(name);
 
         _store.DeleteTopic(name);
+        TopicDeleted?.Invoke(name);
         return (map with { Topics = map.Topics.Remove(name) }, true);
     });
 

@@ -44,7 +44,8 @@ public static class RpcErrors
     private static StatusCode StatusOf(ErrorCode code) => code switch
     {
         ErrorCode.InvalidArgument or ErrorCode.CorruptBatch => StatusCode.InvalidArgument,
-        ErrorCode.TopicNotFound or ErrorCode.PartitionNotFound or ErrorCode.GeoLocationNotFound => StatusCode.NotFound,
+        ErrorCode.TopicNotFound or ErrorCode.PartitionNotFound or ErrorCode.GeoLocationNotFound or ErrorCode.GroupNotFound
+            => StatusCode.NotFound,
         ErrorCode.TopicExists or ErrorCode.GeoLocationExists => StatusCode.AlreadyExists,
         ErrorCode.OffsetOutOfRange => StatusCode.OutOfRange,
         ErrorCode.StorageFull => StatusCode.ResourceExhausted,
@@ -52,7 +53,7 @@ public static class RpcErrors
         ErrorCode.Unauthenticated or ErrorCode.CertificateExpired => StatusCode.Unauthenticated,
         ErrorCode.PermissionDenied or ErrorCode.TokenUnknown or ErrorCode.TokenUsed or ErrorCode.TokenExpired
             => StatusCode.PermissionDenied,
-        ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole
+        ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole or ErrorCode.GroupInUse
             => StatusCode.FailedPrecondition,
         ErrorCode.Unavailable => StatusCode.Unavailable,
         _ => StatusCode.Internal,

@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Topology;
 
 namespace EdgeStream.Cluster.Metadata;
@@ -10,7 +11,7 @@ namespace EdgeStream.Cluster.Metadata;
 public sealed record Invite(string SecretHash, string GeoLocation, DateTimeOffset ExpiresAt, DateTimeOffset? UsedAt);
 
 /// <summary>
-/// The control plane's memory: topics, geo-locations, invites; never a write per record. Each method is durable on return and
+/// The control plane's memory: topics, geo-locations, invites, how far groups have read; never a write per record. Each method is durable on return and
 /// safe from any thread.
 /// </summary>
 public interface IMetadataStore : IDisposable
@@ -22,6 +23,7 @@ public interface IMetadataStore : IDisposable
 
     void SaveTopic(TopicInfo topic);
 
+    /// <summary>With it go the positions of the groups that read it: one of its name is another topic.</summary>
     void DeleteTopic(string name);
 
     IReadOnlyList<GeoLocationInfo> LoadGeoLocations();
@@ -40,4 +42,11 @@ public interface IMetadataStore : IDisposable
 
     /// <summary>Null forgets them.</summary>
     void SaveStartTokens(string geoLocation, StartTokens? tokens);
+
+    IReadOnlyList<GroupPositions> LoadGroupPositions();
+
+    /// <summary>All of them, or none.</summary>
+    void SaveGroupPositions(IReadOnlyCollection<GroupPositions> positions);
+
+    void DeleteGroupPositions(string group, string topic);
 }

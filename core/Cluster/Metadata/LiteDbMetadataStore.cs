@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Records;
 using LiteDB;
@@ -18,6 +19,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     private const string GeoLocations = "geo_locations";
     private const string Invites = "invites";
     private const string Tokens = "start_tokens";
+    private const string Groups = "group_positions";
     private const string Cluster = "cluster";
 
     private readonly DurableDatabase _database;
@@ -43,7 +45,13 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     public void SaveTopic(TopicInfo topic) => Save(Topics, ToDocument(topic));
 
-    public void DeleteTopic(string name) => _database.Write(database => database.GetCollection(Topics).Delete(name));
+    public void DeleteTopic(string name) => _database.Write(database =>
+    {
+        database.GetCollection(Topics).Delete(name);
+        ILiteCollection<BsonDocument> groups = database.GetCollection(Groups);
+        foreach (BsonDocument read in groups.FindAll().Where(document => document["topic"].AsString == name).ToArray())
+            groups.Delete(read["_id"]);
+    });
 
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => Load(GeoLocations, ToGeoLocation);
 
@@ -82,6 +90,27 @@ public sealed class LiteDbMetadataStore : IMetadataStore
             ["given"] = tokens.Given,
         });
     }
+
+    public IReadOnlyList<GroupPositions> LoadGroupPositions() => Load(Groups, document => new GroupPositions(
+        document["group"].AsString,
+        document["topic"].AsString,
+        document["offsets"].AsDocument.ToImmutableSortedDictionary(
+            offset => int.Parse(offset.Key, CultureInfo.InvariantCulture), offset => offset.Value.AsInt64)));
+
+    public void SaveGroupPositions(IReadOnlyCollection<GroupPositions> positions) => _database.Write(database =>
+    {
+        database.GetCollection(Groups).Upsert(positions.Select(one => new BsonDocument
+        {
+            ["_id"] = GroupKey(one.Group, one.Topic),
+            ["group"] = one.Group,
+            ["topic"] = one.Topic,
+            ["offsets"] = new BsonDocument(one.Offsets.ToDictionary(
+                offset => offset.Key.ToString(CultureInfo.InvariantCulture), offset => new BsonValue(offset.Value))),
+        }));
+    });
+
+    public void DeleteGroupPositions(string group, string topic) =>
+        _database.Write(database => database.GetCollection(Groups).Delete(GroupKey(group, topic)));
 
     public void Dispose() => _database.Dispose();
 
@@ -154,6 +183,9 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     private static Invite ToInvite(BsonDocument document) =>
         new(document["_id"].AsString, document["geo"].AsString, ToTime(document["expires"])!.Value, ToTime(document["used"]));
+
+    // Neither name has a slash.
+    private static string GroupKey(string group, string topic) => $"{group}/{topic}";
 
     private static string? TextOf(BsonValue value) => value.IsString ? value.AsString : null;
 

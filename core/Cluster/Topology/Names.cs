@@ -25,6 +25,10 @@ public static class Names
     /// <exception cref="InvalidNameException"/>
     public static string CheckClient(string? name) => Check(name, "client", MaxCertificateNameLength);
 
+    /// <summary>Consumers that share their work.</summary>
+    /// <exception cref="InvalidNameException"/>
+    public static string CheckGroup(string? name) => Check(name, "group", MaxCertificateNameLength);
+
     private static string Check(string? name, string what, int maxLength)
     {
         if (string.IsNullOrEmpty(name))

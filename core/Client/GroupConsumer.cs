@@ -1,0 +1,231 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage.Time;
+using Record = EdgeStream.Storage.Records.Record;
+
+namespace EdgeStream.Client;
+
+/// <summary>A record that a member of a group was given.</summary>
+/// <param name="Partition">Where it lies.</param>
+/// <param name="Record">Valid until the next is asked for.</param>
+/// <param name="Time">See <see cref="Consumer.TimeOf"/>.</param>
+public readonly record struct GroupRecord(int Partition, Record Record, CorrectedTime Time);
+
+/// <summary>
+/// Reads a topic as a member of a consumer group: those of its partitions that no other member reads, from where the group is. Each record
+/// is given to the group at least once, in the order of its partition. For one caller at a time.
+/// </summary>
+/// <remarks>
+/// Where the connection is lost it joins again, and goes on with the first record that was not committed. Once it has joined, only what
+/// would be refused again ends it. Dispose it to leave: the others get its partitions then.
+/// </remarks>
+public sealed class GroupConsumer : IAsyncDisposable
+{
+    // Records of one partition in a row while others wait.
+    private const int MaxInARow = 500;
+
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+
+    private readonly EdgeStreamClient _client;
+    private readonly GroupOptions _options;
+    private readonly List<SharedPartition> _partitions = [];
+    private readonly Stopwatch _sinceCommit = Stopwatch.StartNew();
+
+    // By partition, the offset behind what was given out and is not committed.
+    private readonly Dictionary<int, long> _uncommitted = [];
+
+    // The record that was given out last, until the next is asked for.
+    private (int Partition, long Next)? _out;
+    private GroupMembership? _membership;
+    private Task _committing = Task.CompletedTask;
+    private SharedPartition? _current;
+    private int _inARow;
+    private bool _hasShare;
+    private bool _hasJoined;
+
+    internal GroupConsumer(EdgeStreamClient client, GroupOptions options) => (_client, _options) = (client, options);
+
+    /// <summary>The records that are this member's to deal with, as they come. To be called once.</summary>
+    /// <exception cref="ClientException">The cluster refused, or could not be reached at the first try.</exception>
+    public async IAsyncEnumerable<GroupRecord> ReadAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        TimeSpan pause = FirstPause;
+        while (true)
+        {
+            (bool isOver, string? interruption) = await MoveNextAsync(cancellationToken).ConfigureAwait(false);
+            if (isOver)
+                yield break;
+
+            if (interruption is null)
+            {
+                pause = FirstPause;
+                SharedPartition partition = _current!;
+                long next = partition.Current.Record.Offset + 1;
+                _out = (partition.Number, next);
+                yield return partition.Current;
+
+                // Not before: who stops in the middle of a record gets it again.
+                (_uncommitted[partition.Number], _out) = (next, null);
+                partition.Advance();
+                continue;
+            }
+
+            _options.Interrupted?.Invoke(interruption);
+            await Task.Delay(pause * (0.5 + Random.Shared.NextDouble()), cancellationToken).ConfigureAwait(false);
+            pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+        }
+    }
+
+    /// <summary>
+    /// Commits all that was given out, the last record included; completes when it is durable. Not while <see cref="ReadAsync"/> looks
+    /// for the next record.
+    /// </summary>
+    /// <exception cref="ClientException">The cluster cannot be reached: the records may come again.</exception>
+    public async Task CommitAsync(CancellationToken cancellationToken = default)
+    {
+        if (_out is var (partition, next))
+            _uncommitted[partition] = next;
+
+        await CommitSoonAsync(cancellationToken).ConfigureAwait(false);
+        await _committing.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Leaves the group. What was not committed comes again, to another member or later.</summary>
+    public ValueTask DisposeAsync() => LeaveAsync();
+
+    /// <summary>Until <see cref="_current"/> has a record, or all is read that was asked for, or the connection is lost.</summary>
+    private async Task<(bool IsOver, string? Interruption)> MoveNextAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            _membership ??= await GroupMembership.JoinAsync(_client, _options, cancellationToken).ConfigureAwait(false);
+            while (true)
+            {
+                while (_membership.Assignments.TryRead(out GroupAssignment? share))
+                    await TakeShareAsync(share, cancellationToken).ConfigureAwait(false);
+
+                // Others may have the partitions already.
+                if (_membership.Assignments.Completion is { IsCompleted: true } ended)
+                    await ended.ConfigureAwait(false);
+
+                if (_options.CommitEvery is { } interval && _committing.IsCompleted && _uncommitted.Count > 0 && _sinceCommit.Elapsed >= interval)
+                    await CommitSoonAsync(cancellationToken).ConfigureAwait(false);
+
+                if (TryChoose())
+                    return (false, null);
+
+                if (_options.StopAtEnd && _hasShare && _partitions.TrueForAll(partition => partition.HasEnded))
+                    return (true, null);
+
+                await WaitAsync(cancellationToken).ConfigureAwait(false);
+            }
+        }
+        catch (ClientException lost) when (_hasJoined && IsPassing(lost.Code))
+        {
+            await LeaveAsync().ConfigureAwait(false);
+            return (false, lost.Message);
+        }
+    }
+
+    /// <summary>What trying again may cure.</summary>
+    private static bool IsPassing(ErrorCode code) => code
+        is ErrorCode.Unavailable or ErrorCode.Internal or ErrorCode.StorageFull or ErrorCode.StorageFailed or ErrorCode.PartitionNotFound;
+
+    private bool TryChoose()
+    {
+        if (_current is { Arrival.IsCompleted: true, HasEnded: false } && ++_inARow < MaxInARow)
+        {
+            _current.Arrival.GetAwaiter().GetResult();
+            return true;
+        }
+
+        // The next behind the one that had its turn.
+        int last = _current is null ? -1 : _partitions.IndexOf(_current);
+        _inARow = 0;
+        for (int i = 1; i <= _partitions.Count; i++)
+        {
+            SharedPartition partition = _partitions[(last + i) % _partitions.Count];
+            if (!partition.Arrival.IsCompleted || partition.HasEnded)
+                continue;
+
+            partition.Arrival.GetAwaiter().GetResult();
+            _current = partition;
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>For a record, another share, or the time to commit.</summary>
+    private async Task WaitAsync(CancellationToken cancellationToken)
+    {
+        using var waiting = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task<bool> share = _membership!.Assignments.WaitToReadAsync(waiting.Token).AsTask();
+        List<Task> events = [share, .. _partitions.Where(partition => !partition.HasEnded).Select(partition => partition.Arrival)];
+        if (_uncommitted.Count > 0 && _options.CommitEvery is { } interval)
+        {
+            TimeSpan due = interval - _sinceCommit.Elapsed;
+            events.Add(Task.WhenAll(_committing, Task.Delay(due > TimeSpan.Zero ? due : TimeSpan.Zero, waiting.Token)));
+        }
+
+        Task first = await Task.WhenAny(events).ConfigureAwait(false);
+        await waiting.CancelAsync().ConfigureAwait(false);
+        await ((Task)share).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        await first.ConfigureAwait(false);
+    }
+
+    private async Task TakeShareAsync(GroupAssignment share, CancellationToken cancellationToken)
+    {
+        SharedPartition[] lost = [.. _partitions.Where(partition => share.Partitions.All(position => position.Partition != partition.Number))];
+        foreach (SharedPartition partition in lost)
+        {
+            await partition.DisposeAsync().ConfigureAwait(false);
+            _partitions.Remove(partition);
+            if (ReferenceEquals(_current, partition))
+                _current = null;
+        }
+
+        if (lost.Length > 0)
+        {
+            await CommitSoonAsync(cancellationToken).ConfigureAwait(false);
+            await _membership!.ReleaseAsync(lost.Select(partition => partition.Number), cancellationToken).ConfigureAwait(false);
+        }
+
+        foreach (PartitionPosition position in share.Partitions.Where(position => _partitions.TrueForAll(known => known.Number != position.Partition)))
+            _partitions.Add(new SharedPartition(_client, _options, position.Partition, position.Offset));
+
+        _hasShare = _hasJoined = true;
+    }
+
+    private async Task CommitSoonAsync(CancellationToken cancellationToken)
+    {
+        _sinceCommit.Restart();
+        if (_uncommitted.Count == 0)
+            return;
+
+        GroupMembership membership = _membership ?? throw new ClientException(ErrorCode.Unavailable, "the group was left; what was not committed comes again");
+        Task before = _committing, committed = await membership.CommitAsync([.. _uncommitted], cancellationToken).ConfigureAwait(false);
+        _committing = Task.WhenAll(before, committed);
+        _uncommitted.Clear();
+    }
+
+    private async ValueTask LeaveAsync()
+    {
+        foreach (SharedPartition partition in _partitions)
+            await partition.DisposeAsync().ConfigureAwait(false);
+
+        _partitions.Clear();
+        _uncommitted.Clear();
+        _current = null;
+        (_hasShare, _out) = (false, null);
+        if (_membership is not null)
+            await _membership.DisposeAsync().ConfigureAwait(false);
+
+        _membership = null;
+        await _committing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _committing = Task.CompletedTask;
+    }
+}

@@ -1,0 +1,177 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Metadata;
+
+namespace EdgeStream.Cluster.Groups;
+
+/// <summary>
+/// Keeps how far groups have read. Groups commit often and the metadata wears the card with each write, so the commits of all groups
+/// that come within <see cref="WriteInterval"/> are one write. Safe from any thread.
+/// </summary>
+public sealed class PositionStore : IAsyncDisposable
+{
+    /// <summary>The least time between two writes. After a pause the next commit is written at once.</summary>
+    public static readonly TimeSpan WriteInterval = TimeSpan.FromSeconds(1);
+
+    // A group costs memory and a place in the metadata; a program that makes a name up each time must not fill them.
+    private const int MaxGroups = 1000;
+
+    private readonly IMetadataStore _store;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stop = new();
+
+    // Who writes to the disk, so that what was deleted is not written again. Taken before _lock.
+    private readonly Lock _disk = new();
+
+    // Guards all below.
+    private readonly Lock _lock = new();
+    private readonly SortedDictionary<(string Group, string Topic), GroupPositions> _positions;
+    private readonly HashSet<(string Group, string Topic)> _dirty = [];
+    private TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task _writing = Task.CompletedTask;
+    private bool _disposed;
+
+    public PositionStore(IMetadataStore store, TimeProvider time)
+    {
+        _store = store;
+        _time = time;
+        _positions = new(
+            store.LoadGroupPositions().ToDictionary(positions => (positions.Group, positions.Topic)),
+            Comparer<(string Group, string Topic)>.Create((a, b) =>
+                string.CompareOrdinal(a.Group, b.Group) is not 0 and var order ? order : string.CompareOrdinal(a.Topic, b.Topic)));
+    }
+
+    /// <summary>By group and topic; a snapshot.</summary>
+    public IReadOnlyList<GroupPositions> All
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _positions.Values];
+        }
+    }
+
+    /// <summary>Empty where the group is new to the topic.</summary>
+    public ImmutableSortedDictionary<int, long> Find(string group, string topic)
+    {
+        lock (_lock)
+            return _positions.GetValueOrDefault((group, topic))?.Offsets ?? ImmutableSortedDictionary<int, long>.Empty;
+    }
+
+    /// <summary>Sets positions, counts at once, and completes when they are durable.</summary>
+    /// <exception cref="ClusterException">There are too many groups; nothing was changed.</exception>
+    /// <exception cref="IOException">They could not be written. They count, and are written with the next that are set.</exception>
+    public Task SetAsync(string group, string topic, IEnumerable<KeyValuePair<int, long>> offsets)
+    {
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            var key = (group, topic);
+            if (!_positions.TryGetValue(key, out GroupPositions? known))
+            {
+                if (_positions.Count >= MaxGroups)
+                {
+                    throw new ClusterException(
+                        ErrorCode.InvalidArgument,
+                        $"there are {MaxGroups} groups already, which is the most; 'edgestream consumer delete NAME' makes room");
+                }
+
+                known = new GroupPositions(group, topic, ImmutableSortedDictionary<int, long>.Empty);
+            }
+
+            _positions[key] = known with { Offsets = known.Offsets.SetItems(offsets) };
+            _dirty.Add(key);
+            if (_writing.IsCompleted)
+                _writing = Task.Run(WriteAllAsync);
+
+            return _next.Task;
+        }
+    }
+
+    /// <summary>Durable on return.</summary>
+    /// <returns>Whether there was anything to forget.</returns>
+    /// <exception cref="IOException">It could not be written; nothing was forgotten.</exception>
+    public bool Delete(string group, string topic)
+    {
+        lock (_disk)
+        {
+            lock (_lock)
+            {
+                if (!_positions.ContainsKey((group, topic)))
+                    return false;
+            }
+
+            _store.DeleteGroupPositions(group, topic);
+            lock (_lock)
+            {
+                _dirty.Remove((group, topic));
+                return _positions.Remove((group, topic));
+            }
+        }
+    }
+
+    /// <summary>Of all groups, what they have read of a topic. Durable on return.</summary>
+    public void DeleteTopic(string topic)
+    {
+        foreach (GroupPositions positions in All.Where(positions => positions.Topic == topic))
+            Delete(positions.Group, topic);
+    }
+
+    /// <summary>Writes what is not written yet.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+            _disposed = true;
+
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _writing.ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    private async Task WriteAllAsync()
+    {
+        while (TryWrite())
+            await Task.Delay(WriteInterval, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>False where there was nothing to write, or it could not be: then the next commit tries again.</summary>
+    private bool TryWrite()
+    {
+        lock (_disk)
+        {
+            TaskCompletionSource written;
+            (string Group, string Topic)[] keys;
+            GroupPositions[] positions;
+            lock (_lock)
+            {
+                keys = [.. _dirty];
+                if (keys.Length == 0)
+                {
+                    _writing = Task.CompletedTask;
+                    return false;
+                }
+
+                positions = [.. keys.Select(key => _positions[key])];
+                _dirty.Clear();
+                (written, _next) = (_next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
+
+            try
+            {
+                _store.SaveGroupPositions(positions);
+                written.SetResult();
+                return true;
+            }
+            catch (Exception error)
+            {
+                lock (_lock)
+                {
+                    _dirty.UnionWith(keys);
+                    _writing = Task.CompletedTask;
+                }
+
+                written.SetException(error);
+                return false;
+            }
+        }
+    }
+}

@@ -23,11 +23,15 @@ public sealed class CertificateAuthority : IDisposable
     private readonly X509Certificate2 _certificate;
     private readonly TimeProvider _time;
 
-    private CertificateAuthority(X509Certificate2 certificate, TimeProvider time)
+    private CertificateAuthority(X509Certificate2 certificate, WithdrawnKeys withdrawn, TimeProvider time)
     {
         _certificate = certificate;
+        Withdrawn = withdrawn;
         _time = time;
     }
+
+    /// <summary>Keys of geo-locations whose certificates do not count any more.</summary>
+    public WithdrawnKeys Withdrawn { get; }
 
     /// <summary>The CA certificate, without its key.</summary>
     public X509Certificate2 Certificate => X509CertificateLoader.LoadCertificate(_certificate.RawDataMemory.Span);
@@ -50,7 +54,7 @@ public sealed class CertificateAuthority : IDisposable
         if (!File.Exists(certificatePath))
             SmallFile.Replace(DiskFiles.Instance, certificatePath, PemBytes(authority.ExportCertificatePem()));
 
-        return new CertificateAuthority(authority, time);
+        return new CertificateAuthority(authority, WithdrawnKeys.Open(directory), time);
     }
 
     /// <summary>Signs a public key for a client or a geo-location.</summary>

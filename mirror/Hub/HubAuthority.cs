@@ -77,7 +77,13 @@ public sealed class HubAuthority(
             store.SaveInvite(invite with { UsedAt = now });
             store.SaveStartTokens(invite.GeoLocation, null);
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
-            return await IssueAsync(joined, key).ConfigureAwait(false);
+            string? former = controller.Current.GeoLocations.GetValueOrDefault(invite.GeoLocation)?.KeyFingerprint;
+            authority.Withdrawn.Remove(joined.KeyFingerprint!);
+            X509Certificate2 certificate = await IssueAsync(joined, key).ConfigureAwait(false);
+            if (former is not null && former != joined.KeyFingerprint)
+                authority.Withdrawn.Add(former, Withdrawal.Replaced, invite.GeoLocation);
+
+            return certificate;
         }
         finally
         {
@@ -128,6 +134,11 @@ public sealed class HubAuthority(
             GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
                 ?? throw ClusterException.GeoLocationNotFound(geoLocation);
             store.DeleteInvites(geoLocation);
+
+            // Before the metadata says so: it is what remains where that is lost.
+            if (known.KeyFingerprint is { } key)
+                authority.Withdrawn.Add(key, Withdrawal.Revoked, geoLocation);
+
             await controller.SaveGeoLocationAsync(known with { Revoked = true }).ConfigureAwait(false);
         }
         finally
@@ -184,7 +195,7 @@ public sealed class HubAuthority(
 
         (string name, CallerRole role) = CertificateRoles.Read(certificate);
         return role == CallerRole.GeoLocation && name == geoLocation
-            ? FindRightProblem(name)
+            ? FindRightProblem(name) ?? (WithdrawalOf(certificate) == Withdrawal.Revoked ? Revoked(name) : null)
             : $"the certificate is that of '{name}' ({role.ToString().ToLowerInvariant()}), the records are said to be those of geo-location '{geoLocation}'";
     }
 
@@ -207,14 +218,22 @@ public sealed class HubAuthority(
             return problem;
 
         string? known = controller.Current.GeoLocations[name].KeyFingerprint;
-        return known is not null && known != CertificateRoles.FingerprintOf(certificate.PublicKey)
-            ? $"geo-location '{name}' has joined again since, with another key"
-            : null;
+        string replaced = $"geo-location '{name}' has joined again since, with another key";
+        return WithdrawalOf(certificate) switch
+        {
+            // It says more than what is known of it now.
+            Withdrawal.Revoked when known is null => Revoked(name),
+            not null => replaced,
+            _ => known is not null && known != CertificateRoles.FingerprintOf(certificate.PublicKey) ? replaced : null,
+        };
     }
 
+    private Withdrawal? WithdrawalOf(X509Certificate2 certificate) =>
+        authority.Withdrawn.ReasonOf(CertificateRoles.FingerprintOf(certificate.PublicKey));
+
     /// <summary>
-    /// Where the metadata was lost, nobody knows any more which keys were replaced or revoked. Those that are still valid go on;
-    /// the others are many more, and stay out.
+    /// Where the metadata was lost, which keys were withdrawn is still known, of those that this version has withdrawn. Others that are
+    /// still valid go on; those that have expired are many more, and stay out.
     /// </summary>
     private string? FindRenewalProblem(string name) => controller.Current.GeoLocations[name].KeyFingerprint is null
         ? "this hub has lost which key is that of the geo-location; join again with a new token"
@@ -232,7 +251,9 @@ public sealed class HubAuthority(
     private string? FindRightProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name) switch
     {
         null => $"geo-location '{name}' is unknown here",
-        { Revoked: true } => $"geo-location '{name}' was revoked",
+        { Revoked: true } => Revoked(name),
         _ => null,
     };
+
+    private static string Revoked(string name) => $"geo-location '{name}' was revoked";
 }

@@ -36,6 +36,7 @@ public static class MetadataRecovery
                 // Reads everything, so that damage shows now and not in the middle of the night.
                 store.LoadGeoLocations();
                 store.LoadTopics();
+                store.LoadGroupPositions();
                 return store;
             }
             catch

@@ -196,6 +196,42 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Contains("join again", await AssertNotRenewedAsync(certificate), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Hub_that_has_lost_its_metadata_keeps_out_those_that_were_revoked_or_replaced()
+    {
+        X509Certificate2 replaced = await JoinAsync("north"), current = await JoinAsync("north"), revoked = await JoinAsync("south");
+        await _hub.RevokeAsync("south");
+        foreach (string name in (string[])["north", "south"])
+            await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo(name, DateTimeOffset.UnixEpoch, Revoked: false));
+
+        using CertificateAuthority reopened = CertificateAuthority.Open(_temp.Path, _time);
+        using var hub = new HubAuthority(reopened, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
+        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
+        Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
+        Assert.Equal("north", hub.Authenticate(current).Name);
+        Assert.Equal("geo-location 'south' was revoked", hub.FindSignerProblem(revoked, "south"));
+        Assert.Null(hub.FindSignerProblem(replaced, "north"));
+    }
+
+    [Fact]
+    public async Task What_a_revoked_key_signed_does_not_count_though_its_geo_location_has_joined_again()
+    {
+        X509Certificate2 stolen = await JoinAsync("north");
+        await _hub.RevokeAsync("north");
+        X509Certificate2 current = await JoinAsync("north");
+        Assert.Equal("geo-location 'north' was revoked", _hub.FindSignerProblem(stolen, "north"));
+        Assert.Null(_hub.FindSignerProblem(current, "north"));
+    }
+
+    [Fact]
+    public async Task Key_that_is_let_in_again_counts_again()
+    {
+        await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
+        await _hub.RevokeAsync("north");
+        X509Certificate2 again = await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
+        Assert.Equal("north", _hub.Authenticate(again).Name);
+    }
+
     [Theory]
     [InlineData(CallerRole.Admin)]
     [InlineData(CallerRole.Producer)]

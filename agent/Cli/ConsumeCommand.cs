@@ -173,10 +173,12 @@ internal static class ConsumeCommand
         ? time
         : throw new CommandException($"'{text}' is no time; write for instance 30s, 10m or 7d");
 
+    /// <summary>The bytes as they are for programs; in a terminal, records that anybody may have made must not be able to take it over.</summary>
     private static string ToText(Record record, bool showKey)
     {
         string value = record.Value is { } bytes ? Encoding.UTF8.GetString(bytes.Span) : "";
-        return showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
+        string text = showKey ? $"{(record.Key is { } key ? Encoding.UTF8.GetString(key.Span) : "")}\t{value}" : value;
+        return Console.IsOutputRedirected ? text : VisibleText.Harmless(text);
     }
 
     private static string ToText(CorrectedTime time) =>

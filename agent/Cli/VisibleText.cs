@@ -35,15 +35,20 @@ internal static class VisibleText
         }
     }
 
-    public static string Of(string text)
+    public static string Of(string text) => Escape(text, NeedsEscape);
+
+    /// <summary>As it is, with its lines and tabs, but for what a terminal would act upon or hide.</summary>
+    public static string Harmless(string text) => Escape(text, rune => rune.Value is not ('\\' or '\n' or '\t') && NeedsEscape(rune));
+
+    private static string Escape(string text, Func<Rune, bool> needsEscape)
     {
-        if (!text.EnumerateRunes().Any(NeedsEscape))
+        if (!text.EnumerateRunes().Any(needsEscape))
             return text;
 
         var visible = new StringBuilder(text.Length + 16);
         foreach (Rune rune in text.EnumerateRunes())
         {
-            if (NeedsEscape(rune))
+            if (needsEscape(rune))
                 visible.Append(Escape(rune));
             else
                 visible.Append(rune.ToString());

@@ -17,6 +17,11 @@ public class VisibleTextTests
     public void Text_is_shown_without_what_a_terminal_would_obey(string text, string shown) =>
         Assert.Equal(shown, VisibleText.Of(Encoding.UTF8.GetBytes(text)));
 
+    [Theory]
+    [InlineData("{\"a\": \"x\\\\n\"}\n\tb", "{\"a\": \"x\\\\n\"}\n\tb")]
+    [InlineData("\u001b]0;title\u0007 \u202e", @"\x1b]0;title\x07 \u{202e}")]
+    public void Text_for_a_terminal_keeps_its_lines_tabs_and_backslashes(string text, string shown) => Assert.Equal(shown, VisibleText.Harmless(text));
+
     [Fact]
     public void What_is_no_text_is_hexadecimal_and_null_a_dash()
     {

@@ -1,10 +1,14 @@
 using System.Buffers;
+using System.Globalization;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using Gap = EdgeStream.Storage.Gaps.Gap;
+using GeoLocation = EdgeStream.Protocol.V1.GeoLocation;
 using Partition = EdgeStream.Cluster.Spu.Partition;
 using SourceStatus = EdgeStream.Protocol.V1.SourceStatus;
 
@@ -22,13 +26,17 @@ internal static class NodeMetrics
     /// <param name="output">Where the text goes.</param>
     /// <param name="status">What the node says of itself as a whole.</param>
     /// <param name="partitions">Its partitions.</param>
-    public static void Write(IBufferWriter<byte> output, NodeStatus status, IReadOnlyList<Partition> partitions)
+    /// <param name="groups">How far consumer groups have read them.</param>
+    public static void Write(IBufferWriter<byte> output, NodeStatus status, IReadOnlyList<Partition> partitions, IReadOnlyList<GroupShare> groups)
     {
         var text = new PrometheusText(output);
+        PartitionFigures[] figures = [.. partitions.Select(PartitionFigures.Of)];
         WriteNode(text, status);
         WriteStorage(text, status.Storage);
-        WritePartitions(text, [.. partitions.Select(PartitionFigures.Of)]);
+        WritePartitions(text, figures);
+        WriteGroups(text, groups, figures);
         WriteSources(text, status.Sources);
+        WriteSinks(text, status.Sinks);
         WriteUplinks(text, status.Uplinks);
 
         text.Gauge("edgestream_geo_location_online", "At a hub: 1 while the edge of this geo-location is connected.");
@@ -135,21 +143,10 @@ internal static class NodeMetrics
         }
     }
 
-    private static void WriteSources(PrometheusText text, IEnumerable<SourceStatus> statuses)
+    private static void WriteSources(PrometheusText text, IReadOnlyList<SourceStatus> statuses)
     {
-        // Two sources may have one name, two samples may not have the same labels.
-        (string Name, SourceStatus Status)[] sources =
-        [
-            .. statuses.GroupBy(source => source.Name)
-                .SelectMany(same => same.Select((source, i) => (i == 0 ? source.Name : $"{source.Name} #{i + 1}", source))),
-        ];
-        text.Gauge("edgestream_source_state", "1 for the state that the source is in, 0 for the others.");
-        foreach ((string name, SourceStatus source) in sources)
-        {
-            foreach (string state in SourceStates)
-                text.Sample(source.State == state ? 1 : 0, ("source", name), ("state", state));
-        }
-
+        (string Name, SourceStatus Status)[] sources = Named(statuses);
+        WriteStates(text, "source", sources);
         text.Counter("edgestream_source_received_messages_total", "Messages or events that came in.");
         foreach ((string name, SourceStatus source) in sources)
             text.Sample(source.Received, ("source", name));
@@ -158,14 +155,67 @@ internal static class NodeMetrics
         foreach ((string name, SourceStatus source) in sources)
             text.Sample(source.Stored, ("source", name));
 
-        // Every reason, 0 included, as for gaps.
         text.Counter("edgestream_source_dropped_total", "Messages or events that were not stored and never will be, by why.");
-        foreach ((string name, SourceStatus source) in sources)
+        WriteDrops(text, "source", sources);
+    }
+
+    private static void WriteSinks(PrometheusText text, IReadOnlyList<SourceStatus> statuses)
+    {
+        (string Name, SourceStatus Status)[] sinks = Named(statuses);
+        WriteStates(text, "sink", sinks);
+        text.Counter("edgestream_sink_carried_out_records_total", "Records that were carried out.");
+        foreach ((string name, SourceStatus sink) in sinks)
+            text.Sample(sink.Stored, ("sink", name));
+
+        text.Counter("edgestream_sink_dropped_total", "Records that were not carried out and never will be, by why.");
+        WriteDrops(text, "sink", sinks);
+    }
+
+    /// <summary>Two may have one name, two samples may not have the same labels.</summary>
+    private static (string Name, SourceStatus Status)[] Named(IReadOnlyList<SourceStatus> statuses) =>
+    [
+        .. statuses.GroupBy(device => device.Name)
+            .SelectMany(same => same.Select((device, i) => (i == 0 ? device.Name : $"{device.Name} #{i + 1}", device))),
+    ];
+
+    private static void WriteStates(PrometheusText text, string kind, (string Name, SourceStatus Status)[] devices)
+    {
+        text.Gauge($"edgestream_{kind}_state", $"1 for the state that the {kind} is in, 0 for the others.");
+        foreach ((string name, SourceStatus device) in devices)
         {
-            foreach (string reason in DropReasons.All.Select(DropReasons.Word))
-                text.Sample(source.DroppedByReason.FirstOrDefault(drops => drops.Reason == reason)?.Count ?? 0, ("source", name), ("reason", reason));
+            foreach (string state in SourceStates)
+                text.Sample(device.State == state ? 1 : 0, (kind, name), ("state", state));
         }
     }
+
+    /// <summary>Every reason, 0 included, as for gaps.</summary>
+    private static void WriteDrops(PrometheusText text, string kind, (string Name, SourceStatus Status)[] devices)
+    {
+        foreach ((string name, SourceStatus device) in devices)
+        {
+            foreach (string reason in DropReasons.All.Select(DropReasons.Word))
+                text.Sample(device.DroppedByReason.FirstOrDefault(drops => drops.Reason == reason)?.Count ?? 0, (kind, name), ("reason", reason));
+        }
+    }
+
+    private static void WriteGroups(PrometheusText text, IReadOnlyList<GroupShare> groups, PartitionFigures[] partitions)
+    {
+        Dictionary<PartitionId, long> durable = partitions.Where(one => one.Offsets is not null).ToDictionary(one => one.Id, one => one.Offsets!.Value.Durable);
+        text.Gauge("edgestream_consumer_group_lag_records", "What is durable and the group has not dealt with yet, by offsets.");
+        foreach (GroupShare share in groups.Where(share => durable.ContainsKey(share.Partition)))
+            text.Sample(Math.Max(0, durable[share.Partition] - share.Offset), LabelsOf(share));
+
+        text.Gauge("edgestream_consumer_group_read", "1 while a member of the group reads the partition.");
+        foreach (GroupShare share in groups)
+            text.Sample(share.Member is null ? 0 : 1, LabelsOf(share));
+    }
+
+    private static (string Name, string Value)[] LabelsOf(GroupShare share) =>
+    [
+        ("group", share.Group),
+        ("topic", share.Partition.Topic),
+        ("partition", share.Partition.Partition.ToString(CultureInfo.InvariantCulture)),
+    ];
 
     private static void WriteUplinks(PrometheusText text, IReadOnlyList<UplinkStatus> uplinks)
     {
@@ -212,7 +262,7 @@ internal static class NodeMetrics
 
     /// <summary>A partition, read once, so that its figures belong together.</summary>
     private sealed record PartitionFigures(
-        (string Name, string Value)[] Labels, LogOffsets? Offsets, EdgeProgress Edge, long SizeBytes, long AppendedBytes,
+        PartitionId Id, (string Name, string Value)[] Labels, LogOffsets? Offsets, EdgeProgress Edge, long SizeBytes, long AppendedBytes,
         IReadOnlyDictionary<GapReason, (long Count, long Records)> Gaps)
     {
         public static PartitionFigures Of(Partition partition)
@@ -221,11 +271,11 @@ internal static class NodeMetrics
             (string, string)[] labels =
             [
                 ("topic", partition.Id.Topic),
-                ("partition", partition.Id.Partition.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+                ("partition", partition.Id.Partition.ToString(CultureInfo.InvariantCulture)),
                 ("geo", partition.Info.GeoLocation ?? ""),
             ];
             if (!partition.IsOpen)
-                return new PartitionFigures(labels, null, EdgeProgress.Unknown, 0, 0, gaps);
+                return new PartitionFigures(partition.Id, labels, null, EdgeProgress.Unknown, 0, 0, gaps);
 
             PartitionLog log = partition.Log;
             foreach (Gap gap in log.Gaps)
@@ -235,7 +285,7 @@ internal static class NodeMetrics
                 gaps[gap.Reason] = (count + 1, records + gap.Records);
             }
 
-            return new PartitionFigures(labels, log.Offsets, partition.Edge, log.SizeInBytes(), log.AppendedBytes, gaps);
+            return new PartitionFigures(partition.Id, labels, log.Offsets, partition.Edge, log.SizeInBytes(), log.AppendedBytes, gaps);
         }
     }
 }

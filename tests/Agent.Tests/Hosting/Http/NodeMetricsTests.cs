@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Text;
 using EdgeStream.Agent.Hosting.Http;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -24,6 +25,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
     private LiteDbMetadataStore _store = null!;
     private SpuNode _spu = null!;
     private StreamController _controller = null!;
+    private IReadOnlyList<GroupShare> _groups = [];
 
     public ValueTask InitializeAsync() => OpenAsync();
 
@@ -141,6 +143,34 @@ public sealed class NodeMetricsTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Groups_lag_by_what_they_have_not_dealt_with()
+    {
+        await _controller.CreateTopicAsync("t", 2, new TopicSettings());
+        await _controller.GetPartition("t", 1).Log.AppendAsync(Batch(3), Storage.Log.AckLevel.Durable, TestContext.Current.CancellationToken);
+        _groups = [new("g", new PartitionId("t", 0), 0, null), new("g", new PartitionId("t", 1), 1, "host/1"), new("g", new PartitionId("gone", 0), 1, null)];
+
+        MetricsPage page = Render(new NodeStatus { Storage = new StorageStatus() });
+
+        Assert.Equal(0, page["edgestream_consumer_group_lag_records{group=\"g\",topic=\"t\",partition=\"0\"}"]);
+        Assert.Equal(2, page["edgestream_consumer_group_lag_records{group=\"g\",topic=\"t\",partition=\"1\"}"]);
+        Assert.Equal(0, page["edgestream_consumer_group_read{group=\"g\",topic=\"t\",partition=\"0\"}"]);
+        Assert.Equal(1, page["edgestream_consumer_group_read{group=\"g\",topic=\"t\",partition=\"1\"}"]);
+        Assert.DoesNotContain("edgestream_consumer_group_lag_records{group=\"g\",topic=\"gone\",partition=\"0\"}", page.Samples.Keys);
+    }
+
+    [Fact]
+    public void Sinks_tell_what_they_have_done()
+    {
+        var sink = new SourceStatus { Name = "relay", State = "running", Stored = 5, DroppedByReason = { new DroppedCount { Reason = "refused", Count = 2 } } };
+        MetricsPage page = Render(new NodeStatus { Storage = new StorageStatus(), Sinks = { sink } });
+
+        Assert.Equal(1, page["edgestream_sink_state{sink=\"relay\",state=\"running\"}"]);
+        Assert.Equal(5, page["edgestream_sink_carried_out_records_total{sink=\"relay\"}"]);
+        Assert.Equal(2, page["edgestream_sink_dropped_total{sink=\"relay\",reason=\"refused\"}"]);
+        Assert.Equal(0, page["edgestream_sink_dropped_total{sink=\"relay\",reason=\"rate-limit\"}"]);
+    }
+
+    [Fact]
     public void Forecast_that_cannot_be_made_is_absent_for_0_would_be_an_alarm()
     {
         MetricsPage page = Render(new NodeStatus { Storage = new StorageStatus() });
@@ -194,7 +224,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
     private MetricsPage Render(NodeStatus status)
     {
         var output = new ArrayBufferWriter<byte>();
-        NodeMetrics.Write(output, status, _spu.Partitions);
+        NodeMetrics.Write(output, status, _spu.Partitions, _groups);
         return new MetricsPage(Encoding.UTF8.GetString(output.WrittenSpan));
     }
 

@@ -47,7 +47,7 @@ internal static class ProduceCommand
             var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
             IReadOnlyList<int> partitions = await GeoPartitions.ChooseAsync(
                 client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos), result.GetValue(partition));
-            await using var producers = new Producers();
+            await using var producers = new Producers(problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
             foreach (int number in partitions)
                 await producers.AddAsync(client, topicName, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
 
@@ -78,14 +78,14 @@ internal static class ProduceCommand
     }
 
     /// <summary>One for each partition; disposed together.</summary>
-    private sealed class Producers : IAsyncDisposable
+    private sealed class Producers(Action<string> interrupted) : IAsyncDisposable
     {
         private readonly List<Producer> _all = [];
 
         public IReadOnlyList<Producer> All => _all;
 
         public async Task AddAsync(EdgeStreamClient client, string topic, int partition, Ack ack) =>
-            _all.Add(await client.ProduceAsync(topic, partition, ack));
+            _all.Add(await client.ProduceAsync(topic, partition, ack, interrupted: interrupted));
 
         public async ValueTask DisposeAsync()
         {

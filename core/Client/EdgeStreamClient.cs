@@ -54,11 +54,17 @@ public sealed class EdgeStreamClient : IDisposable
     }
 
     /// <summary>Starts to append to a partition.</summary>
-    /// <exception cref="ClientException">There is no such topic or partition.</exception>
-    public async Task<Producer> ProduceAsync(string topic, int partition = 0, Ack ack = Ack.Durable)
+    /// <param name="topic">The topic.</param>
+    /// <param name="partition">Which of its partitions.</param>
+    /// <param name="ack">What an acknowledgement means.</param>
+    /// <param name="patience">How long a lost connection is tried again; null for <see cref="Producer.DefaultPatience"/>.</param>
+    /// <param name="interrupted">Told, in one line, each time before it is tried again.</param>
+    /// <exception cref="ClientException">There is no such topic or partition, or the cluster cannot be reached now.</exception>
+    public async Task<Producer> ProduceAsync(
+        string topic, int partition = 0, Ack ack = Ack.Durable, TimeSpan? patience = null, Action<string>? interrupted = null)
     {
         (Topic known, DataPlane.DataPlaneClient spu) = await FindLeaderAsync(topic, partition).ConfigureAwait(false);
-        return new Producer(spu, known, partition, ack, _options.Endpoint);
+        return new Producer(this, spu, known, partition, ack, patience ?? Producer.DefaultPatience, interrupted);
     }
 
     /// <summary>Starts to read a partition.</summary>
@@ -81,7 +87,7 @@ public sealed class EdgeStreamClient : IDisposable
             channel.Dispose();
     }
 
-    private async Task<(Topic Topic, DataPlane.DataPlaneClient Spu)> FindLeaderAsync(string topicName, int number)
+    internal async Task<(Topic Topic, DataPlane.DataPlaneClient Spu)> FindLeaderAsync(string topicName, int number)
     {
         Topology topology = await CallAsync(client => client.ControlPlane.GetTopologyAsync(new GetTopologyRequest())).ConfigureAwait(false);
         Topic topic = topology.Topics.FirstOrDefault(topic => topic.Name == topicName)

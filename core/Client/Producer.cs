@@ -1,4 +1,5 @@
-using System.Runtime.ExceptionServices;
+using System.Diagnostics;
+using System.Security.Cryptography;
 using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
@@ -10,39 +11,62 @@ using Record = EdgeStream.Storage.Records.Record;
 namespace EdgeStream.Client;
 
 /// <summary>
-/// Appends records to one partition over one stream, many batches on their way at once. Safe from any thread. After an error
-/// every call fails: make a new one, and send again what was not acknowledged.
+/// Appends records to one partition, many batches on their way at once. Where the connection is lost it is made anew, and what was not
+/// acknowledged is sent again: its batches are numbered, and the log takes each once. Safe from any thread. After an error every call
+/// fails: make a new one.
 /// </summary>
 public sealed class Producer : IAsyncDisposable
 {
+    /// <summary>How long it is tried to reach the cluster again before what waits fails.</summary>
+    public static readonly TimeSpan DefaultPatience = TimeSpan.FromMinutes(2);
+
     // Batches whose acknowledgement is awaited; the accumulator bounds them too.
     private const int MaxUnacknowledged = 256;
 
-    private readonly AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> _call;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+
+    private readonly EdgeStreamClient _client;
     private readonly ProduceOpen _open;
+    private readonly TimeSpan _patience;
+    private readonly Action<string>? _interrupted;
     private readonly RecordAccumulator _accumulator;
-    private readonly string _endpoint;
-    private readonly Channel<TaskCompletionSource<long>> _unacknowledged =
-        Channel.CreateBounded<TaskCompletionSource<long>>(new BoundedChannelOptions(MaxUnacknowledged) { SingleReader = true });
+    private readonly SemaphoreSlim _room = new(MaxUnacknowledged);
+    private readonly Task _running;
 
-    private readonly Task _responses;
-    private bool _opened;
+    // Guards all below.
+    private readonly Lock _lock = new();
+    private readonly Queue<Batch> _unacknowledged = new();
+    private Channel<Batch> _toSend = Channel.CreateUnbounded<Batch>();
+    private Exception? _failure;
+    private int _acknowledgedCount;
+    private bool _isClosing;
 
-    internal Producer(DataPlane.DataPlaneClient spu, Topic topic, int partition, Ack ack, string endpoint)
+    private sealed record Batch(ReadOnlyMemory<byte> Bytes)
     {
-        _endpoint = endpoint;
+        public TaskCompletionSource<long> Acknowledged { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    internal Producer(
+        EdgeStreamClient client, DataPlane.DataPlaneClient spu, Topic topic, int partition, Ack ack, TimeSpan patience, Action<string>? interrupted)
+    {
+        _client = client;
+        _interrupted = interrupted;
         _open = new ProduceOpen { Topic = topic.Name, Partition = partition, Ack = ack };
-        _call = spu.Produce();
+        _patience = patience;
         var codec = Enum.TryParse(topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
-        _accumulator = new RecordAccumulator(codec, SendAsync);
-        _responses = ReadResponsesAsync();
+
+        // Nobody gives them out, and of 2^63 no two are the same.
+        long id = BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue;
+        _accumulator = new RecordAccumulator(codec, SendAsync, producerId: id);
+        _running = RunAsync(spu);
     }
 
     /// <summary>
     /// Appends a record. The outer task completes when the record has its place in the order (its memory is free then), the
     /// inner one with its offset once it is acknowledged.
     /// </summary>
-    /// <exception cref="EdgeStreamException">The record is too large, or the cluster refused it.</exception>
+    /// <exception cref="EdgeStreamException">The record is too large, or the cluster refused it, or could not be reached for too long.</exception>
     public ValueTask<Task<long>> SendAsync(Record record, CancellationToken cancellationToken = default) =>
         _accumulator.AddAsync(record, cancellationToken);
 
@@ -50,75 +74,161 @@ public sealed class Producer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _accumulator.DisposeAsync().ConfigureAwait(false);
-        _unacknowledged.Writer.TryComplete();
-        try
+        lock (_lock)
         {
-            await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
-        }
-        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
-        {
-            // The stream has ended already; who sent something was told.
+            _isClosing = true;
+            _toSend.Writer.TryComplete();
         }
 
-        await _responses.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        _call.Dispose();
+        await _running.ConfigureAwait(false);
     }
 
-    private async ValueTask<Task<long>> SendAsync(ReadOnlyMemory<byte> batch, CancellationToken cancellationToken)
+    private async ValueTask<Task<long>> SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
-        var acknowledged = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
-        try
+        await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
+        var batch = new Batch(bytes);
+        lock (_lock)
         {
-            await _unacknowledged.Writer.WriteAsync(acknowledged, cancellationToken).ConfigureAwait(false);
-        }
-        catch (ChannelClosedException closed) when (closed.InnerException is { } failure)
-        {
-            ExceptionDispatchInfo.Throw(failure);
-        }
-
-        try
-        {
-            if (!_opened)
+            if (_failure is not null)
             {
-                _opened = true;
-                await _call.RequestStream.WriteAsync(new ProduceRequest { Open = _open }, cancellationToken).ConfigureAwait(false);
+                _room.Release();
+                throw _failure;
             }
 
-            // Serialized before the write completes, so the batch's memory is free after it.
-            var request = new ProduceRequest { Batches = UnsafeByteOperations.UnsafeWrap(batch) };
-            await _call.RequestStream.WriteAsync(request, cancellationToken).ConfigureAwait(false);
+            _unacknowledged.Enqueue(batch);
+            _toSend.Writer.TryWrite(batch);
+        }
+
+        return batch.Acknowledged.Task;
+    }
+
+    /// <summary>One connection after the other. Never fails: who waits is told.</summary>
+    private async Task RunAsync(DataPlane.DataPlaneClient first)
+    {
+        DataPlane.DataPlaneClient? spu = first;
+        TimeSpan pause = FirstPause;
+        long? lostSince = null;
+        while (await HasWorkAsync().ConfigureAwait(false))
+        {
+            try
+            {
+                spu ??= (await _client.FindLeaderAsync(_open.Topic, _open.Partition).ConfigureAwait(false)).Spu;
+                int acknowledged = Volatile.Read(ref _acknowledgedCount);
+                ClientException? end = await SendAllAsync(spu).ConfigureAwait(false);
+                if (Volatile.Read(ref _acknowledgedCount) != acknowledged)
+                    (pause, lostSince) = (FirstPause, null);
+
+                if (end is not null)
+                    throw end;
+            }
+            catch (ClientException lost) when (lost.Code == ErrorCode.Unavailable
+                && Stopwatch.GetElapsedTime(lostSince ??= Stopwatch.GetTimestamp()) < _patience)
+            {
+                _interrupted?.Invoke(lost.Message);
+                await Task.Delay(pause * (0.5 + Random.Shared.NextDouble())).ConfigureAwait(false);
+                pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+            }
+            catch (Exception error)
+            {
+                Fail(error);
+                return;
+            }
+
+            spu = null;
+        }
+    }
+
+    /// <summary>Waits until there is something to send; false where there is nothing and nothing will come.</summary>
+    private async Task<bool> HasWorkAsync()
+    {
+        ChannelReader<Batch> toSend;
+        lock (_lock)
+        {
+            // All that is not acknowledged is to be sent, again or for the first time.
+            _toSend = Channel.CreateUnbounded<Batch>(new UnboundedChannelOptions { SingleReader = true });
+            foreach (Batch batch in _unacknowledged)
+                _toSend.Writer.TryWrite(batch);
+
+            if (_isClosing)
+                _toSend.Writer.TryComplete();
+
+            toSend = _toSend.Reader;
+        }
+
+        return await toSend.WaitToReadAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Sends on one connection until it ends. Null where all was sent and acknowledged, and nothing more will come.</summary>
+    private async Task<ClientException?> SendAllAsync(DataPlane.DataPlaneClient spu)
+    {
+        ChannelReader<Batch> toSend;
+        lock (_lock)
+            toSend = _toSend.Reader;
+
+        using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = spu.Produce();
+        Task<ClientException?> answers = ReadAnswersAsync(call);
+        try
+        {
+            await call.RequestStream.WriteAsync(new ProduceRequest { Open = _open }).ConfigureAwait(false);
+            while (await Task.WhenAny(answers, toSend.WaitToReadAsync().AsTask()).ConfigureAwait(false) != answers)
+            {
+                if (!toSend.TryRead(out Batch? next))
+                {
+                    await call.RequestStream.CompleteAsync().ConfigureAwait(false);
+                    break;
+                }
+
+                // Serialized before the write completes; the batch stays as it is until it is acknowledged.
+                await call.RequestStream.WriteAsync(new ProduceRequest { Batches = UnsafeByteOperations.UnsafeWrap(next.Bytes) }).ConfigureAwait(false);
+            }
         }
         catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
         {
-            // The response stream says why, in its own words.
+            // The answers say why, in their own words.
         }
 
-        return acknowledged.Task;
+        return await answers.ConfigureAwait(false);
     }
 
-    private async Task ReadResponsesAsync()
+    /// <summary>Why the answers have ended; null where nothing is left unacknowledged and they ended in order.</summary>
+    private async Task<ClientException?> ReadAnswersAsync(AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call)
     {
-        Exception failure = new EdgeStreamException("the stream was ended by the cluster; try again");
         try
         {
-            while (await _call.ResponseStream.MoveNext(CancellationToken.None).ConfigureAwait(false))
+            while (await call.ResponseStream.MoveNext(CancellationToken.None).ConfigureAwait(false))
             {
-                TaskCompletionSource<long> next = await _unacknowledged.Reader.ReadAsync().ConfigureAwait(false);
-                next.TrySetResult(_call.ResponseStream.Current.BaseOffset);
+                Batch oldest;
+                lock (_lock)
+                    oldest = _unacknowledged.Dequeue();
+
+                Interlocked.Increment(ref _acknowledgedCount);
+                _room.Release();
+                oldest.Acknowledged.TrySetResult(call.ResponseStream.Current.BaseOffset);
             }
         }
         catch (RpcException error)
         {
-            failure = ClientException.From(error, _endpoint);
-        }
-        catch (Exception error)
-        {
-            // Whatever it is: somebody waits.
-            failure = error;
+            return ClientException.From(error, _client.Endpoint);
         }
 
-        _unacknowledged.Writer.TryComplete(failure);
-        while (_unacknowledged.Reader.TryRead(out TaskCompletionSource<long>? waiting))
-            waiting.TrySetException(failure);
+        lock (_lock)
+            return _isClosing && _unacknowledged.Count == 0 ? null : new ClientException(ErrorCode.Unavailable, $"{_client.Endpoint} has ended the stream");
+    }
+
+    private void Fail(Exception failure)
+    {
+        Batch[] waiting;
+        lock (_lock)
+        {
+            _failure = failure;
+            waiting = [.. _unacknowledged];
+            _unacknowledged.Clear();
+        }
+
+        foreach (Batch batch in waiting)
+            batch.Acknowledged.TrySetException(failure);
+
+        // Whoever waits for room finds the failure.
+        _room.Release(MaxUnacknowledged);
     }
 }

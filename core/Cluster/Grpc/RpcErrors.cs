@@ -30,8 +30,9 @@ public static class RpcErrors
         CorruptBatchException => ErrorCode.CorruptBatch,
         OffsetOutOfRangeException => ErrorCode.OffsetOutOfRange,
         OffsetConflictException => ErrorCode.OffsetConflict,
+        SequenceConflictException => ErrorCode.SequenceConflict,
         StorageFullException => ErrorCode.StorageFull,
-        LogClosedException => ErrorCode.Unavailable,
+        LogClosedException or LogBusyException => ErrorCode.Unavailable,
         LogFailedException or PartitionDamagedException => ErrorCode.StorageFailed,
         IOException disk => DiskErrors.IsFull(disk) ? ErrorCode.StorageFull : ErrorCode.StorageFailed,
         _ => ErrorCode.Internal,
@@ -53,7 +54,7 @@ public static class RpcErrors
         ErrorCode.Unauthenticated or ErrorCode.CertificateExpired => StatusCode.Unauthenticated,
         ErrorCode.PermissionDenied or ErrorCode.TokenUnknown or ErrorCode.TokenUsed or ErrorCode.TokenExpired
             => StatusCode.PermissionDenied,
-        ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole or ErrorCode.GroupInUse
+        ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole or ErrorCode.GroupInUse or ErrorCode.SequenceConflict
             => StatusCode.FailedPrecondition,
         ErrorCode.Unavailable => StatusCode.Unavailable,
         _ => StatusCode.Internal,

@@ -48,6 +48,10 @@ public sealed partial class PartitionLog
     /// Heeded while the call waits for its turn, and while it waits for the hub. In between, the records will be stored.
     /// </param>
     /// <exception cref="CorruptBatchException">A batch is malformed or its checksum is wrong; nothing was stored.</exception>
+    /// <exception cref="SequenceConflictException">
+    /// A batch that has a producer's number is not the next of that producer. One that was appended before is not stored again: it is
+    /// acknowledged with the offsets that it has.
+    /// </exception>
     /// <exception cref="StorageFullException">
     /// There is no room. Of several batches the first may have been stored, but were not acknowledged.
     /// </exception>
@@ -71,6 +75,9 @@ public sealed partial class PartitionLog
         ReadOnlyMemory<byte> batches, bool offsetsGiven, AckLevel ack, CancellationToken cancellationToken)
     {
         VerifyBatches(batches.Span);
+        if (!offsetsGiven && AnyIsNumbered(batches.Span))
+            await LoadSequencesAsync(cancellationToken).ConfigureAwait(false);
+
         await _pendingBytes.AcquireAsync(batches.Length, cancellationToken).ConfigureAwait(false);
         var request = new AppendRequest(batches, offsetsGiven, ack);
         if (!_appends.Writer.TryWrite(request))
@@ -210,6 +217,28 @@ public sealed partial class PartitionLog
             ReadOnlyMemory<byte> batch = rest[..header.TotalLength];
             rest = rest[header.TotalLength..];
 
+            bool isNumbered = !request.OffsetsGiven && ProducerSequences.IsNumbered(header);
+            if (isNumbered)
+            {
+                if (_sequences is not { } sequences)
+                {
+                    request.Fail(new LogBusyException("what producers have appended is being looked up; try again"));
+                    break;
+                }
+
+                if (!sequences.TryFollow(header, out AppendedRange? known, out string? problem))
+                {
+                    request.Fail(new SequenceConflictException(problem));
+                    break;
+                }
+
+                if (known is { } range)
+                {
+                    (first, last) = (first < 0 ? range.BaseOffset : first, range.LastOffset);
+                    continue;
+                }
+            }
+
             long end = PlacedEnd;
             if (request.OffsetsGiven && header.BaseOffset != end)
             {
@@ -237,6 +266,9 @@ public sealed partial class PartitionLog
             last = end + header.LastOffsetDelta;
             AddBuffers(batch, header, end);
             _placed.Add((end, position, header.MaxTimestamp));
+            if (isNumbered)
+                _sequences!.Note(header, end);
+
             _placedEnd = last + 1;
             _placedPosition = position + header.TotalLength;
         }
@@ -316,6 +348,7 @@ public sealed partial class PartitionLog
                 request.Fail(full);
 
             ClearPlaced();
+            ForgetSequences();
 
             WipeBehindEnd();
             return false;

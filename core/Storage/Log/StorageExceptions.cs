@@ -16,6 +16,12 @@ public sealed class OffsetConflictException(long offered, long expected)
     public long Expected { get; } = expected;
 }
 
+/// <summary>A numbered batch is neither the next of its producer nor one that is known to have been appended; nothing was stored.</summary>
+public sealed class SequenceConflictException(string problem) : EdgeStreamException(problem);
+
+/// <summary>The log is about to be able to take the batch; nothing was stored.</summary>
+public sealed class LogBusyException(string problem) : EdgeStreamException(problem);
+
 /// <summary>There is no room for the records. The log goes on when there is room again.</summary>
 public sealed class StorageFullException : EdgeStreamException
 {

@@ -15,8 +15,13 @@ namespace EdgeStream.Storage.Records;
 /// Whether a batch that could take more waits until no other is unacknowledged, where it would else wait until the last one was
 /// handed over. Full ones wait for neither.
 /// </param>
+/// <param name="producerId">
+/// Numbers the batches for whoever appends them, so that one that is sent again is known (Kafka's producer id, epoch 0, and base
+/// sequence); -1 for batches without numbers.
+/// </param>
 public sealed class RecordAccumulator(
-    CompressionCodec codec, Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask<Task<long>>> send, bool fillsWhileUnacknowledged = false)
+    CompressionCodec codec, Func<ReadOnlyMemory<byte>, CancellationToken, ValueTask<Task<long>>> send, bool fillsWhileUnacknowledged = false,
+    long producerId = -1)
     : IAsyncDisposable
 {
     // Where a batch is closed although it could take more, in bytes before compression.
@@ -33,12 +38,13 @@ public sealed class RecordAccumulator(
     private Batch? _gathering;
     private int _batches;
     private int _sent;
+    private int _nextSequence;
     private bool _isSending;
     private bool _disposed;
 
-    private sealed class Batch(CompressionCodec codec)
+    private sealed class Batch(RecordBatchOptions options)
     {
-        public RecordBatchWriter Writer { get; } = new(codec);
+        public RecordBatchWriter Writer { get; } = new(options);
 
         public TaskCompletionSource<long> Acknowledged { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
@@ -113,7 +119,7 @@ public sealed class RecordAccumulator(
         if (_batches == MaxBatches)
             return null;
 
-        var batch = new Batch(codec);
+        var batch = new Batch(Options());
         Task<long> offset;
         try
         {
@@ -137,10 +143,16 @@ public sealed class RecordAccumulator(
     private static bool HasRoom(RecordBatchWriter writer, in Record record) =>
         writer.EstimatedSize + (record.Key?.Length ?? 0) + (record.Value?.Length ?? 0) <= TargetBatchBytes;
 
-    private static Task<long> Append(Batch batch, in Record record)
+    /// <summary>Of the next batch: nothing is added to those before it any more.</summary>
+    private RecordBatchOptions Options() => producerId < 0
+        ? new RecordBatchOptions { Codec = codec }
+        : new RecordBatchOptions { Codec = codec, ProducerId = producerId, ProducerEpoch = 0, BaseSequence = _nextSequence };
+
+    private Task<long> Append(Batch batch, in Record record)
     {
         int index = batch.Writer.RecordCount;
         batch.Writer.Append(record);
+        _nextSequence = (_nextSequence + 1) & int.MaxValue;
         return OffsetOfAsync(batch, index);
     }
 

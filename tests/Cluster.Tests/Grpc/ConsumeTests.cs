@@ -159,7 +159,7 @@ public sealed class ConsumeTests : IAsyncLifetime
     {
         using Consumer consumer = await _node.Client.ConsumeAsync(new ConsumeRequest { Topic = "t", Beginning = true });
         Task<List<Record>> reading = ReadAllAsync(consumer);
-        await using Producer producer = await _node.Client.ProduceAsync("t");
+        await using Producer producer = await _node.Client.ProduceAsync("t", patience: TimeSpan.Zero);
         await (await producer.SendAsync(new Record(0, null, null))).InTimeAsync();
 
         await _node.Server.StopAsync().WaitAsync(TimeSpan.FromSeconds(10));

@@ -24,7 +24,7 @@ internal static class ConsumerCommands
             {
                 table.Add(
                     read.Group, read.Topic, read.Partition, read.GeoLocation.Length > 0 ? read.GeoLocation : null, read.Offset, read.Durable,
-                    Math.Max(0, read.Durable - read.Offset), read.Member.Length > 0 ? read.Member : null);
+                    Math.Max(0, read.Durable - read.Offset), read.Member.Length > 0 ? VisibleText.Of(read.Member) : null);
             }
 
             table.Write(result, "No consumer group has read anything; 'edgestream consume TOPIC --group NAME' starts one.");

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Time;
 using Record = EdgeStream.Storage.Records.Record;
@@ -30,7 +31,10 @@ public sealed class GroupConsumer : IAsyncDisposable
 
     private readonly EdgeStreamClient _client;
     private readonly GroupOptions _options;
-    private readonly List<SharedPartition> _partitions = [];
+    private readonly Dictionary<int, SharedPartition> _partitions = [];
+
+    // Those at which something may have arrived, in the order of their turns.
+    private readonly Channel<SharedPartition> _ready = Channel.CreateUnbounded<SharedPartition>();
     private readonly Stopwatch _sinceCommit = Stopwatch.StartNew();
 
     // By partition, the offset behind what was given out and is not committed.
@@ -116,7 +120,7 @@ public sealed class GroupConsumer : IAsyncDisposable
                 if (TryChoose())
                     return (false, null);
 
-                if (_options.StopAtEnd && _hasShare && _partitions.TrueForAll(partition => partition.HasEnded))
+                if (_options.StopAtEnd && _hasShare && _partitions.Values.All(partition => partition.HasEnded))
                     return (true, null);
 
                 await WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -133,37 +137,42 @@ public sealed class GroupConsumer : IAsyncDisposable
     private static bool IsPassing(ErrorCode code) => code
         is ErrorCode.Unavailable or ErrorCode.Internal or ErrorCode.StorageFull or ErrorCode.StorageFailed or ErrorCode.PartitionNotFound;
 
+    /// <summary>Goes on with the partition that had its turn, or gives the next one a turn.</summary>
     private bool TryChoose()
     {
-        if (_current is { Arrival.IsCompleted: true, HasEnded: false } && ++_inARow < MaxInARow)
+        if (IsAtHand(_current))
         {
-            _current.Arrival.GetAwaiter().GetResult();
-            return true;
+            if (++_inARow < MaxInARow)
+                return true;
+
+            _ready.Writer.TryWrite(_current!);
         }
 
-        // The next behind the one that had its turn.
-        int last = _current is null ? -1 : _partitions.IndexOf(_current);
         _inARow = 0;
-        for (int i = 1; i <= _partitions.Count; i++)
+        while (_ready.Reader.TryRead(out SharedPartition? next))
         {
-            SharedPartition partition = _partitions[(last + i) % _partitions.Count];
-            if (!partition.Arrival.IsCompleted || partition.HasEnded)
+            if (!IsAtHand(next))
                 continue;
 
-            partition.Arrival.GetAwaiter().GetResult();
-            _current = partition;
+            _current = next;
             return true;
         }
 
         return false;
     }
 
+    /// <summary>Whether there is a record.</summary>
+    /// <exception cref="ClientException">The partition cannot be read any more.</exception>
+    private static bool IsAtHand(SharedPartition? partition) =>
+        partition is { IsDisposed: false, Arrival.IsCompleted: true } && partition.Arrival.GetAwaiter().GetResult();
+
     /// <summary>For a record, another share, or the time to commit.</summary>
     private async Task WaitAsync(CancellationToken cancellationToken)
     {
         using var waiting = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        Task<bool> share = _membership!.Assignments.WaitToReadAsync(waiting.Token).AsTask();
-        List<Task> events = [share, .. _partitions.Where(partition => !partition.HasEnded).Select(partition => partition.Arrival)];
+        Task share = _membership!.Assignments.WaitToReadAsync(waiting.Token).AsTask();
+        Task record = _ready.Reader.WaitToReadAsync(waiting.Token).AsTask();
+        List<Task> events = [share, record];
         if (_uncommitted.Count > 0 && _options.CommitEvery is { } interval)
         {
             TimeSpan due = interval - _sinceCommit.Elapsed;
@@ -172,18 +181,19 @@ public sealed class GroupConsumer : IAsyncDisposable
 
         Task first = await Task.WhenAny(events).ConfigureAwait(false);
         await waiting.CancelAsync().ConfigureAwait(false);
-        await ((Task)share).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(share, record).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         cancellationToken.ThrowIfCancellationRequested();
         await first.ConfigureAwait(false);
     }
 
     private async Task TakeShareAsync(GroupAssignment share, CancellationToken cancellationToken)
     {
-        SharedPartition[] lost = [.. _partitions.Where(partition => share.Partitions.All(position => position.Partition != partition.Number))];
+        HashSet<int> mine = [.. share.Partitions.Select(position => position.Partition)];
+        SharedPartition[] lost = [.. _partitions.Values.Where(partition => !mine.Contains(partition.Number))];
         foreach (SharedPartition partition in lost)
         {
             await partition.DisposeAsync().ConfigureAwait(false);
-            _partitions.Remove(partition);
+            _partitions.Remove(partition.Number);
             if (ReferenceEquals(_current, partition))
                 _current = null;
         }
@@ -194,8 +204,11 @@ public sealed class GroupConsumer : IAsyncDisposable
             await _membership!.ReleaseAsync(lost.Select(partition => partition.Number), cancellationToken).ConfigureAwait(false);
         }
 
-        foreach (PartitionPosition position in share.Partitions.Where(position => _partitions.TrueForAll(known => known.Number != position.Partition)))
-            _partitions.Add(new SharedPartition(_client, _options, position.Partition, position.Offset));
+        foreach (PartitionPosition position in share.Partitions.Where(position => !_partitions.ContainsKey(position.Partition)))
+        {
+            _partitions[position.Partition] = new SharedPartition(
+                _client, _options, position.Partition, position.Offset, arrived => _ready.Writer.TryWrite(arrived));
+        }
 
         _hasShare = _hasJoined = true;
     }
@@ -214,7 +227,7 @@ public sealed class GroupConsumer : IAsyncDisposable
 
     private async ValueTask LeaveAsync()
     {
-        foreach (SharedPartition partition in _partitions)
+        foreach (SharedPartition partition in _partitions.Values)
             await partition.DisposeAsync().ConfigureAwait(false);
 
         _partitions.Clear();

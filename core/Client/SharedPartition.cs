@@ -9,24 +9,32 @@ internal sealed class SharedPartition : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly EdgeStreamClient _client;
     private readonly GroupOptions _options;
+    private readonly Action<SharedPartition> _arrived;
     private Consumer? _consumer;
     private IAsyncEnumerator<Record>? _records;
     private long _next;
 
-    public SharedPartition(EdgeStreamClient client, GroupOptions options, int number, long offset)
+    /// <param name="client">Of the cluster.</param>
+    /// <param name="options">How it is read.</param>
+    /// <param name="number">Which partition.</param>
+    /// <param name="offset">Where it begins.</param>
+    /// <param name="arrived">Told on any thread when an <see cref="Arrival"/> that was waited for has completed.</param>
+    public SharedPartition(EdgeStreamClient client, GroupOptions options, int number, long offset, Action<SharedPartition> arrived)
     {
-        (_client, _options, Number, _next) = (client, options, number, offset);
-        Arrival = MoveNextAsync();
+        (_client, _options, Number, _next, _arrived) = (client, options, number, offset, arrived);
+        WaitFor(MoveNextAsync());
     }
 
     public int Number { get; }
 
     /// <summary>Completes with true when <see cref="Current"/> is a record; with false when the end is reached at which it was to stop.</summary>
-    public Task<bool> Arrival { get; private set; }
+    public Task<bool> Arrival { get; private set; } = Task.FromResult(false);
 
     public GroupRecord Current => new(Number, _records!.Current, _consumer!.TimeOf(_records.Current));
 
     public bool HasEnded => Arrival.IsCompletedSuccessfully && !Arrival.Result;
+
+    public bool IsDisposed { get; private set; }
 
     /// <summary>Lets go of <see cref="Current"/>.</summary>
     public void Advance()
@@ -35,15 +43,26 @@ internal sealed class SharedPartition : IAsyncDisposable
         ValueTask<bool> moved = _records.MoveNextAsync();
 
         // Most records lie in a batch that has come already.
-        Arrival = moved.IsCompletedSuccessfully ? Task.FromResult(moved.Result) : moved.AsTask();
+        if (moved.IsCompletedSuccessfully)
+            Arrival = Task.FromResult(moved.Result);
+        else
+            WaitFor(moved.AsTask());
     }
 
     public async ValueTask DisposeAsync()
     {
+        IsDisposed = true;
         await _stop.CancelAsync().ConfigureAwait(false);
         await ((Task)Arrival).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await CloseAsync().ConfigureAwait(false);
         _stop.Dispose();
+    }
+
+    private void WaitFor(Task<bool> arrival)
+    {
+        // In its place before anybody can be told.
+        Arrival = arrival;
+        _ = arrival.ContinueWith(_ => _arrived(this), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
     }
 
     /// <summary>The first record. Retention may have dropped it since its offset was told: then it goes on with the first that is held.</summary>

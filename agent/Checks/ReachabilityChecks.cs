@@ -1,14 +1,15 @@
 using System.Globalization;
 using System.Net.Sockets;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Checks;
 
 /// <summary>
-/// Whether somebody listens where this node connects to. All are asked at once. None of it keeps a node from starting: who cannot be
-/// reached now is tried again for ever.
+/// Whether those whom this node connects to are there: brokers are asked to let it in, hubs whether they listen. All are asked at once.
+/// None of it keeps a node from starting: who cannot be reached now is tried again for ever.
 /// </summary>
 internal static class ReachabilityChecks
 {
@@ -16,14 +17,31 @@ internal static class ReachabilityChecks
 
     public static async Task<IReadOnlyList<Finding>> RunAsync(AgentConfiguration configuration, string data, CancellationToken cancellationToken)
     {
-        IEnumerable<Task<Finding>> brokers = configuration.MqttSources
-            .Select(source => source.Broker)
-            .Concat(configuration.MqttSinks.Select(sink => sink.Broker))
-            .Concat(configuration.HomeAssistant?.Broker is { } home ? [home.Broker] : [])
-            .Distinct()
-            .Select(broker => CheckAsync(
-                "MQTT broker", broker.Host, broker.Port > 0 ? broker.Port : broker.Scheme == "mqtts" ? 8883 : 1883, "is it running, and the address right?", cancellationToken));
+        IEnumerable<MqttBrokerOptions> all = [.. configuration.MqttSources, .. configuration.MqttSinks, .. configuration.HomeAssistant?.Sinks ?? []];
+        IEnumerable<Task<Finding>> brokers = all
+            .DistinctBy(broker => (broker.Broker, broker.Username, broker.Password, broker.CaFile, broker.CertFile))
+            .Select(broker => CheckBrokerAsync(broker, cancellationToken));
         return [.. await Task.WhenAll([.. brokers, .. CheckHubs(data, cancellationToken)]).ConfigureAwait(false)];
+    }
+
+    private static async Task<Finding> CheckBrokerAsync(MqttBrokerOptions broker, CancellationToken cancellationToken)
+    {
+        using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        timeout.CancelAfter(Patience);
+        try
+        {
+            string? problem = await MqttProbe.FindProblemAsync(broker, TimeProvider.System, timeout.Token).ConfigureAwait(false);
+            if (problem is null)
+                return new Finding("MQTT broker", Verdict.Ok, $"{broker.Address} lets this node in");
+
+            // What is behind a semicolon is the cure already.
+            bool hasCure = problem.Contains(';', StringComparison.Ordinal);
+            return new Finding("MQTT broker", Verdict.Warning, hasCure ? problem : $"{problem}; is it running, and the address right?");
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            return new Finding("MQTT broker", Verdict.Warning, $"{broker.Address} does not answer within {Patience.TotalSeconds:0} s; does it speak MQTT, with or without TLS?");
+        }
     }
 
     private static IReadOnlyList<Task<Finding>> CheckHubs(string data, CancellationToken cancellationToken)

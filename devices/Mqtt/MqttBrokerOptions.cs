@@ -54,7 +54,8 @@ public abstract record MqttBrokerOptions
 
     internal int Port => Broker.Port > 0 ? Broker.Port : Tls ? MqttsPort : MqttPort;
 
-    internal string Address => $"{Broker.Scheme}://{Broker.Host}:{Port}";
+    /// <summary>The broker with its port, for messages.</summary>
+    public string Address => $"{Broker.Scheme}://{Broker.Host}:{Port}";
 
     /// <exception cref="SourceConfigurationException">Something is missing or out of range.</exception>
     public virtual void Validate()

@@ -22,6 +22,9 @@ public sealed class CheckTests : IDisposable
     [Fact]
     public async Task What_waits_for_others_is_a_warning_and_no_failure()
     {
+        using var good = new MosquittoBroker(_directory.At("good"));
+        using var closedToUs = new MosquittoBroker(_directory.At("strict"), "allow_anonymous false");
+        await Task.WhenAll(good.StartAsync(), closedToUs.StartAsync());
         int taken = ((IPEndPoint)_other.LocalEndpoint).Port;
         using TcpListener inUse = new(IPAddress.Loopback, 0), closed = new(IPAddress.Loopback, 0);
         inUse.Start();
@@ -40,6 +43,14 @@ public sealed class CheckTests : IDisposable
             broker = "mqtt://127.0.0.1:{{taken}}"
             client-id = "other"
             subscribe = [{ filter = "a", topic = "readings" }]
+            [[source.mqtt]]
+            broker = "mqtt://127.0.0.1:{{good.Port}}"
+            client-id = "third"
+            subscribe = [{ filter = "a", topic = "readings" }]
+            [[source.mqtt]]
+            broker = "mqtt://127.0.0.1:{{closedToUs.Port}}"
+            client-id = "fourth"
+            subscribe = [{ filter = "a", topic = "readings" }]
             [[source.mqtt-broker]]
             listen = "127.0.0.1:{{used}}"
             subscribe = [{ filter = "b", topic = "readings" }]
@@ -51,11 +62,13 @@ public sealed class CheckTests : IDisposable
         (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, _directory.At("data"));
 
         Assert.Equal(0, exitCode);
-        Assert.Contains(found, one => one is ("configuration", "ok", "1 topic, 4 sources, 0 sinks"));
+        Assert.Contains(found, one => one is ("configuration", "ok", "1 topic, 6 sources, 0 sinks"));
         Assert.Contains(found, one => one is ("data", "ok", _));
         Assert.Contains(found, one => one is ("port", "warning", _) && one.Message.Contains($"127.0.0.1:{used} for MQTT broker is in use", StringComparison.Ordinal));
-        Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"127.0.0.1:{nobody} cannot be reached", StringComparison.Ordinal));
-        Assert.Contains(found, one => one is ("MQTT broker", "ok", _) && one.Message.Contains($"127.0.0.1:{taken}", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"cannot connect to mqtt://127.0.0.1:{nobody}: Connection refused", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"mqtt://127.0.0.1:{taken} does not answer within 5 s", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "warning", _) && one.Message.Contains($"mqtt://127.0.0.1:{closedToUs.Port} refused the connection: NotAuthorized; look at username and password", StringComparison.Ordinal));
+        Assert.Contains(found, one => one is ("MQTT broker", "ok", _) && one.Message == $"mqtt://127.0.0.1:{good.Port} lets this node in");
         Assert.Contains(found, one => one is ("gpio", "warning", _) && one.Message.Contains("there is no /dev/gpiochip99", StringComparison.Ordinal));
         Assert.False(Directory.Exists(_directory.At("data")));
     }

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Security.Cryptography;
 using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
@@ -56,9 +55,8 @@ public sealed class Producer : IAsyncDisposable
         _patience = patience;
         var codec = Enum.TryParse(topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
 
-        // Nobody gives them out, and of 2^63 no two are the same.
-        long id = BitConverter.ToInt64(RandomNumberGenerator.GetBytes(sizeof(long))) & long.MaxValue;
-        _accumulator = new RecordAccumulator(codec, SendAsync, producerId: id);
+        // Nobody gives them out, and of 2^63 no two are the same. They are no secret: a cryptographic one would need libssl at an edge's socket.
+        _accumulator = new RecordAccumulator(codec, SendAsync, producerId: Random.Shared.NextInt64());
         _running = RunAsync(spu);
     }
 

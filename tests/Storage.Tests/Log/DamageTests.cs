@@ -1,3 +1,4 @@
+using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Segments;
@@ -49,7 +50,13 @@ public class DamageTests(ITestOutputHelper output) : LogTestBase
                 directory = Files.CopyAfterCrash(directory, Temp.Sub($"copy-{round}"));
 
             string[] segments = SegmentsIn(directory);
-            Inflict(damage, segments[random.Next(segments.Length)], segments[random.Next(segments.Length)], random);
+            string hit = segments[random.Next(segments.Length)], other = segments[random.Next(segments.Length)];
+            Inflict(damage, hit, other, random);
+
+            // Behind the last checkpoint, damage to the open segment cannot be told from what a power cut has torn there.
+            if (when == When.Killed && hit == segments[^1] && LogCheckpoint.TryRead(DiskFiles.Instance, directory) is var checkpoint)
+                stored = new(stored.Where(record => record.Key < (checkpoint?.Durable ?? 0)).ToDictionary());
+
             if (when != When.Running)
                 log = Open(directory: directory);
 
@@ -194,7 +201,7 @@ public class DamageTests(ITestOutputHelper output) : LogTestBase
                 left.TryGetValue(record.Key, out string? value) ? value == record.Value : log.Gaps.Any(gap => gap.First <= record.Key && record.Key <= gap.Last),
                 $"the record at {record.Key} is neither there nor in a gap"));
             Assert.All(left.Keys.Where(offset => log.Gaps.Any(gap => gap.First <= offset && offset <= gap.Last)), offset => Assert.Fail($"{offset} is there and in a gap"));
-            Assert.InRange(log.Offsets.End, stored.Keys.Last() + 1, long.MaxValue);
+            Assert.InRange(log.Offsets.End, stored.Keys.LastOrDefault(-1) + 1, long.MaxValue);
             AppendedRange range = await log.AppendAsync(Batches.Of($"more {random.Next()}"), AckLevel.Durable).InTimeAsync();
             Assert.DoesNotContain(range.BaseOffset, left.Keys);
             stored = Batches.ReadRecords(log);

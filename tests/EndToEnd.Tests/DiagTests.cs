@@ -36,7 +36,7 @@ public sealed class DiagTests
         Dictionary<string, string> entries = Read(archive);
         Assert.Contains("health:", entries["status.txt"], StringComparison.Ordinal);
         Assert.Contains("readings", entries["partitions.txt"], StringComparison.Ordinal);
-        Assert.Contains("127.0.0.1:1 cannot be reached", entries["check.txt"], StringComparison.Ordinal);
+        Assert.Contains("cannot connect to mqtt://127.0.0.1:1: ", entries["check.txt"], StringComparison.Ordinal);
         Assert.Contains("topics/readings/0/00000000000000000000.log", entries["data.txt"], StringComparison.Ordinal);
         Assert.Contains("kernel:", entries["host.txt"], StringComparison.Ordinal);
         Assert.Contains("password = \"***\"", entries.Single(entry => entry.Key.StartsWith("configuration/", StringComparison.Ordinal)).Value, StringComparison.Ordinal);

@@ -50,9 +50,13 @@ public sealed class ConsumerGroupTests
             }
         }
 
+        List<JsonElement> shares = [];
         await Condition.WaitAsync(
-            () => $"all is read and committed; the members printed: {string.Join('\n', members.Select(member => member.Output))}",
-            async () => (await SharesAsync(hub)) is { Count: Partitions } shares && shares.All(share => share.GetProperty("lag").GetInt64() == 0));
+            () => $"""
+                all is read and committed; the group: {string.Join(' ', shares)}
+                {string.Join('\n', members.Select((member, i) => $"member {i}{(member.HasExited ? ", which has exited," : "")} printed: {member.Output}"))}
+                """,
+            async () => (shares = await SharesAsync(hub)) is { Count: Partitions } && shares.All(share => share.GetProperty("lag").GetInt64() == 0));
         foreach (ChildProcess member in members.Where(member => !member.HasExited))
             Assert.Equal(0, await member.StopAsync());
 

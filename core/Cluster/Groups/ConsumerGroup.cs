@@ -21,8 +21,8 @@ internal sealed class ConsumerGroup(string name, string topic)
     public GroupMember? OwnerOf(int partition) => _members.Find(member => member.Owned.Contains(partition));
 
     /// <summary>
-    /// Shares the partitions anew. One that is taken from a member goes to another once it is released, so that no two ever read it at
-    /// the same time.
+    /// Shares the partitions anew. One that is taken from a member that was told of it goes to another once it is released, so that no two
+    /// ever read it at the same time.
     /// </summary>
     /// <param name="partitions">All that the topic has.</param>
     /// <param name="now">When it is, for <see cref="GroupMember.ReleasingSince"/>.</param>
@@ -59,13 +59,18 @@ internal sealed class ConsumerGroup(string name, string topic)
 
             while (member.Owned.Count > most)
             {
+                int last = member.Owned.Max;
+                member.Owned.Remove(last);
+                changed.Add(member);
+
+                // Members come at the same instant after a restart: one that was not told yet that this was its own would never let go of it.
+                if (!member.Told.Contains(last))
+                    continue;
+
                 if (member.Releasing.Count == 0)
                     member.ReleasingSince = now;
 
-                int last = member.Owned.Max;
-                member.Owned.Remove(last);
                 member.Releasing.Add(last);
-                changed.Add(member);
             }
         }
     }

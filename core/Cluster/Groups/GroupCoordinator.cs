@@ -90,12 +90,12 @@ public sealed class GroupCoordinator : IAsyncDisposable
         }
     }
 
-    /// <summary>What a member reads now, with where the group is in each.</summary>
+    /// <summary>What a member reads from now on, with where the group is in each. It has to be told: it is expected to let go of what of it goes to others.</summary>
     public IReadOnlyList<KeyValuePair<int, long>> ShareOf(GroupMember member)
     {
-        int[] owned;
+        IReadOnlySet<int> owned;
         lock (_lock)
-            owned = [.. member.Owned];
+            owned = member.Tell();
 
         ImmutableSortedDictionary<int, long> positions = _positions.Find(member.Group.Name, member.Group.Topic);
         return [.. owned.Select(partition => new KeyValuePair<int, long>(

@@ -20,8 +20,11 @@ public sealed class GroupMember
     /// <summary>The partitions that it reads.</summary>
     internal SortedSet<int> Owned { get; } = [];
 
-    /// <summary>Those that were taken away and that it has not released yet; nobody else may have them.</summary>
+    /// <summary>Those that were taken away and that it has not released yet; nobody else may have them. It was told of each that it had it.</summary>
     internal HashSet<int> Releasing { get; } = [];
+
+    /// <summary>What it owned when it was last told. It can read, and release, nothing else.</summary>
+    internal IReadOnlySet<int> Told { get; private set; } = new HashSet<int>();
 
     /// <summary>When it was told to release the oldest of them, by the coordinator's clock.</summary>
     internal long ReleasingSince { get; set; }
@@ -39,6 +42,9 @@ public sealed class GroupMember
             throw reason;
         }
     }
+
+    /// <summary>To be called when the member is about to be told what it owns.</summary>
+    internal IReadOnlySet<int> Tell() => Told = new SortedSet<int>(Owned);
 
     internal void Changed() => _changes.Writer.TryWrite(true);
 

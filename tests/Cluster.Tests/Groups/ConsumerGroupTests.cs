@@ -10,7 +10,7 @@ public sealed class ConsumerGroupTests
     {
         var group = new ConsumerGroup("g", "t");
         GroupMember first = Join(group, "a", 4);
-        Assert.Equal([0, 1, 2, 3], first.Owned);
+        Assert.Equal([0, 1, 2, 3], first.Tell());
 
         GroupMember second = Join(group, "b", 4);
         Assert.Equal([0, 1], first.Owned);
@@ -19,6 +19,16 @@ public sealed class ConsumerGroupTests
         first.Releasing.Clear();
         group.Share([0, 1, 2, 3], now: 0);
         Assert.Equal([2, 3], second.Owned);
+    }
+
+    [Fact]
+    public void Member_that_comes_before_the_others_were_told_of_their_share_gets_its_own_at_once()
+    {
+        var group = new ConsumerGroup("g", "t");
+        GroupMember first = Join(group, "a", 4), second = Join(group, "b", 4);
+        Assert.Equal([0, 1], first.Tell());
+        Assert.Empty(first.Releasing);
+        Assert.Equal([2, 3], second.Tell());
     }
 
     [Fact]
@@ -45,12 +55,13 @@ public sealed class ConsumerGroupTests
         {
             var group = new ConsumerGroup("g", "t");
             int partitions = random.Next(1, 20);
+            var told = new Dictionary<GroupMember, HashSet<int>>();
             for (int step = 0; step < 40; step++)
             {
-                switch (random.Next(5))
+                switch (random.Next(6))
                 {
                     case 0 or 1 when group.Members.Count < 8:
-                        Join(group, $"{round}.{step}", partitions);
+                        told[Join(group, $"{round}.{step}", partitions)] = [];
                         break;
                     case 2 when group.Members.Count > 0:
                         group.Remove(Any(group, random));
@@ -62,11 +73,18 @@ public sealed class ConsumerGroupTests
                         HashSet<int> releasing = Any(group, random).Releasing;
                         releasing.RemoveWhere(_ => random.Next(2) == 0);
                         break;
+                    case 5 when group.Members.Count > 0:
+                        GroupMember listening = Any(group, random);
+                        told[listening].UnionWith(listening.Tell());
+                        break;
                 }
 
                 group.Share([.. Enumerable.Range(0, partitions)], now: step);
                 int[] read = [.. group.Members.SelectMany(member => member.Owned.Concat(member.Releasing))];
                 Assert.Equal(read.Distinct().Count(), read.Length);
+
+                // What nobody lets go of would be read by nobody.
+                Assert.All(group.Members, member => Assert.Subset(told[member], member.Releasing));
             }
 
             if (group.Members.Count == 0)

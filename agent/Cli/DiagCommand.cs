@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Text;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Diagnostics;
 using EdgeStream.Agent.Hosting;
@@ -52,7 +53,7 @@ internal static class DiagCommand
         string path = Path.GetFullPath(result.GetValue(Out) ?? string.Create(
             CultureInfo.InvariantCulture, $"edgestream-diag-{Environment.MachineName}-{DateTimeOffset.UtcNow:yyyyMMdd'T'HHmmss'Z'}.tar.gz"));
         string main = result.GetValue(Configuration) ?? NodePaths.DefaultConfiguration;
-        string data = NodePaths.Data(result.GetValue(Data), TryReadData(main));
+        string data = StartConfiguration.DataDirectories(main, result.GetValue(Data))[0];
         try
         {
             using SupportArchive archive = SupportArchive.Create(path);
@@ -64,6 +65,9 @@ internal static class DiagCommand
             await archive.AddAsync("data.txt", () => Task.FromResult(HostFacts.Listing(data)));
             foreach (string file in ConfigurationFiles.Paths(main))
                 await archive.AddAsync($"configuration/{Path.GetFileName(file)}", async () => Redaction.Redact(await File.ReadAllTextAsync(file, cancellationToken)));
+
+            foreach (ConfigurationFile file in LastGoodConfiguration.TryRead(data) ?? [])
+                await archive.AddAsync($"last-good/{Path.GetFileName(file.Path)}", () => Task.FromResult(Redaction.Redact(Encoding.UTF8.GetString(file.Contents))));
 
             await archive.AddAsync(
                 "journal.txt", () => HostFacts.RunAsync("journalctl", "-u", "edgestream*", "-n", $"{JournalLines}", "-o", "short-iso-precise", "--no-pager"));
@@ -87,17 +91,5 @@ internal static class DiagCommand
         await result.RootCommandResult.Command.Parse([.. command, .. socket]).InvokeAsync(
             new InvocationConfiguration { Output = output, Error = output, EnableDefaultExceptionHandler = false }, cancellationToken);
         return output.ToString();
-    }
-
-    private static string? TryReadData(string configuration)
-    {
-        try
-        {
-            return File.Exists(configuration) ? ConfigurationFiles.Load(configuration).Data : null;
-        }
-        catch (ConfigurationException)
-        {
-            return null; // check.txt says what is wrong with it
-        }
     }
 }

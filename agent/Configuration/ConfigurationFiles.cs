@@ -11,55 +11,63 @@ internal static class ConfigurationFiles
 {
     /// <param name="given">What the command line says; null takes the usual file where it exists, else nothing.</param>
     /// <exception cref="ConfigurationException">A file is missing or wrong.</exception>
-    public static AgentConfiguration Load(string? given)
+    public static AgentConfiguration Load(string? given) => Parse(Read(given));
+
+    /// <summary>The files themselves, in the order in which they count; none where there is no configuration.</summary>
+    /// <exception cref="ConfigurationException">A file cannot be read.</exception>
+    public static IReadOnlyList<ConfigurationFile> Read(string? given) =>
+        given is null && !File.Exists(NodePaths.DefaultConfiguration)
+            ? []
+            : [.. Paths(given ?? NodePaths.DefaultConfiguration).Select(ConfigurationFile.Read)];
+
+    /// <summary>What the files say together.</summary>
+    /// <param name="files">The main one first.</param>
+    /// <exception cref="ConfigurationException">A file is wrong, or two contradict each other.</exception>
+    public static AgentConfiguration Parse(IReadOnlyList<ConfigurationFile> files)
     {
-        if (given is null && !File.Exists(NodePaths.DefaultConfiguration))
+        if (files.Count == 0)
             return new AgentConfiguration();
 
-        string main = given ?? NodePaths.DefaultConfiguration;
-        AgentConfiguration configuration = Read(main);
-        string[] parts = [.. Paths(main).Skip(1)];
-        foreach (string part in parts)
-            configuration = Merge(configuration, Read(part), part);
+        var places = new ConfigurationPlaces();
+        AgentConfiguration configuration = ConfigurationReader.Read(files[0].Path, files[0].Text(), places);
+        foreach (ConfigurationFile part in files.Skip(1))
+            configuration = Merge(configuration, ConfigurationReader.Read(part.Path, part.Text(), places), part.Path);
 
-        if (parts.Length > 0)
-            ConfigurationReader.CheckAsAWhole(PartsOf(main), configuration);
+        if (files.Count > 1)
+            ConfigurationReader.CheckAsAWhole(places, configuration);
 
-        MqttReader.CheckEmbedded(main, configuration);
+        MqttReader.CheckEmbedded(places, configuration);
         return configuration;
     }
 
     /// <summary>The files that a configuration consists of, the given one first, in the order in which they are read.</summary>
-    public static IEnumerable<string> Paths(string main) =>
-        Directory.Exists(PartsOf(main)) ? [main, .. Directory.EnumerateFiles(PartsOf(main), "*.toml").Order(StringComparer.Ordinal)] : [main];
-
-    private static string PartsOf(string main) => Path.ChangeExtension(main, ".d");
-
-    private static AgentConfiguration Read(string path)
+    /// <exception cref="ConfigurationException">The folder cannot be looked into.</exception>
+    public static IReadOnlyList<string> Paths(string main)
     {
+        string folder = Path.ChangeExtension(main, ".d");
         try
         {
-            return ConfigurationReader.Read(path, File.ReadAllText(path));
+            return Directory.Exists(folder) ? [main, .. Directory.EnumerateFiles(folder, "*.toml").Order(StringComparer.Ordinal)] : [main];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"the configuration '{path}' cannot be read: {error.Message}");
+            throw new ConfigurationException($"the folder '{folder}' cannot be read: {error.Message}");
         }
     }
 
     private static AgentConfiguration Merge(AgentConfiguration first, AgentConfiguration second, string path)
     {
         if ((first.Data is not null && second.Data is not null) || (first.Socket is not null && second.Socket is not null))
-            throw new ConfigurationException($"{path}: 'data' and 'socket' can be set in one file only");
+            throw new ConfigurationException($"{path}: 'data' and 'socket' can be set in one file only", path);
 
         if (first.Budget is not null && second.Budget is not null)
-            throw new ConfigurationException($"{path}: 'storage.budget' can be set in one file only");
+            throw new ConfigurationException($"{path}: 'storage.budget' can be set in one file only", path);
 
         if (first.Http is not null && second.Http is not null)
-            throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only");
+            throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only", path);
 
         if (first.HomeAssistant is not null && second.HomeAssistant is not null)
-            throw new ConfigurationException($"{path}: 'home-assistant' can be set in one file only");
+            throw new ConfigurationException($"{path}: 'home-assistant' can be set in one file only", path);
 
         TopicConfiguration[] topics = [.. first.Topics, .. second.Topics];
 

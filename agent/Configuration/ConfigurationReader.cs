@@ -34,9 +34,12 @@ internal static class ConfigurationReader
 
     /// <param name="file">Its name, for messages.</param>
     /// <param name="text">Its contents.</param>
+    /// <param name="places">Told where each part stands, where others are to be compared with them.</param>
     /// <exception cref="ConfigurationException">Something in it is wrong.</exception>
-    public static AgentConfiguration Read(string file, string text)
+    public static AgentConfiguration Read(string file, string text, ConfigurationPlaces? places = null)
     {
+        places ??= new ConfigurationPlaces();
+        places.NextFile();
         TomlSection root = TomlSection.Parse(file, text);
         TomlSection? sources = root.Section("source"), sinks = root.Section("sink");
         IReadOnlyList<TomlSection> mqttSinks = sinks?.Sections("mqtt") ?? [];
@@ -46,22 +49,22 @@ internal static class ConfigurationReader
             Socket = root.String("socket"),
             Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
             Http = root.Section("http") is { } http ? ReadHttp(http) : null,
-            Topics = [.. root.Sections("topic").Select(ReadTopic)],
-            MqttSources = [.. sources?.Sections("mqtt").Select(MqttReader.ReadSource) ?? []],
-            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(MqttReader.ReadBroker) ?? []],
-            GpioLines = [.. sources?.Sections("gpio").Select(SourceReader.ReadGpio) ?? []],
-            SysfsSources = [.. sources?.Sections("sysfs").Select(SourceReader.ReadSysfs) ?? []],
-            Commands = [.. sources?.Sections("command").Select(SourceReader.ReadCommand) ?? []],
-            GpioSinks = [.. sinks?.Sections("gpio").Select(SinkReader.ReadGpio) ?? []],
-            MqttSinks = [.. mqttSinks.Where(sink => !MqttReader.IsEmbedded(sink)).Select(MqttReader.ReadSink)],
-            EmbeddedSinks = [.. mqttSinks.Where(MqttReader.IsEmbedded).Select(MqttReader.ReadEmbeddedSink)],
-            HomeAssistant = root.Section("home-assistant") is { } home ? HomeAssistantReader.Read(home) : null,
+            Topics = [.. root.Sections("topic").Select(places.Noting(ReadTopic))],
+            MqttSources = [.. sources?.Sections("mqtt").Select(places.Noting(MqttReader.ReadSource)) ?? []],
+            MqttBrokers = [.. sources?.Sections("mqtt-broker").Select(places.Noting(MqttReader.ReadBroker)) ?? []],
+            GpioLines = [.. sources?.Sections("gpio").Select(places.Noting(SourceReader.ReadGpio)) ?? []],
+            SysfsSources = [.. sources?.Sections("sysfs").Select(places.Noting(SourceReader.ReadSysfs)) ?? []],
+            Commands = [.. sources?.Sections("command").Select(places.Noting(SourceReader.ReadCommand)) ?? []],
+            GpioSinks = [.. sinks?.Sections("gpio").Select(places.Noting(SinkReader.ReadGpio)) ?? []],
+            MqttSinks = [.. mqttSinks.Where(sink => !MqttReader.IsEmbedded(sink)).Select(places.Noting(MqttReader.ReadSink))],
+            EmbeddedSinks = [.. mqttSinks.Where(MqttReader.IsEmbedded).Select(places.Noting(MqttReader.ReadEmbeddedSink))],
+            HomeAssistant = root.Section("home-assistant") is { } home ? places.Noting(HomeAssistantReader.Read)(home) : null,
             Uplink = root.Section("uplink") is { } uplink ? ReadUplink(uplink) : new UplinkOptions(),
         };
         sources?.Done();
         sinks?.Done();
         root.Done();
-        CheckAsAWhole(file, configuration);
+        CheckAsAWhole(places, configuration);
         return configuration with { Uplink = WithPriorities(configuration.Uplink, configuration.Topics) };
     }
 
@@ -73,41 +76,50 @@ internal static class ConfigurationReader
     };
 
     /// <summary>What the parts must not have in common.</summary>
-    internal static void CheckAsAWhole(string file, AgentConfiguration configuration)
+    internal static void CheckAsAWhole(ConfigurationPlaces places, AgentConfiguration configuration)
     {
-        CheckTwice(file, "topic.name", configuration.Topics, topic => $"topic '{topic.Name}'");
-        CheckTwice(file, "source.sysfs.path", configuration.SysfsSources, source => $"'{source.Path}' for topic '{source.Topic}'");
-        CheckTwice(file, "source.command.command", configuration.Commands, source => $"'{string.Join(' ', source.Command)}' for topic '{source.Topic}'");
-        CheckClientIds(file, "source", configuration.MqttSources);
-        CheckClientIds(file, "sink", configuration.MqttSinks);
+        CheckTwice(places, "name", configuration.Topics, topic => $"topic '{topic.Name}'");
+        CheckTwice(places, "path", configuration.SysfsSources, source => $"'{source.Path}' for topic '{source.Topic}'");
+        CheckTwice(places, "command", configuration.Commands, source => $"'{string.Join(' ', source.Command)}' for topic '{source.Topic}'");
+        CheckClientIds(places, "source", configuration.MqttSources);
+        CheckClientIds(places, "sink", configuration.MqttSinks);
         foreach (MqttSinkOptions sink in configuration.MqttSinks)
         {
-            if (configuration.MqttSources.Any(source => (source.Authority, source.ClientId) == (sink.Authority, sink.ClientId)))
+            if (configuration.MqttSources.FirstOrDefault(source => (source.Authority, source.ClientId) == (sink.Authority, sink.ClientId)) is { } same)
             {
-                throw new ConfigurationException(
-                    $"{file}: sink.mqtt.client-id: a source and a sink connect to {sink.Authority} as '{sink.ClientId}'; give each its own");
+                throw places.Error(
+                    places.InOrder<MqttBrokerOptions>([sink, same]).Last(), "client-id",
+                    $"a source and a sink connect to {sink.Authority} as '{sink.ClientId}'; give each its own");
             }
         }
 
-        GpioReader.CheckLines(file, configuration);
-        MqttReader.CheckLoops(file, configuration);
+        GpioReader.CheckLines(places, configuration);
+        MqttReader.CheckLoops(places, configuration);
     }
 
-    private static void CheckTwice<T>(string file, string key, IEnumerable<T> parts, Func<T, string> nameOf)
+    private static void CheckTwice<T>(ConfigurationPlaces places, string key, IEnumerable<T> parts, Func<T, string> nameOf)
+        where T : class
     {
-        if (parts.GroupBy(nameOf).FirstOrDefault(same => same.Count() > 1) is { } twice)
-            throw new ConfigurationException($"{file}: {key}: {twice.Key} is there {twice.Count()} times; once is enough");
+        foreach (IGrouping<string, T> same in parts.GroupBy(nameOf))
+        {
+            if (same.Count() > 1)
+            {
+                throw places.Error(
+                    same.Last(), key, $"{same.Key} is there {same.Count()} times, first in {places.Of(same.First(), key)}; once is enough");
+            }
+        }
     }
 
     /// <summary>A broker lets one connection in under a client id: two would throw each other out for ever.</summary>
-    private static void CheckClientIds(string file, string kind, IEnumerable<MqttBrokerOptions> clients)
+    private static void CheckClientIds(ConfigurationPlaces places, string kind, IEnumerable<MqttBrokerOptions> clients)
     {
         foreach (IGrouping<(string Broker, string ClientId), MqttBrokerOptions> same in clients.GroupBy(client => (client.Authority, client.ClientId)))
         {
             if (same.Count() > 1)
             {
-                throw new ConfigurationException(
-                    $"{file}: {kind}.mqtt.client-id: {same.Count()} {kind}s connect to {same.Key.Broker} as '{same.Key.ClientId}'; give each its own");
+                throw places.Error(
+                    same.Last(), "client-id",
+                    $"{same.Count()} {kind}s connect to {same.Key.Broker} as '{same.Key.ClientId}', the first in {places.Of(same.First(), "client-id")}; give each its own");
             }
         }
     }

@@ -30,20 +30,31 @@ internal static class GpioReader
     }
 
     /// <summary>A line has one owner, as the kernel sees it too.</summary>
-    public static void CheckLines(string file, AgentConfiguration configuration)
+    public static void CheckLines(ConfigurationPlaces places, AgentConfiguration configuration)
     {
-        var users = configuration.GpioLines
-            .Select(source => (source.Chip, source.Line.Line, Key: "source.gpio.line", User: $"the source for topic '{source.Line.Topic}'"))
-            .Concat(configuration.GpioSinks
-                .Select(sink => (sink.Chip, sink.Line.Line, Key: "sink.gpio.line", User: $"the sink for topic '{sink.Line.Topic}'")));
-        foreach (var same in users.GroupBy(user => (user.Chip, user.Line)))
+        foreach (var same in places.InOrder<object>([.. configuration.GpioLines, .. configuration.GpioSinks]).GroupBy(LineOf))
         {
             if (same.Take(2).ToArray() is [var first, var second])
             {
-                throw new ConfigurationException(
-                    $"{file}: {second.Key}: line {same.Key.Line} of {same.Key.Chip ?? "the simulated chip"} is wanted by {first.User} and by {second.User}; "
-                    + "give each a line of its own");
+                throw places.Error(
+                    second, "line",
+                    $"line {same.Key.Line} of {same.Key.Chip ?? "the simulated chip"} is wanted by {UserOf(first)} in {places.Of(first, "line")} "
+                    + $"and by {UserOf(second)}; give each a line of its own");
             }
         }
     }
+
+    private static (string? Chip, LineId Line) LineOf(object user) => user switch
+    {
+        GpioConfiguration source => (source.Chip, source.Line.Line),
+        GpioSinkConfiguration sink => (sink.Chip, sink.Line.Line),
+        _ => throw new ArgumentException($"{user} has no line", nameof(user)),
+    };
+
+    private static string UserOf(object user) => user switch
+    {
+        GpioConfiguration source => $"the source for topic '{source.Line.Topic}'",
+        GpioSinkConfiguration sink => $"the sink for topic '{sink.Line.Topic}'",
+        _ => throw new ArgumentException($"{user} has no line", nameof(user)),
+    };
 }

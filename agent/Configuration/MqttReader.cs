@@ -102,38 +102,40 @@ internal static class MqttReader
     });
 
     /// <summary>Records must not come back to the topic that they were published from. At the node's own broker they cannot.</summary>
-    public static void CheckLoops(string file, AgentConfiguration configuration)
+    public static void CheckLoops(ConfigurationPlaces places, AgentConfiguration configuration)
     {
-        if (MqttLoops.Find([.. configuration.AllMqttSinks], configuration.MqttSources) is var (topic, publish))
+        MqttSinkOptions[] sinks = [.. configuration.AllMqttSinks];
+        if (MqttLoops.Find(sinks, configuration.MqttSources) is var (topic, publish))
         {
-            throw new ConfigurationException(
-                $"{file}: sink.mqtt.publish: what is published as '{publish}' would come back to topic '{topic}' by a source, without end; "
-                + "publish elsewhere, or narrow the source's filter");
+            throw places.Error(
+                sinks.First(sink => sink.Publish == publish), "publish",
+                $"what is published as '{publish}' would come back to topic '{topic}' by a source, without end; publish elsewhere, or narrow the source's filter");
         }
     }
 
     /// <summary>To be called when all files are read: the broker may stand in another.</summary>
-    public static void CheckEmbedded(string file, AgentConfiguration configuration)
+    public static void CheckEmbedded(ConfigurationPlaces places, AgentConfiguration configuration)
     {
-        bool isWanted = configuration.EmbeddedSinks.Count > 0 || configuration.HomeAssistant is { Broker: null };
-        if (isWanted && configuration.MqttBrokers.Count != 1)
+        object? wanting = configuration.EmbeddedSinks.Count > 0 ? configuration.EmbeddedSinks[^1]
+            : configuration.HomeAssistant is { Broker: null } home ? home
+            : null;
+        if (wanting is not null && configuration.MqttBrokers.Count != 1)
+            throw places.Error(wanting, "broker", $"\"embedded\" needs one [[source.mqtt-broker]], and there are {configuration.MqttBrokers.Count}");
+
+        foreach (EmbeddedBrokerOptions broker in configuration.MqttBrokers)
         {
-            throw new ConfigurationException(
-                $"{file}: broker = \"embedded\" needs one [[source.mqtt-broker]], and there are {configuration.MqttBrokers.Count}");
+            // As a client of its own broker it would store its records again.
+            if (configuration.MqttSources.FirstOrDefault(IsHere) is { } source)
+            {
+                throw places.Error(
+                    source, "broker", $"{source.Broker} is this node's own broker, which stores by the rules of [[source.mqtt-broker]]; leave the source out");
+            }
+
+            if (configuration.AllMqttSinks.FirstOrDefault(IsHere) is { } sink)
+                throw places.Error(sink, "broker", $"{sink.Broker} is this node's own broker; write broker = \"embedded\"");
+
+            bool IsHere(MqttBrokerOptions client) => client.IsAt(broker.Listen) || client.IsAt(broker.TlsListen);
         }
-
-        // As a client of its own broker it would store its records again.
-        if (configuration.MqttSources.FirstOrDefault(IsOwnBroker) is { } source)
-        {
-            throw new ConfigurationException(
-                $"{file}: source.mqtt.broker: {source.Broker} is this node's own broker, which stores by the rules of [[source.mqtt-broker]]; leave the source out");
-        }
-
-        if (configuration.AllMqttSinks.FirstOrDefault(IsOwnBroker) is { } sink)
-            throw new ConfigurationException($"{file}: sink.mqtt.broker: {sink.Broker} is this node's own broker; write broker = \"embedded\"");
-
-        bool IsOwnBroker(MqttBrokerOptions client) =>
-            configuration.MqttBrokers.Any(broker => client.IsAt(broker.Listen) || client.IsAt(broker.TlsListen));
     }
 
     /// <summary>What all that connect to a broker have in common.</summary>

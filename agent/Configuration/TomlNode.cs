@@ -12,7 +12,7 @@ namespace EdgeStream.Agent.Configuration;
 internal sealed record TomlNode(object Value, int Line);
 
 /// <summary>A table of a TOML file. Each key has to be asked for; <see cref="Done"/> refuses those that nobody wanted.</summary>
-internal sealed class TomlSection(string file, string path, int line)
+internal sealed class TomlSection(string file, string path, int? line)
 {
     private readonly Dictionary<string, TomlNode> _nodes = new(StringComparer.Ordinal);
     private readonly HashSet<string> _asked = new(StringComparer.Ordinal);
@@ -38,15 +38,22 @@ internal sealed class TomlSection(string file, string path, int line)
             // "file(line,column) : error : text", of which the first line is enough; as all others are written.
             string[] parts = error.Message.Split('\n')[0].Split(" : error : ", 2);
             int at = parts[0].LastIndexOf('(');
-            throw new ConfigurationException(parts.Length == 2 && at >= 0
-                ? $"{parts[0][..at]}:{parts[0][(at + 1)..].Split(',')[0]}: {parts[1].Trim()}"
-                : parts[0].Trim());
+            throw new ConfigurationException(
+                parts.Length == 2 && at >= 0
+                    ? $"{parts[0][..at]}:{parts[0][(at + 1)..].Split(',')[0]}: {parts[1].Trim()}"
+                    : parts[0].Trim(),
+                file);
         }
     }
 
+    /// <summary>Where it begins, counted from 1; where the parser does not say that, as of a further [[table]], its first key.</summary>
+    public int Line => line ?? _nodes.Values.Select(node => node.Line).DefaultIfEmpty(1).Min();
+
     /// <summary>An error about one key of this table.</summary>
-    public ConfigurationException Error(string key, string problem) =>
-        new($"{file}:{(_nodes.TryGetValue(key, out TomlNode? node) ? node.Line : line)}: {Join(key)}: {problem}");
+    public ConfigurationException Error(string key, string problem) => new($"{PlaceOf(key)}: {Join(key)}: {problem}", file);
+
+    /// <summary>File and line of a key; of the table where it does not have it.</summary>
+    public string PlaceOf(string key) => $"{file}:{(_nodes.TryGetValue(key, out TomlNode? node) ? node.Line : Line)}";
 
     public string? String(string key) => Take(key)?.Value switch
     {
@@ -209,20 +216,21 @@ internal sealed class TomlSection(string file, string path, int line)
                     _nodes[key] = ReadValue(parser, Join(key), keyLine);
                     break;
                 default:
-                    throw new ConfigurationException($"{file}:{keyLine}: {Join(key)}: is there twice, first in line {known!.Line}");
+                    throw new ConfigurationException($"{file}:{keyLine}: {Join(key)}: is there twice, first in line {known!.Line}", file);
             }
         }
     }
 
-    private TomlNode ReadValue(TomlParser parser, string valuePath, int valueLine)
+    private TomlNode ReadValue(TomlParser parser, string valuePath, int? given)
     {
         TomlParseEvent value = parser.Current;
+        int valueLine = given ?? 1;
         switch (value.Kind)
         {
             case TomlParseEventKind.StartTable:
-                var section = new TomlSection(file, valuePath, valueLine);
+                var section = new TomlSection(file, valuePath, given);
                 section.ReadTable(parser);
-                return new TomlNode(section, valueLine);
+                return new TomlNode(section, section.Line);
             case TomlParseEventKind.StartArray:
                 return new TomlNode(ReadArray(parser, valuePath, valueLine), valueLine);
             case TomlParseEventKind.String:
@@ -234,7 +242,7 @@ internal sealed class TomlSection(string file, string path, int line)
             case TomlParseEventKind.Boolean:
                 return new TomlNode(value.GetBoolean(), valueLine);
             default:
-                throw new ConfigurationException($"{file}:{valueLine}: {valuePath}: a {value.Kind} has no place here");
+                throw new ConfigurationException($"{file}:{valueLine}: {valuePath}: a {value.Kind} has no place here", file);
         }
     }
 
@@ -242,7 +250,7 @@ internal sealed class TomlSection(string file, string path, int line)
     {
         List<TomlNode> nodes = [];
         while (parser.MoveNext() && parser.Current.Kind != TomlParseEventKind.EndArray)
-            nodes.Add(ReadValue(parser, arrayPath, (parser.Current.Span?.Start.Line + 1) ?? arrayLine));
+            nodes.Add(ReadValue(parser, arrayPath, parser.Current.Span?.Start.Line + 1 ?? (nodes.Count == 0 ? arrayLine : default(int?))));
 
         return nodes;
     }

@@ -12,17 +12,21 @@ internal sealed class ConfigurationReload : IDisposable
 {
     private readonly string? _file;
     private readonly Func<AgentConfiguration, Task<string>> _apply;
+    private readonly Action<IReadOnlyList<ConfigurationFile>> _keep;
     private readonly ILogger _logger;
     private readonly SemaphoreSlim _reloading = new(1);
     private readonly PosixSignalRegistration? _signal;
     private volatile string? _problem;
 
     /// <param name="file">As the command line gave it.</param>
+    /// <param name="problem">Why it is not what the node has started with; null where it is.</param>
     /// <param name="apply">Makes a configuration count, and says what has changed.</param>
+    /// <param name="keep">Told the files of one that counts.</param>
     /// <param name="logger">Told of each reload.</param>
-    public ConfigurationReload(string? file, Func<AgentConfiguration, Task<string>> apply, ILogger logger)
+    public ConfigurationReload(
+        string? file, string? problem, Func<AgentConfiguration, Task<string>> apply, Action<IReadOnlyList<ConfigurationFile>> keep, ILogger logger)
     {
-        (_file, _apply, _logger) = (file, apply, logger);
+        (_file, _problem, _apply, _keep, _logger) = (file, problem, apply, keep, logger);
 
         // In a terminal the signal says that the terminal is gone, and ends the program as ever.
         if (Console.IsInputRedirected)
@@ -49,8 +53,10 @@ internal sealed class ConfigurationReload : IDisposable
         Notifier?.Notify(new ServiceState("RELOADING=1"));
         try
         {
-            string changes = await _apply(ConfigurationFiles.Load(_file)).ConfigureAwait(false);
+            IReadOnlyList<ConfigurationFile> files = ConfigurationFiles.Read(_file);
+            string changes = await _apply(ConfigurationFiles.Parse(files)).ConfigureAwait(false);
             _problem = null;
+            _keep(files);
             _logger.LogInformation("configuration reloaded: {Changes}", changes);
         }
         catch (Exception error)

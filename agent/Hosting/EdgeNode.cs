@@ -9,6 +9,7 @@ using EdgeStream.Devices.Mqtt;
 using EdgeStream.Mirror.Downlink;
 using EdgeStream.Mirror.Live;
 using EdgeStream.Mirror.Uplink;
+using EdgeStream.Storage;
 using Microsoft.Extensions.Hosting.Systemd;
 
 namespace EdgeStream.Agent.Hosting;
@@ -21,15 +22,20 @@ internal static class EdgeNode
     public static async Task RunAsync(
         string? configurationFile, string? data, string? socket, long? budget, HttpListen? http, CancellationToken cancellationToken)
     {
-        AgentConfiguration configuration = ConfigurationFiles.Load(configurationFile);
+        StartConfiguration start = StartConfiguration.Load(configurationFile, data);
+        AgentConfiguration configuration = start.Configuration;
         var options = new NodeOptions(
             NodePaths.Data(data, configuration.Data),
             NodePaths.Socket(socket, configuration.Socket),
             Budget: budget ?? configuration.Budget,
             Http: http ?? configuration.Http);
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
+        ILogger<Node> logger = loggers.CreateLogger<Node>();
         await using Node node = await Node.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
-        await CreateTopicsAsync(node, configuration, loggers.CreateLogger<Node>()).ConfigureAwait(false);
+        string? problem = await CreateTopicsAsync(node, configuration, logger).ConfigureAwait(false);
+        problem = start.Problem ?? problem;
+        if (problem is not null)
+            logger.LogError("{Problem}", problem);
 
         await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
         await using var sources = new DeviceSet("source", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
@@ -47,7 +53,8 @@ internal static class EdgeNode
         var feed = new LogRecordFeed(node.Controller, hubClock, positions, loggers.CreateLogger<LogRecordFeed>());
         await using var sinks = new DeviceSet("sink", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
         AgentService? agent = null;
-        using var reload = new ConfigurationReload(configurationFile, ReloadAsync, loggers.CreateLogger<Node>());
+        var lastGood = new LastGoodConfiguration(node.Data.Path, logger);
+        using var reload = new ConfigurationReload(configurationFile, problem, ReloadAsync, lastGood.Keep, logger);
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
@@ -66,6 +73,8 @@ internal static class EdgeNode
         {
             await ReplaceDevicesAsync(configuration).ConfigureAwait(false);
             await uplinks.StartAsync().ConfigureAwait(false);
+            if (problem is null)
+                lastGood.Keep(start.Files);
         }
 
         async Task<string> ReplaceDevicesAsync(AgentConfiguration wanted)
@@ -82,7 +91,9 @@ internal static class EdgeNode
 
         async Task<string> ReloadAsync(AgentConfiguration wanted)
         {
-            await CreateTopicsAsync(node, wanted, loggers.CreateLogger<Node>()).ConfigureAwait(false);
+            if (await CreateTopicsAsync(node, wanted, logger).ConfigureAwait(false) is { } refused)
+                throw new ConfigurationException(refused);
+
             string changes = await ReplaceDevicesAsync(wanted).ConfigureAwait(false);
             bool restart = WhatCountsFromTheStart(wanted) != WhatCountsFromTheStart(configuration);
             return restart ? $"{changes}; what else has changed counts from the next start" : changes;
@@ -131,17 +142,33 @@ internal static class EdgeNode
     }
 
     /// <summary>Makes the topics that are configured, and those that sources need.</summary>
-    private static async Task CreateTopicsAsync(Node node, AgentConfiguration configuration, ILogger logger)
+    /// <returns>Which of them cannot be made and why, in one line; null where all are there.</returns>
+    private static async Task<string?> CreateTopicsAsync(Node node, AgentConfiguration configuration, ILogger logger)
     {
+        List<string> problems = [];
         foreach (TopicConfiguration topic in configuration.Topics)
         {
             if (node.Controller.Current.Topics.GetValueOrDefault(topic.Name) is not { } known)
-                await node.Controller.CreateTopicAsync(topic.Name, topic.Partitions, topic.Settings).ConfigureAwait(false);
+                await CreateAsync(topic.Name, topic.Partitions, topic.Settings).ConfigureAwait(false);
             else
                 await AlterTopicAsync(node, known, topic, logger).ConfigureAwait(false);
         }
 
         foreach (string name in configuration.SourceTopics.Where(name => !node.Controller.Current.Topics.ContainsKey(name)))
-            await node.Controller.CreateTopicAsync(name, 1, new TopicSettings()).ConfigureAwait(false);
+            await CreateAsync(name, 1, new TopicSettings()).ConfigureAwait(false);
+
+        return problems.Count == 0 ? null : string.Join("; ", problems);
+
+        async Task CreateAsync(string name, int partitions, TopicSettings settings)
+        {
+            try
+            {
+                await node.Controller.CreateTopicAsync(name, partitions, settings).ConfigureAwait(false);
+            }
+            catch (EdgeStreamException refused)
+            {
+                problems.Add($"topic '{name}' cannot be made: {refused.Message}");
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ public sealed class DiagTests
             subscribe = [{ filter = "a", topic = "readings" }]
             """);
         await edge.StartAsync();
+        await Condition.WaitAsync("a copy of its configuration is kept", () => File.Exists(Path.Combine(edge.Data, "last-good", "configuration.tar")));
         await EdgeStreamProgram.RunAsync(["produce", "readings", "--socket", edge.Socket], Record + "\n");
         string archive = directory.At("diag.tar.gz");
         (int exitCode, string output, string error) = await EdgeStreamProgram.RunAsync(
@@ -39,6 +40,7 @@ public sealed class DiagTests
         Assert.Contains("cannot connect to mqtt://127.0.0.1:1: ", entries["check.txt"], StringComparison.Ordinal);
         Assert.Contains("topics/readings/0/00000000000000000000.log", entries["data.txt"], StringComparison.Ordinal);
         Assert.Contains("kernel:", entries["host.txt"], StringComparison.Ordinal);
+        Assert.Contains("password = \"***\"", entries["last-good/edge.toml"], StringComparison.Ordinal);
         Assert.Contains("password = \"***\"", entries.Single(entry => entry.Key.StartsWith("configuration/", StringComparison.Ordinal)).Value, StringComparison.Ordinal);
         Assert.DoesNotContain(entries.Values, text => text.Contains(Password, StringComparison.Ordinal) || text.Contains(Record, StringComparison.Ordinal));
     }

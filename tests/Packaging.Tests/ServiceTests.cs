@@ -107,14 +107,25 @@ public sealed class ServiceTests(InstalledMachine installed) : IClassFixture<Ins
     }
 
     [Fact(Timeout = 120_000)]
-    public async Task Configuration_error_at_the_start_is_one_line_and_it_starts_when_that_is_gone()
+    public async Task Configuration_error_at_the_start_leaves_the_last_good_one_in_force_and_is_told_everywhere()
     {
-        await WriteDropInAsync("budgt = 1");
-        await Machine.TryAsync("systemctl", "restart", "edgestream");
-        await Machine.WaitForAsync("the journal has the error", async () =>
-            (await Machine.JournalAsync()).Contains($"edgestream: {DropIn}:1: budgt: there is no such key", StringComparison.Ordinal));
-        await Machine.RunAsync("rm", DropIn);
         await Machine.WaitForPropertyAsync("SubState", "running");
+        await WriteDropInAsync("budgt = 1");
+        await Machine.RunAsync("systemctl", "restart", "edgestream");
+        int restarts = await RestartsAsync();
+        const string Problem = $"the last good one goes on: {DropIn}:1: budgt: there is no such key";
+        await Machine.WaitForAsync("the journal has the error", async () => (await Machine.JournalAsync()).Contains(Problem, StringComparison.Ordinal));
+        await Machine.WaitForAsync("the unit's status has it", async () =>
+            (await Machine.PropertyAsync("StatusText")).Contains(Problem, StringComparison.Ordinal));
+        string status = await Machine.RunAsync("edgestream", "status");
+        Assert.Contains("health: BAD", status, StringComparison.Ordinal);
+        Assert.Contains(Problem, status, StringComparison.Ordinal);
+        await Machine.ProduceAsync("on the last good configuration");
+
+        // One start, no loop.
+        Assert.Equal(restarts, await RestartsAsync());
+        Assert.Equal("600", await Machine.RunAsync("stat", "-c", "%a", "/var/lib/edgestream/last-good/configuration.tar"));
+        await RemoveDropInAsync();
     }
 
     [Fact(Timeout = 120_000)]

@@ -1,3 +1,4 @@
+using System.Text;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Harness;
 using EdgeStream.Mirror.Uplink;
@@ -43,8 +44,8 @@ public sealed class ConfigurationFilesTests : IDisposable
     public void Own_broker_is_not_connected_to_as_if_it_were_another(string client, string problem)
     {
         File.WriteAllText(Main, Broker);
-        DropIn("10-client.toml", client);
-        Assert.StartsWith($"{Main}: {problem}", Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main)).Message, StringComparison.Ordinal);
+        string path = DropIn("10-client.toml", client);
+        Assert.StartsWith($"{path}:2: {problem}", Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main)).Message, StringComparison.Ordinal);
         DropIn("10-client.toml", client.Replace("localhost", "localhost:1884", StringComparison.Ordinal).Replace(":1883", ":1884", StringComparison.Ordinal));
         ConfigurationFiles.Load(Main);
     }
@@ -60,6 +61,34 @@ public sealed class ConfigurationFilesTests : IDisposable
 
         File.WriteAllText(Main, Broker.Replace("s/#", "s/+", StringComparison.Ordinal));
         Assert.NotEqual<object>(one.MqttBrokers[0], ConfigurationFiles.Load(Main).MqttBrokers[0]);
+    }
+
+    [Fact]
+    public void Line_that_two_files_want_is_told_with_both_places()
+    {
+        File.WriteAllText(Main, "[[sink.gpio]]\nline = 17\ntopic = \"lamp\"\n");
+        string path = DropIn("10-door.toml", "\n[[source.gpio]]\ntopic = \"door\"\nline = 17\n");
+        var problem = Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main));
+        Assert.Equal(
+            $"{path}:4: source.gpio.line: line 17 of gpiochip0 is wanted by the sink for topic 'lamp' in {Main}:2 and by the source for topic 'door'; "
+            + "give each a line of its own",
+            problem.Message);
+        Assert.Equal(path, problem.File);
+    }
+
+    [Theory]
+    [InlineData("# küche\n[[topic]]\nname = \"k\"\n", 0xFC, 1, 4)]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://h\"\nusername = \"jürgen\"\nsubscribe = [{ filter = \"a\", topic = \"t\" }]\n", 0xFC, 3, 14)]
+    public void File_that_is_no_utf8_is_told_with_the_place(string text, int wrong, int line, int position)
+    {
+        File.WriteAllText(Main, Broker);
+        string path = DropIn("10-kitchen.toml", "");
+        File.WriteAllBytes(path, Encoding.Latin1.GetBytes(text));
+        var problem = Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(Main));
+        Assert.Equal($"{path}:{line}: is not UTF-8 (byte 0x{wrong:X2} at position {position} of the line); save the file as UTF-8", problem.Message);
+
+        File.WriteAllText(path, text, new UTF8Encoding(encoderShouldEmitUTF8Identifier: true));
+        ConfigurationFiles.Load(Main);
     }
 
     private string DropIn(string name, string text)

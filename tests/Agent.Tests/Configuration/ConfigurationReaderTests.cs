@@ -257,7 +257,7 @@ public sealed class ConfigurationReaderTests
             publish = "site/copy/{key}"
             """));
         Assert.Equal(
-            "f: sink.mqtt.publish: what is published as 'site/copy/{key}' would come back to topic 'readings' by a source, without end; "
+            "f:8: sink.mqtt.publish: what is published as 'site/copy/{key}' would come back to topic 'readings' by a source, without end; "
             + "publish elsewhere, or narrow the source's filter",
             problem.Message);
     }
@@ -270,7 +270,7 @@ public sealed class ConfigurationReaderTests
         {
             File.WriteAllText(file, "[[sink.mqtt]]\nbroker = \"embedded\"\ntopic = \"t\"\npublish = \"p\"\n");
             Assert.Equal(
-                $"{file}: broker = \"embedded\" needs one [[source.mqtt-broker]], and there are 0",
+                $"{file}:2: sink.mqtt.broker: \"embedded\" needs one [[source.mqtt-broker]], and there are 0",
                 Assert.Throws<ConfigurationException>(() => ConfigurationFiles.Load(file)).Message);
         }
         finally
@@ -383,10 +383,11 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[topic]]\nname = \"a\"\noverflow = \"explode\"", "f:3: topic.overflow: 'explode' is not one of drop-oldest, reject")]
     [InlineData("[topic]\nname = \"a\"", "f:1: topic: write [[topic]] with two brackets: there can be several")]
     [InlineData("[[topic]]\nmirror = true", "f:1: topic.name: is missing")]
+    [InlineData("[[topic]]\nname = \"a\"\n\n[[topic]]\n\nmirror = true", "f:6: topic.name: is missing")]
     [InlineData("[[topic]]\nname = \"a\"\nname = \"b\"", "f:3: topic.name: is there twice, first in line 2")]
-    [InlineData("[[topic]]\nname = \"a\"\n[[topic]]\nname = \"a\"\nmirror = true", "f: topic.name: topic 'a' is there 2 times; once is enough")]
-    [InlineData("[[source.sysfs]]\npath = \"/sys/x\"\ntopic = \"a\"\n[[source.sysfs]]\npath = \"/sys/x\"\ntopic = \"a\"", "f: source.sysfs.path: '/sys/x' for topic 'a' is there 2 times")]
-    [InlineData("[[source.command]]\ncommand = [\"m\", \"1\"]\ntopic = \"a\"\n[[source.command]]\ncommand = [\"m\", \"1\"]\ntopic = \"a\"", "f: source.command.command: 'm 1' for topic 'a' is there 2 times")]
+    [InlineData("[[topic]]\nname = \"a\"\n[[topic]]\nname = \"a\"\nmirror = true", "f:4: topic.name: topic 'a' is there 2 times, first in f:2; once is enough")]
+    [InlineData("[[source.sysfs]]\npath = \"/sys/x\"\ntopic = \"a\"\n[[source.sysfs]]\npath = \"/sys/x\"\ntopic = \"a\"", "f:5: source.sysfs.path: '/sys/x' for topic 'a' is there 2 times, first in f:2; once")]
+    [InlineData("[[source.command]]\ncommand = [\"m\", \"1\"]\ntopic = \"a\"\n[[source.command]]\ncommand = [\"m\", \"1\"]\ntopic = \"a\"", "f:5: source.command.command: 'm 1' for topic 'a' is there 2 times, first in f:2; once")]
     [InlineData("[[topic]]\nname = ", "f:2: ")]
     [InlineData("[[topic]]\nname = \"a\"\npartitions = 0", "f:3: topic.partitions: must be a whole number from 1 to 1000")]
     [InlineData("[[topic]]\nname = \"a\"\nmirror = true\npartitions = 2", "f:4: topic.partitions: a mirror topic at an edge has one partition")]
@@ -407,12 +408,12 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[source.gpio]]\nline = 1024\ntopic = \"a\"", "f:2: source.gpio.line: must be a whole number from 0 to 1023")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1s\"\npoll = \"1s\"", "f:2: source.gpio.line: a line is polled or its pulses are counted")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\ncount-every = \"1ms\"", "f:2: source.gpio.line: pulses are counted every 100ms to 1d")]
-    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\n[[source.gpio]]\nchip = \"/dev/gpiochip0\"\nline = 1\ntopic = \"b\"", "f: source.gpio.line: line 1 of gpiochip0 is wanted by the source for topic 'a' and by the source for topic 'b'; give each")]
-    [InlineData("[[source.gpio]]\nline = \"GPIO4\"\ntopic = \"a\"\n[[sink.gpio]]\nchip = \"gpiochip0\"\nline = \"GPIO4\"\ntopic = \"b\"", "f: sink.gpio.line: line GPIO4 of gpiochip0 is wanted by the source for topic 'a' and by the sink for topic 'b'")]
+    [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a\"\n[[source.gpio]]\nchip = \"/dev/gpiochip0\"\nline = 1\ntopic = \"b\"", "f:6: source.gpio.line: line 1 of gpiochip0 is wanted by the source for topic 'a' in f:2 and by the source for topic 'b'; give each")]
+    [InlineData("[[source.gpio]]\nline = \"GPIO4\"\ntopic = \"a\"\n[[sink.gpio]]\nchip = \"gpiochip0\"\nline = \"GPIO4\"\ntopic = \"b\"", "f:6: sink.gpio.line: line GPIO4 of gpiochip0 is wanted by the source for topic 'a' in f:2 and by the sink for topic 'b'")]
     [InlineData("[[source.gpio]]\nline = 1\ntopic = \"a/b\"", "f:3: source.gpio.topic: 'a/b' cannot be a topic name")]
     [InlineData("[[source.mqtt-broker]]\nlisten = \"1883\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt-broker.listen: '1883' is no address")]
     [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]", "f:2: source.mqtt.broker: ")]
-    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to x:1883")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f:5: source.mqtt.client-id: 2 sources connect to x:1883")]
     [InlineData("[[source.sysfs]]\ntopic = \"a\"", "f:1: source.sysfs.path: is missing")]
     [InlineData("[[source.sysfs]]\npath = \"temp\"\ntopic = \"a\"", "f:2: source.sysfs.path: 'temp' is no absolute path")]
     [InlineData("[[source.sysfs]]\npath = \"/t\"\ntopic = \"a\"\nscale = \"x\"", "f:4: source.sysfs.scale: must be a number")]
@@ -428,15 +429,15 @@ public sealed class ConfigurationReaderTests
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\ninitial = \"high\"", "f:4: sink.gpio.initial: 'high' is not one of on, off")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\npulse = \"2h\"", "f:2: sink.gpio.line: a pulse is 1ms to 1h long")]
     [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\nlevel = 1", "f:4: sink.gpio.level: there is no such key; known here: active-low, at-stop, chip, initial, key, line, pulse, topic")]
-    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\n[[sink.gpio]]\nline = 1\ntopic = \"b\"", "f: sink.gpio.line: line 1 of gpiochip0 is wanted by the sink for topic 'a' and by the sink for topic 'b'")]
+    [InlineData("[[sink.gpio]]\nline = 1\ntopic = \"a\"\n[[sink.gpio]]\nline = 1\ntopic = \"b\"", "f:5: sink.gpio.line: line 1 of gpiochip0 is wanted by the sink for topic 'a' in f:2 and by the sink for topic 'b'")]
     [InlineData("[[sink.mqtt]]\nbroker = \"http://x\"", "f:2: sink.mqtt.broker: 'http://x' is no broker")]
     [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"", "f:1: sink.mqtt.publish: is missing")]
     [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a/#\"", "f:2: sink.mqtt.broker: publish 'a/#': an MQTT topic to publish to")]
     [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a\"\nqos = 3", "f:5: sink.mqtt.qos: must be a whole number from 0 to 2")]
-    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://localhost\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://127.0.0.1:1883\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: source.mqtt.client-id: 2 sources connect to localhost:1883")]
-    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://127.0.0.1\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[sink.mqtt]]\nbroker = \"mqtt://[::1]\"\ntopic = \"a\"\npublish = \"b\"", "f: sink.mqtt.publish: what is published as 'b' would come back to topic 'a'")]
-    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a\"\n[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"b\"", "f: sink.mqtt.client-id: 2 sinks connect to x:1883")]
-    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\ntopic = \"a\"\npublish = \"a\"\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f: sink.mqtt.client-id: a source and a sink connect to x:1883 as 'me'")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://localhost\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[source.mqtt]]\nbroker = \"mqtt://127.0.0.1:1883\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f:5: source.mqtt.client-id: 2 sources connect to localhost:1883")]
+    [InlineData("[[source.mqtt]]\nbroker = \"mqtt://127.0.0.1\"\nsubscribe = [{ filter = \"#\", topic = \"a\" }]\n[[sink.mqtt]]\nbroker = \"mqtt://[::1]\"\ntopic = \"a\"\npublish = \"b\"", "f:7: sink.mqtt.publish: what is published as 'b' would come back to topic 'a'")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"a\"\n[[sink.mqtt]]\nbroker = \"mqtt://x\"\ntopic = \"a\"\npublish = \"b\"", "f:6: sink.mqtt.client-id: 2 sinks connect to x:1883")]
+    [InlineData("[[sink.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\ntopic = \"a\"\npublish = \"a\"\n[[source.mqtt]]\nbroker = \"mqtt://x\"\nclient-id = \"me\"\nsubscribe = [{ filter = \"b\", topic = \"b\" }]", "f:8: source.mqtt.client-id: a source and a sink connect to x:1883 as 'me'")]
     [InlineData("[sink]\nprinter = 1", "f:2: sink.printer: there is no such key; known here: gpio, mqtt")]
     [InlineData("[http]\nlisten = \"9440\"", "f:2: http.listen: '9440' is no address to listen on; write for instance 127.0.0.1:9440, or none")]
     [InlineData("[http]\nlisten = \"127.0.0.1\"", "f:2: http.listen: '127.0.0.1' is no address to listen on; write for instance 127.0.0.1:9440, or none")]

@@ -9,6 +9,9 @@ public interface ISupervised
     /// <summary>What it has counted; lives as long as the source or sink, across runs.</summary>
     SourceCounters Counters { get; }
 
+    /// <summary>What of it does not work though it runs; null where all does. Safe from any thread.</summary>
+    Shortfall? Shortfall => null;
+
     /// <summary>
     /// Runs until cancelled. On cancellation it takes nothing new, waits a moment for what is on its way, and returns. Any other end
     /// is an exception with a one-line message: the supervisor reports it and tries again later.

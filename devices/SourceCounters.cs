@@ -1,14 +1,18 @@
 namespace EdgeStream.Devices;
 
 /// <summary>What a source has done since the node started. Safe from any thread.</summary>
-public sealed class SourceCounters
+/// <param name="time">Tells how long ago it was; null for the system's.</param>
+public sealed class SourceCounters(TimeProvider? time = null)
 {
+    private readonly TimeProvider _time = time ?? TimeProvider.System;
     private readonly long[] _dropped = new long[DropReasons.All.Count];
     private long _received;
     private long _stored;
     private long _incomplete;
-    private volatile string? _lastDrop;
-    private volatile string? _lastIncomplete;
+    private volatile Fault? _lastDrop;
+    private volatile Fault? _lastIncomplete;
+
+    private sealed record Fault(string Message, long At);
 
     public long Received => Volatile.Read(ref _received);
 
@@ -19,13 +23,19 @@ public sealed class SourceCounters
     public long Dropped => DropReasons.All.Sum(DroppedFor);
 
     /// <summary>Why the last one was dropped, in one line; null where none was.</summary>
-    public string? LastDrop => _lastDrop;
+    public string? LastDrop => _lastDrop?.Message;
 
     /// <summary>Records that are stored, or will be, without something that was to be read from them, such as their time.</summary>
     public long Incomplete => Volatile.Read(ref _incomplete);
 
     /// <summary>What the last one lacked, in one line; null where none did.</summary>
-    public string? LastIncomplete => _lastIncomplete;
+    public string? LastIncomplete => _lastIncomplete?.Message;
+
+    /// <summary>The later of <see cref="LastDrop"/> and <see cref="LastIncomplete"/>, and how long ago it was; nulls where there is neither.</summary>
+    public (string? Message, TimeSpan? Age) LastFault =>
+        new[] { _lastDrop, _lastIncomplete }.OfType<Fault>().MaxBy(fault => fault.At) is { } last
+            ? (last.Message, _time.GetElapsedTime(last.At))
+            : (null, null);
 
     public long DroppedFor(DropReason reason) => Volatile.Read(ref _dropped[(int)reason]);
 
@@ -40,7 +50,7 @@ public sealed class SourceCounters
     /// <param name="count">How many were lost.</param>
     public void AddDropped(DropReason reason, string message, long count = 1)
     {
-        _lastDrop = message;
+        _lastDrop = new Fault(message, _time.GetTimestamp());
         Interlocked.Add(ref _dropped[(int)reason], count);
     }
 
@@ -48,6 +58,6 @@ public sealed class SourceCounters
     public bool AddIncomplete(string reason)
     {
         Interlocked.Increment(ref _incomplete);
-        return Interlocked.Exchange(ref _lastIncomplete, reason) != reason;
+        return Interlocked.Exchange(ref _lastIncomplete, new Fault(reason, _time.GetTimestamp()))?.Message != reason;
     }
 }

@@ -52,10 +52,16 @@ public sealed class SourceSupervisor(
     private static SourceStatus StatusOf(Supervised supervised)
     {
         SourceCounters counters = supervised.Source.Counters;
+        SourceState state = supervised.State;
+        Shortfall? shortfall = state == SourceState.Running ? supervised.Source.Shortfall : null;
+        string? present = supervised.Error ?? shortfall?.Problems[0];
+        (string? past, TimeSpan? age) = present is null ? counters.LastFault : default;
         return new SourceStatus(
             supervised.Source.Name,
-            supervised.State,
-            supervised.Error ?? counters.LastDrop ?? counters.LastIncomplete,
+            state,
+            present ?? past,
+            age,
+            shortfall,
             counters.Received,
             counters.Stored,
             counters.Incomplete,

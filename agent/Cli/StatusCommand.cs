@@ -60,17 +60,35 @@ internal static class StatusCommand
             return;
 
         result.InvocationConfiguration.Output.WriteLine();
-        DevicesTable(devices, kind, stored).Write(result, "");
-    }
-
-    private static TableOutput DevicesTable(RepeatedField<SourceStatus> devices, string kind, string stored)
-    {
         var table = new TableOutput(kind, "state", "received", stored, "incomplete", "dropped", "dropped_for", "last_error");
         foreach (SourceStatus device in devices)
         {
             table.Add(
+                device.Name, device.Extent.Length > 0 ? $"{device.State}, {device.Extent}" : device.State, device.Received, device.Stored,
+                device.Incomplete, device.Dropped, DropsOf(device), LastErrorOf(device));
+        }
+
+        table.Write(result, "");
+    }
+
+    /// <summary>What is over must not look as if it were still so.</summary>
+    private static string? LastErrorOf(SourceStatus device) => (device.Problem.Length, device.HasProblemAgeMs) switch
+    {
+        (0, _) => null,
+        (_, false) => device.Problem,
+        _ => $"{Quantities.FormatTime(TimeSpan.FromSeconds(device.ProblemAgeMs / 1000))} ago: {device.Problem}",
+    };
+
+    /// <summary>For programs: without words that a person would put together.</summary>
+    private static TableOutput DevicesJson(RepeatedField<SourceStatus> devices, string kind, string stored)
+    {
+        var table = new TableOutput(kind, "state", "received", stored, "incomplete", "dropped", "dropped_for", "last_error", "last_error_age_ms", "extent");
+        foreach (SourceStatus device in devices)
+        {
+            table.Add(
                 device.Name, device.State, device.Received, device.Stored, device.Incomplete, device.Dropped, DropsOf(device),
-                device.Problem.Length > 0 ? device.Problem : null);
+                device.Problem.Length > 0 ? device.Problem : null, device.HasProblemAgeMs ? device.ProblemAgeMs : null,
+                device.Extent.Length > 0 ? device.Extent : null);
         }
 
         return table;
@@ -143,7 +161,7 @@ internal static class StatusCommand
                 storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0),
                 uplink?.LagBytes, uplink?.LagMs, uplink?.DrainedInSeconds, uplink?.WireSentBytes, uplink?.WireReceivedBytes,
                 uplink?.LinkBytesPerSecond, uplink?.RoundTripMs, uplink?.Waiting,
-                DevicesTable(status.Sources, "source", "stored"), DevicesTable(status.Sinks, "sink", "done"));
+                DevicesJson(status.Sources, "source", "stored"), DevicesJson(status.Sinks, "sink", "done"));
         }
 
         table.Write(result, "");

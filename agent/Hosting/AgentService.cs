@@ -97,16 +97,23 @@ internal sealed class AgentService(
 
         foreach (SourceStatus source in sources?.Statuses ?? [])
         {
-            if (source is { State: SourceState.Waiting, LastError: { } error })
-                yield return $"source {source.Name}: {error}";
+            foreach (string problem in ProblemsOf(source))
+                yield return $"source {source.Name}: {problem}";
         }
 
         foreach (SourceStatus output in sinks?.Statuses ?? [])
         {
-            if (output is { State: SourceState.Waiting, LastError: { } error })
-                yield return $"sink {output.Name}: {error}";
+            foreach (string problem in ProblemsOf(output))
+                yield return $"sink {output.Name}: {problem}";
         }
     }
+
+    private static IReadOnlyList<string> ProblemsOf(SourceStatus device) => device switch
+    {
+        { State: SourceState.Waiting, LastError: { } error } => [error],
+        { Shortfall: { } shortfall } => shortfall.Problems,
+        _ => [],
+    };
 
     /// <summary>The node in a few words, for those who ask the service manager. Safe from any thread.</summary>
     public string Summary()
@@ -164,15 +171,24 @@ internal sealed class AgentService(
         };
     }
 
-    private static Protocol.V1.SourceStatus ToMessage(SourceStatus source) => new()
+    private static Protocol.V1.SourceStatus ToMessage(SourceStatus source)
     {
-        Name = source.Name,
-        State = source.State.ToString().ToLowerInvariant(),
-        Problem = source.LastError ?? "",
-        Received = source.Received,
-        Stored = source.Stored,
-        Incomplete = source.Incomplete,
-        Dropped = source.Dropped.Sum(drops => drops.Count),
-        DroppedByReason = { source.Dropped.Select(drops => new DroppedCount { Reason = drops.Reason.Word(), Count = drops.Count }) },
-    };
+        var message = new Protocol.V1.SourceStatus
+        {
+            Name = source.Name,
+            State = source.State.ToString().ToLowerInvariant(),
+            Problem = source.LastError ?? "",
+            Received = source.Received,
+            Stored = source.Stored,
+            Incomplete = source.Incomplete,
+            Dropped = source.Dropped.Sum(drops => drops.Count),
+            DroppedByReason = { source.Dropped.Select(drops => new DroppedCount { Reason = drops.Reason.Word(), Count = drops.Count }) },
+            Extent = source.Shortfall?.Extent ?? "",
+            Problems = { source.Shortfall?.Problems ?? [] },
+        };
+        if (source.LastErrorAge is { } age)
+            message.ProblemAgeMs = (long)age.TotalMilliseconds;
+
+        return message;
+    }
 }

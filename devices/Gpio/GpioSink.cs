@@ -33,7 +33,7 @@ public sealed class GpioSink(
 
     public string Topic => options.Topic;
 
-    public SourceCounters Counters { get; } = new();
+    public SourceCounters Counters { get; } = new(time);
 
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {

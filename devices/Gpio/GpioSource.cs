@@ -29,7 +29,7 @@ public sealed class GpioSource(
 
     public string Name { get; } = $"gpio {chipName}/{options.Validated().Line}";
 
-    public SourceCounters Counters { get; } = new();
+    public SourceCounters Counters { get; } = new(time);
 
     /// <summary>Pulses that were counted, in a record or not yet.</summary>
     internal long Pulses => _pulses.Total;

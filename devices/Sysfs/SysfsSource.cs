@@ -8,8 +8,8 @@ namespace EdgeStream.Devices.Sysfs;
 
 /// <summary>
 /// Records what sensors say through files of the kernel: IIO, hwmon, thermal zones, 1-wire. A record's value is JSON,
-/// <c>{"value":21.5,"unit":"C"}</c>. A file that cannot be read is counted and told, and the others go on; where none can be, the
-/// source waits until one is back.
+/// <c>{"value":21.5,"unit":"C"}</c>. A file that cannot be read is counted, told and a <see cref="Shortfall"/>, and the others go on;
+/// where none can be, the source waits until one is back.
 /// </summary>
 /// <param name="options">The files.</param>
 /// <param name="sink">Where the records go.</param>
@@ -26,6 +26,8 @@ public sealed class SysfsSource(SysfsOptions options, IRecordSink sink, TimeProv
     // All that were ever there: one that is missing has to be noticed, also behind a wildcard.
     private readonly SortedDictionary<string, KnownFile> _files = new(StringComparer.Ordinal);
 
+    private volatile Shortfall? _shortfall;
+
     private sealed class KnownFile(string path, SysfsOptions options)
     {
         public string Path => path;
@@ -40,7 +42,18 @@ public sealed class SysfsSource(SysfsOptions options, IRecordSink sink, TimeProv
 
     public string Name { get; } = $"sysfs {options.Path}";
 
-    public SourceCounters Counters { get; } = new();
+    public SourceCounters Counters { get; } = new(time);
+
+    public Shortfall? Shortfall => _shortfall;
+
+    /// <summary>What would keep a source from reading its files now, in one line each; none where all can be read.</summary>
+    public static IReadOnlyList<string> FindProblems(SysfsOptions options)
+    {
+        IReadOnlyList<string> files = new FilePattern(options.Path).Files();
+        return files.Count == 0
+            ? [NoFile(options)]
+            : [.. files.Select(file => SensorFile.TryRead(file, options, out _, out _, out string problem) ? null : problem).OfType<string>()];
+    }
 
     public async Task RunAsync(Action running, CancellationToken cancellationToken)
     {
@@ -73,48 +86,36 @@ public sealed class SysfsSource(SysfsOptions options, IRecordSink sink, TimeProv
             _files.TryAdd(path, new KnownFile(path, options));
 
         if (_files.Count == 0)
-            throw new IOException($"no file is called '{options.Path}'; is the sensor plugged in and its driver loaded?");
+            throw new IOException(NoFile(options));
 
-        bool any = false;
         foreach (KnownFile file in _files.Values)
         {
             // A sensor on a slow bus takes its time, and a bus that hangs all of it: a stop must not wait for that.
             decimal? value = await Task.Run(() => TryRead(file), CancellationToken.None).WaitAsync(cancellationToken).ConfigureAwait(false);
-            any |= file.Problem is null;
             if (value is { } read)
                 await StoreAsync(file, read, drained).ConfigureAwait(false);
         }
 
-        if (!any)
-            throw new IOException(_files.Values.First().Problem);
+        string[] problems = [.. _files.Values.Select(file => file.Problem).OfType<string>()];
+        if (problems.Length == _files.Count)
+            throw new IOException(problems[0]);
+
+        _shortfall = problems.Length == 0 ? null : new Shortfall($"{_files.Count - problems.Length} of {_files.Count} files", problems);
     }
+
+    private static string NoFile(SysfsOptions options) => $"no file is called '{options.Path}'; is the sensor plugged in and its driver loaded?";
 
     private decimal? TryRead(KnownFile file)
     {
-        DropReason reason;
-        string problem;
-        try
+        bool isGood = SensorFile.TryRead(file.Path, options, out decimal value, out DropReason reason, out string problem);
+        Counters.AddReceived();
+        if (isGood)
         {
-            ReadOnlySpan<byte> bytes = KernelFile.Read(file.Path);
-            if (KernelValue.TryParse(bytes, out decimal raw, out string why))
-            {
-                Counters.AddReceived();
-                if (file.Problem is not null)
-                    logger.LogInformation("{Name}: '{File}' can be read again", Name, file.Path);
+            if (file.Problem is not null)
+                logger.LogInformation("{Name}: '{File}' can be read again", Name, file.Path);
 
-                file.Problem = null;
-                return (raw + options.Offset) * options.Scale;
-            }
-
-            (reason, problem) = (DropReason.BadValue, $"'{file.Path}': {why}");
-        }
-        catch (IOException error)
-        {
-            (reason, problem) = (DropReason.NotReadable, error.Message);
-        }
-        catch (OverflowException)
-        {
-            (reason, problem) = (DropReason.BadValue, $"'{file.Path}': its value is beyond all numbers");
+            file.Problem = null;
+            return value;
         }
 
         // Told once, counted each time.
@@ -122,7 +123,6 @@ public sealed class SysfsSource(SysfsOptions options, IRecordSink sink, TimeProv
             logger.LogWarning("{Name}: {Problem}", Name, problem);
 
         file.Problem = problem;
-        Counters.AddReceived();
         Counters.AddDropped(reason, problem);
         return null;
     }

@@ -52,7 +52,12 @@ public sealed class DeviceFilesTests
             async () => (await SourceAsync(edge, "sysfs")).GetProperty("dropped_for").GetString()?.StartsWith("not-readable ", StringComparison.Ordinal) == true);
         JsonElement sysfs = await SourceAsync(edge, "sysfs");
         Assert.Equal("running", sysfs.GetProperty("state").GetString());
+        Assert.Equal("1 of 2 files", sysfs.GetProperty("extent").GetString());
         Assert.Contains("28-02/w1_slave' is not there", sysfs.GetProperty("last_error").GetString(), StringComparison.Ordinal);
+        Assert.Equal(JsonValueKind.Null, sysfs.GetProperty("last_error_age_ms").ValueKind);
+        string status = await edge.CommandAsync("status");
+        Assert.Matches("  ! source sysfs .*: '.*28-02/w1_slave' is not there", status);
+        Assert.Contains("running, 1 of 2 files", status, StringComparison.Ordinal);
 
         JsonElement lines = await SourceAsync(edge, "command sh");
         Assert.Equal((6, 4, "rate-limit 2"), (lines.GetProperty("received").GetInt32(), lines.GetProperty("stored").GetInt32(), lines.GetProperty("dropped_for").GetString()));
@@ -71,6 +76,12 @@ public sealed class DeviceFilesTests
 
         WriteSensor(directory, "28-02", "72 01 4b 46 7f ff 0e 10 57 : crc=57 YES\n72 01 4b 46 7f ff 0e 10 57 t=12000\n");
         await HoldsAsync(edge, "temperatures", $$"""{{directory.Path}}/devices/28-02/w1_slave {"value":12,"unit":"°C"}""");
+        await Condition.WaitAsync(
+            () => "the file that is back is no problem any more",
+            async () => (await SourceAsync(edge, "sysfs")).GetProperty("extent").ValueKind == JsonValueKind.Null);
+        status = await edge.CommandAsync("status");
+        Assert.DoesNotContain("! source sysfs", status, StringComparison.Ordinal);
+        Assert.Matches(@"running .* \ds ago: '.*28-02/w1_slave' is not there", status);
         Assert.Equal(0, await edge.Process.StopAsync());
     }
 

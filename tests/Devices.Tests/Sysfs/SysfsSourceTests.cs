@@ -105,6 +105,46 @@ public sealed class SysfsSourceTests : IDisposable
     }
 
     [Fact]
+    public async Task File_that_is_gone_among_others_is_told_until_it_is_back_and_then_as_over()
+    {
+        string good = Write("28-a/temperature", "1"), gone = Write("28-b/temperature", "2");
+        var source = new SysfsSource(
+            new SysfsOptions { Path = _directory.At("28-*/temperature"), Topic = "t", Every = TimeSpan.FromMilliseconds(100) },
+            _sink, TimeProvider.System, NullLogger<SysfsSource>.Instance);
+        await using var supervisor = new SourceSupervisor([source], TimeProvider.System, NullLogger<SourceSupervisor>.Instance);
+        supervisor.Start();
+        await Condition.WaitAsync("it runs", () => supervisor.Statuses[0] is { State: SourceState.Running, Shortfall: null });
+
+        File.Delete(gone);
+        await Condition.WaitAsync("it is missed", () => supervisor.Statuses[0].Shortfall is not null);
+        string problem = $"'{gone}' is not there; is the sensor plugged in and its driver loaded?";
+        SourceStatus status = supervisor.Statuses[0];
+        Assert.Equal((SourceState.Running, "1 of 2 files", problem, null), (status.State, status.Shortfall!.Extent, status.LastError, status.LastErrorAge));
+        Assert.Equal([problem], status.Shortfall.Problems);
+
+        Write("28-b/temperature", "3");
+        await Condition.WaitAsync("it is back", () => supervisor.Statuses[0].Shortfall is null);
+        status = supervisor.Statuses[0];
+        Assert.Equal((SourceState.Running, problem), (status.State, status.LastError));
+        Assert.NotNull(status.LastErrorAge);
+        Assert.True(File.Exists(good));
+    }
+
+    [Fact]
+    public void What_would_keep_files_from_being_read_is_found_without_a_source()
+    {
+        var options = new SysfsOptions { Path = _directory.At("28-*"), Topic = "t" };
+        Assert.Equal([$"no file is called '{_directory.At("28-*")}'; is the sensor plugged in and its driver loaded?"], SysfsSource.FindProblems(options));
+        Write("28-a", "1");
+        Assert.Empty(SysfsSource.FindProblems(options));
+        Write("28-b", "nothing");
+        Assert.Equal([$"'{_directory.At("28-b")}': 'nothing' is no number"], SysfsSource.FindProblems(options));
+        Assert.Equal(
+            ["'/no/such' is not there; is the sensor plugged in and its driver loaded?"],
+            SysfsSource.FindProblems(options with { Path = "/no/such" }));
+    }
+
+    [Fact]
     public async Task Value_that_is_none_is_counted_and_the_next_good_one_recorded()
     {
         string good = Write("a", "1"), bad = Write("b", "not ready\n");

@@ -3,12 +3,11 @@ using System.Net.Sockets;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Cluster;
-using EdgeStream.Devices.Gpio;
 using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Agent.Checks;
 
-/// <summary>Whether an edge with a configuration can work on this machine: its disk, its clock, its ports and its devices. Changes nothing.</summary>
+/// <summary>Whether an edge with a configuration can work on this machine: its disk, its clock and its ports. Changes nothing.</summary>
 internal static class HostChecks
 {
     private const string ServiceUser = "edgestream";
@@ -34,9 +33,6 @@ internal static class HostChecks
             if ((configuration.Http ?? HttpListen.Default).Endpoint is { } http)
                 yield return CheckPort("HTTP", http, configuration.Http is null ? Verdict.Warning : Verdict.Problem, "choose another port in http.listen, or \"none\"");
         }
-
-        foreach (string chip in configuration.GpioLines.Select(line => line.Chip).Concat(configuration.GpioSinks.Select(line => line.Chip)).OfType<string>().Distinct())
-            yield return CheckGpio(chip);
     }
 
     private static Finding CheckData(string data)
@@ -111,18 +107,6 @@ internal static class HostChecks
         {
             string problem = error.SocketErrorCode == SocketError.AddressAlreadyInUse ? "is in use by another program" : $"cannot be had: {error.Message}";
             return new Finding("port", otherwise, $"{endpoint} for {what} {problem}; {cure}");
-        }
-    }
-
-    private static Finding CheckGpio(string chip)
-    {
-        try
-        {
-            return new Finding("gpio", Verdict.Ok, $"{GpioChip.Find(chip)} can be used");
-        }
-        catch (IOException problem)
-        {
-            return new Finding("gpio", Verdict.Warning, problem.Message);
         }
     }
 

@@ -2,6 +2,10 @@ using System.CommandLine;
 using EdgeStream.Agent.Checks;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
+using EdgeStream.Client;
+using EdgeStream.Protocol.V1;
+using EdgeStream.Storage;
+using Grpc.Core;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -35,7 +39,9 @@ internal static class CheckCommand
             if (!result.GetValue(configurationOnly))
             {
                 string directory = NodePaths.Data(result.GetValue(data), read.Data);
-                findings.AddRange(HostChecks.Run(read, directory, NodePaths.Socket(result.GetValue(ConnectionOptions.Socket), read.Socket)));
+                string socket = NodePaths.Socket(result.GetValue(ConnectionOptions.Socket), read.Socket);
+                findings.AddRange(HostChecks.Run(read, directory, socket));
+                findings.AddRange(await DeviceChecks.RunAsync(read, await TryGetStatusAsync(socket), cancellationToken));
                 findings.AddRange(await ReachabilityChecks.RunAsync(read, directory, cancellationToken));
             }
 
@@ -47,6 +53,20 @@ internal static class CheckCommand
             return findings.Any(finding => finding.Verdict == Verdict.Problem) ? 1 : 0;
         });
         return command;
+    }
+
+    /// <summary>How the node is that runs; null where none does.</summary>
+    private static async Task<NodeStatus?> TryGetStatusAsync(string socket)
+    {
+        try
+        {
+            using var client = new EdgeStreamClient(new ClientOptions { Endpoint = "unix:" + socket });
+            return await client.CallAsync(c => c.Agent.GetStatusAsync(new GetStatusRequest()));
+        }
+        catch (Exception error) when (error is EdgeStreamException or RpcException)
+        {
+            return null;
+        }
     }
 
     private static Finding Describe(AgentConfiguration read)

@@ -76,8 +76,9 @@ internal sealed class ChildGroup : IDisposable
         _process.Dispose();
     }
 
-    /// <summary>Looked for here, because the one who would say that it is missing is started already.</summary>
-    private static string Find(string program)
+    /// <summary>The path of a program, looked for here, because the one who would say that it is missing is started already.</summary>
+    /// <exception cref="IOException">There is none, or this user may not run it.</exception>
+    public static string Find(string program)
     {
         IEnumerable<string> candidates = program.Contains('/', StringComparison.Ordinal)
             ? [program]
@@ -85,8 +86,11 @@ internal sealed class ChildGroup : IDisposable
         string path = candidates.FirstOrDefault(File.Exists)
             ?? throw new IOException($"there is no program '{program}'; give its whole path, or install it");
         const UnixFileMode Executable = UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute;
-        return (File.GetUnixFileMode(path) & Executable) != 0
+        if ((File.GetUnixFileMode(path) & Executable) == 0)
+            throw new IOException($"'{path}' is no program; 'chmod +x {path}' makes it one");
+
+        return LibC.MayExecute(path)
             ? path
-            : throw new IOException($"'{path}' is no program; 'chmod +x {path}' makes it one");
+            : throw new IOException($"user {Environment.UserName} may not run '{path}'; 'chmod o+rx {path}' gives everybody the right");
     }
 }

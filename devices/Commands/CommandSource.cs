@@ -25,7 +25,21 @@ public sealed class CommandSource(CommandOptions options, IRecordSink sink, Time
 
     public string Name { get; } = NameOf(options.Validated());
 
-    public SourceCounters Counters { get; } = new();
+    public SourceCounters Counters { get; } = new(time);
+
+    /// <summary>What would keep the program from being started, in one line; null where nothing would.</summary>
+    public static string? FindProblem(CommandOptions options)
+    {
+        try
+        {
+            ChildGroup.Find(options.Command[0]);
+            return null;
+        }
+        catch (IOException error)
+        {
+            return error.Message;
+        }
+    }
 
     public Task RunAsync(Action running, CancellationToken cancellationToken) => options.Every is { } every
         ? RunAgainAndAgainAsync(every, running, cancellationToken)

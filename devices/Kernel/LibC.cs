@@ -8,6 +8,7 @@ internal static partial class LibC
 {
     private const short PollIn = 0x1;
     private const int ReadOnlyNonBlockingCloseOnExec = 0x80800; // O_RDONLY | O_NONBLOCK | O_CLOEXEC
+    private const int ExecuteOk = 1; // X_OK
     private const int EventFdCloseOnExec = 0x80000;
 
     [StructLayout(LayoutKind.Sequential)]
@@ -82,11 +83,17 @@ internal static partial class LibC
         return (both[0].ReturnedEvents != 0, both[1].ReturnedEvents != 0);
     }
 
+    /// <summary>Whether this process may execute a file, whichever of its rights decides about that.</summary>
+    public static bool MayExecute(string path) => Access(path, ExecuteOk) == 0;
+
     /// <summary>Sends a signal to all processes of a group; nothing happens where it has none any more.</summary>
     public static void SignalGroup(int group, int signal) => _ = Kill(-group, signal);
 
     [LibraryImport("libc", EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags);
+
+    [LibraryImport("libc", EntryPoint = "access", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Access(string path, int mode);
 
     [LibraryImport("libc", EntryPoint = "read", SetLastError = true)]
     private static partial nint Read(SafeFileHandle file, Span<byte> buffer, nuint length);

@@ -81,7 +81,7 @@ internal static class MqttConnection
 
         // A site's own authority rarely publishes revocations.
         if (broker.CaFile is not null)
-            tls.WithTrustChain(PemFiles.ReadAuthorities(broker.CaFile)).WithRevocationMode(X509RevocationMode.NoCheck);
+            tls.WithTrustChain(PemFiles.ReadAuthorities("ca-file", broker.CaFile)).WithRevocationMode(X509RevocationMode.NoCheck);
 
         if (broker is { CertFile: not null, KeyFile: not null })
             tls.WithClientCertificates([PemFiles.ReadIdentity(broker.CertFile, broker.KeyFile).TargetCertificate]);

@@ -74,6 +74,32 @@ public sealed class CheckTests : IDisposable
     }
 
     [Fact]
+    public async Task What_sources_will_not_find_is_a_warning_with_its_cure()
+    {
+        string file = await WriteAsync(
+            """
+            [[source.sysfs]]
+            path = "/no/such/28-*/w1_slave"
+            topic = "readings"
+            [[source.command]]
+            command = ["no-such-meter"]
+            topic = "readings"
+            [[source.mqtt-broker]]
+            listen = "none"
+            tls-listen = "127.0.0.1:0"
+            cert-file = "/no/cert"
+            key-file = "/no/key"
+            subscribe = [{ filter = "b", topic = "readings" }]
+            """);
+        (int exitCode, List<(string Check, string Result, string Message)> found) = await CheckAsync(file, _directory.At("data"));
+
+        Assert.Equal(0, exitCode);
+        Assert.Contains(found, one => one is ("sysfs", "warning", "no file is called '/no/such/28-*/w1_slave'; is the sensor plugged in and its driver loaded?"));
+        Assert.Contains(found, one => one is ("command", "warning", "there is no program 'no-such-meter'; give its whole path, or install it"));
+        Assert.Contains(found, one => one is ("certificate", "warning", "cert-file '/no/cert' does not exist; put it there, or correct the setting"));
+    }
+
+    [Fact]
     public async Task What_keeps_a_node_from_starting_is_a_failure()
     {
         string file = await WriteAsync("[storage]\nbudget = \"1000TiB\"\n");

@@ -207,7 +207,7 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, MessageStore s
             TrustMode = X509ChainTrustMode.CustomRootTrust,
             RevocationMode = X509RevocationMode.NoCheck,
         };
-        tls.CertificateChainPolicy.CustomTrustStore.AddRange(PemFiles.ReadAuthorities(options.ClientCaFile));
+        tls.CertificateChainPolicy.CustomTrustStore.AddRange(PemFiles.ReadAuthorities("client-ca-file", options.ClientCaFile));
         return tls;
     }
 }

@@ -104,7 +104,7 @@ public sealed class MqttTlsTests : IDisposable
         string absent = _directory.At("absent.pem"), text = _directory.At("text.pem");
         await File.WriteAllTextAsync(text, "hello", TestContext.Current.CancellationToken);
 
-        Assert.EndsWith($": ca-file '{absent}' does not exist", await ProblemAsync(Source(1, absent)), StringComparison.Ordinal);
+        Assert.EndsWith($": ca-file '{absent}' does not exist; put it there, or correct the setting", await ProblemAsync(Source(1, absent)), StringComparison.Ordinal);
         Assert.EndsWith($": ca-file '{text}' cannot be used: it has no certificate in it", await ProblemAsync(Source(1, text)), StringComparison.Ordinal);
         (string cert, string key) = (_authority.Issue("a").Cert, _authority.Issue("b").Key);
         Assert.Contains($"key-file '{key}' cannot be used: ", await ProblemAsync(Source(1, _authority.File, (cert, key))), StringComparison.Ordinal);

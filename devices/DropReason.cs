@@ -23,11 +23,14 @@ public enum DropReason
 
     /// <summary>A line beyond the longest that is taken.</summary>
     TooLong,
+
+    /// <summary>It waited for a subscriber of the node's broker that is away or does not keep up. Whether it is stored is another matter.</summary>
+    SlowSubscriber,
 }
 
 public static class DropReasons
 {
-    private static readonly string[] Words = ["refused", "rate-limit", "kernel-buffer-overflow", "queue-full", "bad-value", "not-readable", "too-long"];
+    private static readonly string[] Words = ["refused", "rate-limit", "kernel-buffer-overflow", "queue-full", "bad-value", "not-readable", "too-long", "slow-subscriber"];
 
     public static IReadOnlyList<DropReason> All { get; } = Enum.GetValues<DropReason>();
 

@@ -57,6 +57,7 @@ internal static class MqttReader
             Rules = ReadRules(section),
             Users = new ValueDictionary<string, string>(users),
             MaxPayloadBytes = ReadMaxMessage(section) ?? 1024 * 1024,
+            MaxWaitingBytes = section.Bytes("max-waiting"),
             MaxConnections = section.Int("max-connections", 1, 10_000) ?? 200,
             RateLimit = section.RateLimit("rate-limit"),
         };

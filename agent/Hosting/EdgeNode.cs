@@ -38,6 +38,7 @@ internal static class EdgeNode
             logger.LogError("{Problem}", problem);
 
         await using var sink = new LogRecordSink(node.Controller, TimeProvider.System, loggers.CreateLogger<LogRecordSink>());
+        var files = new DeviceFiles(node.Storage.Files, node.Data.Path, loggers.CreateLogger<DeviceFiles>());
         await using var sources = new DeviceSet("source", TimeProvider.System, loggers.CreateLogger<SourceSupervisor>());
         var hubClock = new HubClock(TimeProvider.System);
         var downlink = new DownlinkLane(node.Controller, hubClock, TimeProvider.System, loggers.CreateLogger<DownlinkLane>());
@@ -79,7 +80,7 @@ internal static class EdgeNode
 
         async Task<string> ReplaceDevicesAsync(AgentConfiguration wanted)
         {
-            (int stopped, int started) = await sources.ReplaceAsync(SourceFactory.Create(wanted, sink, loggers)).ConfigureAwait(false);
+            (int stopped, int started) = await sources.ReplaceAsync(SourceFactory.Create(wanted, sink, files, loggers)).ConfigureAwait(false);
             EmbeddedBroker? broker = sources.Devices.OfType<EmbeddedBroker>().FirstOrDefault();
             (int stoppedSinks, int startedSinks) = await sinks
                 .ReplaceAsync(

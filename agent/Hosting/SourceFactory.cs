@@ -11,13 +11,13 @@ namespace EdgeStream.Agent.Hosting;
 /// <summary>Makes the sources that are configured. A new kind of source is added here and in the configuration reader.</summary>
 internal static class SourceFactory
 {
-    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordSink sink, ILoggerFactory loggers)
+    public static IReadOnlyList<ConfiguredDevice> Create(AgentConfiguration configuration, IRecordSink sink, IDeviceFiles files, ILoggerFactory loggers)
     {
         TimeProvider time = TimeProvider.System;
         return
         [
             .. configuration.MqttBrokers.Select(options => new ConfiguredDevice(options, () => new EmbeddedBroker(
-                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>()))),
+                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>(), files))),
             .. configuration.MqttSources.Select(options => new ConfiguredDevice(options, () => new MqttClientSource(
                 options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>()))),
             .. configuration.GpioLines.Select(line => new ConfiguredDevice(line, () => Create(

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
@@ -11,24 +12,32 @@ using MQTTnet.Protocol;
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
-/// One device's packets. Tells the device what is taken here and sends it no more at once than it takes, refuses what is no MQTT though
-/// MQTTnet would let it pass, and says in one line why a connection was ended. Once the device is let in, its messages are read ahead.
+/// One device's packets. Tells the device what is taken here, refuses what is no MQTT though MQTTnet would let it pass, and says in one
+/// line why a connection was ended. Once the device is let in, its messages are read ahead.
 /// </summary>
+/// <remarks>
+/// What the device subscribes to, and what it is sent, is between it and <see cref="Subscribers"/>; so is its will. MQTTnet answers to
+/// SUBSCRIBE and UNSUBSCRIBE, for filters that it does not see.
+/// </remarks>
 internal sealed class DeviceChannel(
-    IMqttChannelAdapter inner, int maxPacketBytes, MessageStore store, ReadBudget readBudget, string broker, ILogger logger) : IMqttChannelAdapter
+    IMqttChannelAdapter inner, int maxPacketBytes, MessageStore store, Subscribers subscribers, DelayedWills wills, ReadBudget readBudget,
+    string broker, ILogger logger) : IMqttChannelAdapter, ISubscriberConnection
 {
-    // As many as MQTTnet lets wait for a session.
-    private const int MaxWaiting = 250;
-
     // MQTTnet allows 65,535, each for a topic of up to 64 KiB.
     private const ushort MaxTopicAliases = 32;
 
-    private readonly SendQuota _quota = new(MaxWaiting);
-    private readonly SemaphoreSlim _sending = new(1);
+    private readonly StoringGate _unanswered = new();
     private readonly Dictionary<ushort, string> _aliases = [];
+    private readonly ConcurrentDictionary<ushort, List<MqttSubscribeReasonCode>> _subscribed = [];
+    private readonly ConcurrentDictionary<ushort, List<MqttUnsubscribeReasonCode>> _unsubscribed = [];
     private string _device = $"a device at {inner.RemoteEndPoint}";
-    private bool _isAdmitted;
+    private string _clientId = "";
+    private int _receiveMaximum;
+    private Will? _will;
+    private uint _sessionExpiry;
     private ReadAhead? _ahead;
+    private volatile Subscriber? _subscriber;
+    private int _disposed;
 
     public long BytesReceived => inner.BytesReceived;
 
@@ -52,10 +61,13 @@ internal sealed class DeviceChannel(
     {
         try
         {
-            if (_isAdmitted)
+            if (_subscriber is not null)
                 _ahead ??= new ReadAhead(ReadAsync, BeginToStore, readBudget);
 
-            return (await (_ahead?.NextAsync(cancellationToken) ?? ReadAsync(cancellationToken)).ConfigureAwait(false))!;
+            MqttPacket? packet = await (_ahead?.NextAsync(cancellationToken) ?? ReadAsync(cancellationToken)).ConfigureAwait(false);
+            ChangeSubscriptions(packet);
+            await AwaitAnswersAsync(packet, cancellationToken).ConfigureAwait(false);
+            return packet!;
         }
         catch (Exception error) when (error.GetBaseException() is PacketTooLargeException tooLarge)
         {
@@ -74,53 +86,86 @@ internal sealed class DeviceChannel(
 
     public void ResetStatistics() => inner.ResetStatistics();
 
-    public Task SendPacketAsync(MqttPacket packet, CancellationToken cancellationToken)
+    public async Task SendPacketAsync(MqttPacket packet, CancellationToken cancellationToken)
     {
-        if (packet is MqttConnAckPacket answer)
+        switch (packet)
         {
-            _isAdmitted = answer is { ReasonCode: MqttConnectReasonCode.Success, ReturnCode: MqttConnectReturnCode.ConnectionAccepted };
-            if (PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
-            {
-                answer.MaximumPacketSize = (uint)maxPacketBytes;
-                answer.TopicAliasMaximum = MaxTopicAliases;
-            }
+            case MqttConnAckPacket answer:
+                Subscriber? subscriber = Admit(answer);
+                await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
+                if (subscriber is not null)
+                    subscribers.Begin(subscriber);
+
+                return;
+
+            case MqttSubAckPacket answer when _subscribed.TryRemove(answer.PacketIdentifier, out List<MqttSubscribeReasonCode>? codes):
+                answer.ReasonCodes = codes;
+                break;
+
+            case MqttPubAckPacket or MqttPubRecPacket:
+                await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
+                _unanswered.Leave();
+                return;
+
+            case MqttUnsubAckPacket answer when _unsubscribed.TryRemove(answer.PacketIdentifier, out List<MqttUnsubscribeReasonCode>? codes):
+                answer.ReasonCodes = codes;
+                break;
         }
 
-        if (packet is not MqttPublishPacket { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce } message)
-            return inner.SendPacketAsync(packet, cancellationToken);
-
-        _quota.Add(message);
-        return SendWaitingAsync(cancellationToken);
+        await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
     }
+
+    void ISubscriberConnection.Send() => _ = Task.Run(SendWaitingAsync);
+
+    void ISubscriberConnection.Abort() => _ = Task.Run(() =>
+    {
+        logger.LogWarning("{Name}: {Device} was disconnected: it does not read what it is sent, and there is no room for it here", broker, _device);
+        inner.Dispose();
+    });
 
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+
         _ahead?.Dispose();
         inner.Dispose();
-        _sending.Dispose();
+        if (_subscriber is not { } subscriber)
+            return;
+
+        // Where the device is connected anew by now, its will is that of the new connection.
+        if (_will is { } will && !subscribers.IsElsewhere(_clientId, this))
+            wills.Add(_clientId, will.Message, TimeSpan.FromSeconds(Math.Min(will.Delay, _sessionExpiry)));
+
+        subscribers.Close(subscriber, this);
     }
 
-    /// <summary>One at a time, so that messages go out in order.</summary>
-    private async Task SendWaitingAsync(CancellationToken cancellationToken)
+    private Subscriber? Admit(MqttConnAckPacket answer)
     {
-        await _sending.WaitAsync(cancellationToken).ConfigureAwait(false);
-        try
+        bool isAdmitted = answer is { ReasonCode: MqttConnectReasonCode.Success, ReturnCode: MqttConnectReturnCode.ConnectionAccepted };
+        if (PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
         {
-            while (_quota.TryTake() is { } next)
-                await inner.SendPacketAsync(next, cancellationToken).ConfigureAwait(false);
+            answer.MaximumPacketSize = (uint)maxPacketBytes;
+            answer.TopicAliasMaximum = MaxTopicAliases;
+            answer.SharedSubscriptionAvailable = true;
         }
-        finally
-        {
-            _sending.Release();
-        }
+
+        if (!isAdmitted)
+            return null;
+
+        if (!string.IsNullOrEmpty(answer.AssignedClientIdentifier))
+            _clientId = answer.AssignedClientIdentifier;
+
+        wills.Return(_clientId, answer.IsSessionPresent);
+        return _subscriber = subscribers.Open(_clientId, answer.IsSessionPresent, this, _receiveMaximum);
     }
 
-    /// <summary>What the device sends is read on meanwhile, whether it reads or not.</summary>
-    private async Task SendWaitingInBackgroundAsync()
+    private async Task SendWaitingAsync()
     {
         try
         {
-            await SendWaitingAsync(CancellationToken.None).ConfigureAwait(false);
+            while (_subscriber is { } subscriber && subscribers.Next(subscriber, this) is { } next)
+                await inner.SendPacketAsync(next, CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception gone)
         {
@@ -129,12 +174,68 @@ internal sealed class DeviceChannel(
         }
     }
 
+    /// <summary>
+    /// Where a message cannot be stored MQTTnet ends the connection, and with it goes what it has not sent by then: the answers to the
+    /// messages before, which are stored.
+    /// </summary>
+    private async Task AwaitAnswersAsync(MqttPacket? packet, CancellationToken cancellationToken)
+    {
+        if (packet is not MqttPublishPacket { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce } message)
+            return;
+
+        if (message.UserProperties is StoringProperties { Storing: var storing } && !(await storing.ConfigureAwait(false)).IsSettled)
+            await _unanswered.CloseAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+        else
+            _unanswered.TryEnter();
+    }
+
+    /// <summary>In the order in which the device asks, behind the messages before. MQTTnet gets what is left: a packet to answer to.</summary>
+    private void ChangeSubscriptions(MqttPacket? packet)
+    {
+        if (_subscriber is not { } subscriber)
+            return;
+
+        if (packet is MqttSubscribePacket subscribe)
+        {
+            List<MqttSubscribeReasonCode> codes = subscribers.Subscribe(subscriber, subscribe);
+            _subscribed[subscribe.PacketIdentifier] = PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500
+                ? codes
+                : [.. codes.Select(code => code > MqttSubscribeReasonCode.GrantedQoS2 ? MqttSubscribeReasonCode.UnspecifiedError : code)];
+            subscribe.TopicFilters.Clear();
+        }
+        else if (packet is MqttUnsubscribePacket unsubscribe)
+        {
+            _unsubscribed[unsubscribe.PacketIdentifier] = subscribers.Unsubscribe(subscriber, unsubscribe);
+            unsubscribe.TopicFilters.Clear();
+        }
+    }
+
     private async Task<MqttPacket?> ReadAsync(CancellationToken cancellationToken)
     {
         MqttPacket? packet = await inner.ReceivePacketAsync(cancellationToken).ConfigureAwait(false);
         Check(packet);
-        if (packet is MqttPubAckPacket or MqttPubCompPacket or MqttPubRecPacket { ReasonCode: >= MqttPubRecReasonCode.UnspecifiedError } && _quota.Return())
-            _ = SendWaitingInBackgroundAsync();
+        if (_subscriber is not { } subscriber)
+            return packet;
+
+        switch (packet)
+        {
+            case MqttPubAckPacket or MqttPubCompPacket or MqttPubRecPacket { ReasonCode: >= MqttPubRecReasonCode.UnspecifiedError }:
+                subscribers.Acknowledge(subscriber, ((MqttPacketWithIdentifier)packet).PacketIdentifier);
+                break;
+
+            case MqttPubRecPacket received:
+                subscribers.Receive(subscriber, received.PacketIdentifier);
+                break;
+
+            case MqttDisconnectPacket goodbye:
+                if (goodbye.ReasonCode != MqttDisconnectReasonCode.DisconnectWithWillMessage)
+                    _will = null;
+
+                if (goodbye.SessionExpiryInterval != 0)
+                    _sessionExpiry = goodbye.SessionExpiryInterval;
+
+                break;
+        }
 
         return packet;
     }
@@ -166,9 +267,13 @@ internal sealed class DeviceChannel(
                     connect.ClientId = $"auto-{Guid.NewGuid():N}";
 
                 _device = $"'{connect.ClientId}' at {inner.RemoteEndPoint}";
-                _quota.Limit(connect.ReceiveMaximum);
+                (_clientId, _receiveMaximum, _sessionExpiry) = (connect.ClientId ?? "", connect.ReceiveMaximum, connect.SessionExpiryInterval);
                 if (connect.WillFlag)
+                {
                     CheckTopic(connect.WillTopic);
+                    _will = Will.Of(connect);
+                    connect.WillFlag = false;
+                }
 
                 break;
 
@@ -182,6 +287,10 @@ internal sealed class DeviceChannel(
                     if (MqttTopicRule.ProblemOf(filter, out _) is { } problem)
                         throw new MqttProtocolViolationException($"filter '{filter}': {problem}");
                 }
+
+                // [MQTT-3.8.3-4].
+                if (subscribe.TopicFilters.Any(filter => filter.NoLocal && filter.Topic.StartsWith("$share/", StringComparison.Ordinal)))
+                    throw new MqttProtocolViolationException("a shared subscription cannot leave out what the subscriber publishes itself");
 
                 break;
         }

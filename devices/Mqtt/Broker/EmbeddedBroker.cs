@@ -1,4 +1,3 @@
-using System.Collections;
 using System.Net;
 using System.Security.Cryptography;
 using System.Text;
@@ -18,7 +17,8 @@ namespace EdgeStream.Devices.Mqtt;
 /// </summary>
 /// <remarks>
 /// A device's messages are stored in the order they came in; while the sink waits, no more is read from it than <see cref="ReadAhead"/>
-/// allows. Messages that no rule matches are passed on, not stored. Sessions and retained messages live in memory.
+/// allows. Messages that no rule matches are passed on, not stored. Sessions live in memory; retained messages are there again after a
+/// restart.
 /// </remarks>
 public sealed class EmbeddedBroker : ISource
 {
@@ -30,27 +30,33 @@ public sealed class EmbeddedBroker : ISource
     // How often MQTTnet looks for devices that have gone silent: it need not be exact, and wakes the processor.
     private static readonly TimeSpan KeepAliveCheck = TimeSpan.FromSeconds(5);
 
-    // What local subscribers may find when they come; a device's last values, not a history.
-    private const long MaxRetainedBytes = 16 * 1024 * 1024;
+    // Who publishes what comes from the node.
+    private const string Own = "edgestream";
 
     private readonly EmbeddedBrokerOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
+    private readonly IDeviceFiles? _files;
     private readonly ILogger _logger;
-
-    // What the node itself publishes carries it, and nothing else can.
-    private readonly IDictionary _own = new Hashtable();
     private volatile TaskCompletionSource _isRunning = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private volatile MqttServer? _server;
+    private volatile Subscribers? _subscribers;
+    private volatile DelayedWills? _wills;
     private volatile MqttListener? _listener;
 
+    /// <param name="options">How it works.</param>
+    /// <param name="sink">Where messages are stored.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">For warnings.</param>
+    /// <param name="files">Where retained messages outlive the node; null for nowhere.</param>
     /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
-    public EmbeddedBroker(EmbeddedBrokerOptions options, IRecordSink sink, TimeProvider time, ILogger<EmbeddedBroker> logger)
+    public EmbeddedBroker(
+        EmbeddedBrokerOptions options, IRecordSink sink, TimeProvider time, ILogger<EmbeddedBroker> logger, IDeviceFiles? files = null)
     {
         options.Validate();
         _options = options;
         _sink = sink;
         _time = time;
+        _files = files;
         Name = options.Address;
         _logger = new BoundedLogger(Name, time, logger);
     }
@@ -69,17 +75,20 @@ public sealed class EmbeddedBroker : ISource
     {
         using var abandon = new CancellationTokenSource();
         var store = new MessageStore(_options, _sink, _time, Counters, _logger, abandon.Token);
-        using var listener = new MqttListener(_options, store, _time, _logger);
+        await using RetainedKeeper keeper = RetainedKeeper.Open(_files, _options.Port, _time, _logger);
+        var subscribers = new Subscribers(Name, _options.WaitingBytes, keeper.Messages, Counters, _time, _logger);
+        using var wills = new DelayedWills((device, will) => PublishWillAsync(store, subscribers, device, will), _time);
+        using var listener = new MqttListener(_options, store, subscribers, wills, _time, _logger);
         using MqttServer server = new MqttServerFactory().CreateMqttServer(ServerOptions(), [listener], MqttNetNullLogger.Instance);
 
         server.ValidatingConnectionAsync += AdmitAsync;
         server.InterceptingInboundPacketAsync += NoteQosTwoAsync;
-        server.InterceptingPublishAsync += publish => ReceiveAsync(store, publish);
-        var retained = new RetainedBounds(MaxRetainedBytes);
-        server.InterceptingPublishAsync += publish => BoundRetained(retained, publish);
+        server.InterceptingPublishAsync += publish => ReceiveAsync(store, subscribers, publish);
         server.ClientDisconnectedAsync += _ => ForgetSessionsAsync(server);
+        server.SessionDeletedAsync += session => EndSession(subscribers, wills, session.Id);
         await server.StartAsync().ConfigureAwait(false);
-        (_server, _listener) = (server, listener);
+        keeper.Start(subscribers);
+        (_subscribers, _wills, _listener) = (subscribers, wills, listener);
         _isRunning.TrySetResult();
         running();
 
@@ -87,7 +96,7 @@ public sealed class EmbeddedBroker : ISource
         using (cancellationToken.Register(() => stop.TrySetResult()))
             await stop.Task.ConfigureAwait(false);
 
-        (_server, _listener, _isRunning) = (null, null, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        (_subscribers, _wills, _listener, _isRunning) = (null, null, null, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         await Task.WhenAny(store.CloseAsync(), Task.Delay(StopGrace, _time, CancellationToken.None)).ConfigureAwait(false);
         await abandon.CancelAsync().ConfigureAwait(false);
         await store.CloseAsync().ConfigureAwait(false);
@@ -96,15 +105,22 @@ public sealed class EmbeddedBroker : ISource
 
     internal TimeProvider Time => _time;
 
+    /// <summary>What waits for subscribers; 0 where it does not run.</summary>
+    internal long WaitingBytes => _subscribers?.WaitingBytes ?? 0;
+
+    /// <summary>How many wills wait for their delay; 0 where it does not run.</summary>
+    internal int PendingWills => _wills?.Count ?? 0;
+
     internal Task WaitUntilRunningAsync(CancellationToken cancellationToken) => _isRunning.Task.WaitAsync(cancellationToken);
 
     /// <summary>Passes a message of the node itself to the subscribers. It is not stored, whatever the rules say: it comes from a log.</summary>
     /// <exception cref="IOException">The broker does not run.</exception>
-    internal async Task PublishAsync(MqttApplicationMessage message, CancellationToken cancellationToken)
+    internal Task PublishAsync(MqttApplicationMessage message, CancellationToken cancellationToken)
     {
-        MqttServer server = _server ?? throw new IOException($"{Name} does not run");
-        var own = new InjectedMqttApplicationMessage(message) { SenderClientId = "edgestream", CustomSessionItems = _own };
-        await server.InjectApplicationMessage(own, cancellationToken).ConfigureAwait(false);
+        cancellationToken.ThrowIfCancellationRequested();
+        Subscribers subscribers = _subscribers ?? throw new IOException($"{Name} does not run");
+        subscribers.Publish(message, Own);
+        return Task.CompletedTask;
     }
 
     private static MqttServerOptions ServerOptions()
@@ -114,20 +130,20 @@ public sealed class EmbeddedBroker : ISource
         return options;
     }
 
-    /// <summary>Passed on all the same, but not kept where there is no room.</summary>
-    private Task BoundRetained(RetainedBounds retained, InterceptingPublishEventArgs publish)
+    private static Task EndSession(Subscribers subscribers, DelayedWills wills, string clientId)
     {
-        MqttApplicationMessage message = publish.ApplicationMessage;
-        if (publish.ProcessPublish && message.Retain && !retained.TryKeep(message.Topic, message.Payload.Length))
-        {
-            message.Retain = false;
-            _logger.LogWarning(
-                "{Name}: '{Topic}' of {Device} is not kept for later subscribers: what is kept fills {Bytes} bytes already; "
-                + "an empty retained message to a topic makes room",
-                Name, message.Topic, publish.ClientId, MaxRetainedBytes);
-        }
-
+        subscribers.Remove(clientId);
+        wills.Return(clientId, isSessionPresent: false);
         return Task.CompletedTask;
+    }
+
+    private static async Task PublishWillAsync(MessageStore store, Subscribers subscribers, string clientId, MqttApplicationMessage will)
+    {
+        if (store.RuleFor(will.Topic) is not { } rule
+            || (await store.StoreAsync(rule, will, $"'{clientId}'", CancellationToken.None).ConfigureAwait(false)).IsStored)
+        {
+            subscribers.Publish(will, clientId);
+        }
     }
 
     /// <summary>
@@ -175,13 +191,24 @@ public sealed class EmbeddedBroker : ISource
         && _options.Users.TryGetValue(user, out string? expected)
         && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(expected), password);
 
-    /// <summary>MQTTnet acknowledges and passes the message on when this has completed.</summary>
-    private async Task ReceiveAsync(MessageStore store, InterceptingPublishEventArgs publish)
+    /// <summary>MQTTnet acknowledges the message when this has completed.</summary>
+    private static async Task ReceiveAsync(MessageStore store, Subscribers subscribers, InterceptingPublishEventArgs publish)
     {
-        MqttApplicationMessage message = publish.ApplicationMessage;
-        if (!publish.ProcessPublish || ReferenceEquals(publish.SessionItems, _own) || store.RuleFor(message.Topic) is not { } rule)
+        if (!publish.ProcessPublish)
             return;
 
+        MqttApplicationMessage message = publish.ApplicationMessage;
+        publish.ProcessPublish = false;
+        if (store.RuleFor(message.Topic) is { } rule && !await IsNewlyStoredAsync(store, rule, publish).ConfigureAwait(false))
+            return;
+
+        if (!subscribers.Publish(message, publish.ClientId))
+            publish.Response.ReasonCode = MqttPubAckReasonCode.NoMatchingSubscribers;
+    }
+
+    private static async Task<bool> IsNewlyStoredAsync(MessageStore store, MqttTopicRule rule, InterceptingPublishEventArgs publish)
+    {
+        MqttApplicationMessage message = publish.ApplicationMessage;
         (bool isNew, StoreOutcome outcome) = message switch
         {
             { UserProperties: StoringProperties begun } => (true, await begun.Storing.ConfigureAwait(false)),
@@ -193,9 +220,10 @@ public sealed class EmbeddedBroker : ISource
             _ => (true, await store.StoreAsync(rule, message, $"'{publish.ClientId}'", publish.CancellationToken).ConfigureAwait(false)),
         };
 
-        publish.ProcessPublish = isNew && outcome.IsStored;
         publish.CloseConnection = !outcome.IsSettled;
         if (isNew && outcome is { IsSettled: true, IsStored: false })
             (publish.Response.ReasonCode, publish.Response.ReasonString) = (outcome.Code, outcome.Reason);
+
+        return isNew && outcome.IsStored;
     }
 }

@@ -34,13 +34,23 @@ public sealed record EmbeddedBrokerOptions
     /// <summary>Further devices are turned away.</summary>
     public int MaxConnections { get; init; } = 200;
 
+    /// <summary>
+    /// The bytes of what may wait for all subscribers together; of more, the oldest goes. Null is 16 MiB, or two messages where these may
+    /// be larger.
+    /// </summary>
+    public long? MaxWaitingBytes { get; init; }
+
     /// <summary>Passwords by user name; empty lets anybody in.</summary>
     public IReadOnlyDictionary<string, string> Users { get; init; } = new Dictionary<string, string>();
 
     internal string Address => Listen is not null ? $"mqtt-broker://{Listen}" : $"mqtts-broker://{TlsListen}";
 
+    internal int Port => (Listen ?? TlsListen)?.Port ?? 0;
+
     /// <summary>Sessions that are kept for devices that are away, and those of the devices that are here.</summary>
     internal int MaxSessions => 5 * MaxConnections;
+
+    internal long WaitingBytes => MaxWaitingBytes ?? Math.Max(16 * 1024 * 1024, 2L * MaxPayloadBytes);
 
     internal int MaxPacketBytes => MaxPayloadBytes + MaxHeaderBytes;
 
@@ -55,6 +65,7 @@ public sealed record EmbeddedBrokerOptions
         Require(!Rules.Any(rule => rule.IsShared), "has nobody to share a subscription with; leave out $share and the group");
         Require(MaxPayloadBytes is >= 1 and <= 128 * 1024 * 1024, $"max payload {MaxPayloadBytes} must be 1 byte to 128 MiB");
         Require(MaxConnections >= 1, $"max connections {MaxConnections} must be at least 1");
+        Require(WaitingBytes >= MaxPayloadBytes, $"max waiting {MaxWaitingBytes} must not be less than max payload {MaxPayloadBytes}");
         Require(Users.All(user => user.Key.Length > 0 && user.Value.Length > 0), "user names and passwords must not be empty");
         Require(CertFile is null == KeyFile is null, "a certificate needs its key, and the other way round");
         Require(TlsListen is null == CertFile is null, "to listen with TLS takes a certificate, which is for nothing else");

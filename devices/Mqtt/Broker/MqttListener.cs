@@ -15,7 +15,8 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 /// Lets devices in for MQTTnet's server, with TLS and without. It bounds how many there are and how large their packets may be, which
 /// MQTTnet's own listener does not, and reads its certificate for each connection: a renewed one counts at once.
 /// </summary>
-internal sealed class MqttListener(EmbeddedBrokerOptions options, MessageStore store, TimeProvider time, ILogger logger) : IMqttServerAdapter
+internal sealed class MqttListener(
+    EmbeddedBrokerOptions options, MessageStore store, Subscribers subscribers, DelayedWills wills, TimeProvider time, ILogger logger) : IMqttServerAdapter
 {
     private const int Backlog = 100;
 
@@ -152,7 +153,7 @@ internal sealed class MqttListener(EmbeddedBrokerOptions options, MessageStore s
             var channel = new AcknowledgementGathering(new BoundedChannel(tcp, options.MaxPacketBytes));
             var formatter = new MqttPacketFormatterAdapter(new MqttBufferWriter(_server.WriterBufferSize, _server.WriterBufferSizeMax));
             using var adapter = new DeviceChannel(
-                new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, store, _readAhead, options.Address, logger);
+                new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, store, subscribers, wills, _readAhead, options.Address, logger);
             channel.AnotherFollows = adapter.AnotherIsSettled;
             await ClientHandler!(adapter).ConfigureAwait(false);
         }

@@ -1,6 +1,6 @@
 namespace EdgeStream.Devices.Mqtt.Broker;
 
-/// <summary>Counts the messages that are on their way to the sink.</summary>
+/// <summary>Counts the messages that are on their way: to the sink, or to their acknowledgement.</summary>
 internal sealed class StoringGate
 {
     private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -203,6 +203,7 @@ public sealed class ConfigurationReaderTests
             client-ca-file = "devices"
             max-message = "64KiB"
             max-connections = 7
+            max-waiting = "4MiB"
             subscribe = [{ filter = "a", topic = "t" }]
             """);
         MqttSourceOptions source = read.MqttSources[0];
@@ -211,7 +212,7 @@ public sealed class ConfigurationReaderTests
         EmbeddedBrokerOptions broker = read.MqttBrokers[0];
         Assert.Equal((null, "0.0.0.0:8883"), (broker.Listen, broker.TlsListen!.ToString()));
         Assert.Equal(("broker-cert", "broker-key", "devices"), (broker.CertFile, broker.KeyFile, broker.ClientCaFile));
-        Assert.Equal((64 * 1024, 7), (broker.MaxPayloadBytes, broker.MaxConnections));
+        Assert.Equal((64 * 1024, 7, 4 * 1024 * 1024), (broker.MaxPayloadBytes, broker.MaxConnections, broker.MaxWaitingBytes));
     }
 
     [Fact]

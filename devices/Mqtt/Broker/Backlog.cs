@@ -1,0 +1,65 @@
+namespace EdgeStream.Devices.Mqtt.Broker;
+
+/// <summary>
+/// The bytes of all that waits for subscribers or for their acknowledgements, whoever they are; what waits for several is counted once.
+/// Where it gets too much, the oldest goes. Not safe for several threads.
+/// </summary>
+/// <param name="maxBytes">The most that is held after each call.</param>
+/// <param name="dropped">Told of each that goes for want of room. Its content is gone then.</param>
+/// <param name="stalled">
+/// Told of a subscriber to which a message is being written that takes the last room there is: its connection has to end, for it holds
+/// the message.
+/// </param>
+internal sealed class Backlog(long maxBytes, Action<Delivery, RoutedMessage> dropped, Action<Subscriber> stalled)
+{
+    // What a delivery takes beside the message.
+    private const int Overhead = 200;
+
+    private readonly LinkedList<Delivery> _byAge = [];
+    private long _bytes;
+
+    public long Bytes => _bytes;
+
+    public void Hold(Delivery delivery)
+    {
+        RoutedMessage message = delivery.Message!;
+        _bytes += Overhead + (message.Holders++ == 0 ? message.Bytes : 0);
+        delivery.Age = _byAge.AddLast(delivery);
+        MakeRoom();
+    }
+
+    /// <summary>Lets go of its message, if it still has it.</summary>
+    public void Release(Delivery delivery)
+    {
+        if (delivery.Message is not { } message)
+            return;
+
+        _bytes -= Overhead + (--message.Holders == 0 ? message.Bytes : 0);
+        _byAge.Remove(delivery.Age!);
+        (delivery.Message, delivery.Age) = (null, null);
+    }
+
+    private void MakeRoom()
+    {
+        LinkedListNode<Delivery>? next = _byAge.First;
+        while (_bytes > maxBytes && next is { Value: var delivery })
+        {
+            next = next.Next;
+            if (!delivery.IsWriting)
+                Drop(delivery);
+        }
+
+        while (_bytes > maxBytes && _byAge.First is { Value: var written })
+        {
+            Drop(written);
+            stalled(written.To);
+        }
+    }
+
+    private void Drop(Delivery delivery)
+    {
+        RoutedMessage message = delivery.Message!;
+        Release(delivery);
+        dropped(delivery, message);
+    }
+}

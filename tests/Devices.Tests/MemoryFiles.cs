@@ -1,0 +1,28 @@
+using System.Collections.Concurrent;
+
+namespace EdgeStream.Devices.Tests;
+
+/// <summary>What sources keep from one run to the next, in memory.</summary>
+internal sealed class MemoryFiles : IDeviceFiles
+{
+    private int _writes;
+
+    public ConcurrentDictionary<string, byte[]> Contents { get; } = [];
+
+    public int Writes => Volatile.Read(ref _writes);
+
+    public byte[]? TryRead(string name, int maxBytes) =>
+        Contents.TryGetValue(name, out byte[]? contents) && contents.Length <= maxBytes ? contents : null;
+
+    public void Replace(string name, ReadOnlyMemory<byte> contents)
+    {
+        Contents[name] = contents.ToArray();
+        Interlocked.Increment(ref _writes);
+    }
+
+    public void SetAside(string name)
+    {
+        if (Contents.TryRemove(name, out byte[]? damaged))
+            Contents[name + ".broken"] = damaged;
+    }
+}

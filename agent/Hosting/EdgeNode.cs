@@ -84,7 +84,7 @@ internal static class EdgeNode
             EmbeddedBroker? broker = sources.Devices.OfType<EmbeddedBroker>().FirstOrDefault();
             (int stoppedSinks, int startedSinks) = await sinks
                 .ReplaceAsync(
-                    [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, () => agent!.Status(), loggers)],
+                    [.. SinkFactory.Create(wanted, feed, broker, loggers), .. HomeAssistantFactory.Create(wanted, broker, () => agent!.Status(), files, loggers)],
                     all => feed.Begin(all.OfType<ISink>()))
                 .ConfigureAwait(false);
             return $"of the sources and sinks {stopped + stoppedSinks} stopped, {started + startedSinks} started";

@@ -19,7 +19,7 @@ internal static class SourceFactory
             .. configuration.MqttBrokers.Select(options => new ConfiguredDevice(options, () => new EmbeddedBroker(
                 options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<EmbeddedBroker>(), files))),
             .. configuration.MqttSources.Select(options => new ConfiguredDevice(options, () => new MqttClientSource(
-                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>()))),
+                options, Limited(options.RateLimit, AboveLimit.Wait), time, loggers.CreateLogger<MqttClientSource>(), files))),
             .. configuration.GpioLines.Select(line => new ConfiguredDevice(line, () => Create(
                 line, Limited(line.Line.RateLimit, AboveLimit.Drop), time, loggers))),
             .. configuration.SysfsSources.Select(options => new ConfiguredDevice(options, () => new SysfsSource(

@@ -18,15 +18,23 @@ public sealed class MqttClientSource : ISource
     private readonly MqttSourceOptions _options;
     private readonly IRecordSink _sink;
     private readonly TimeProvider _time;
+    private readonly RememberedTopics _subscribed;
     private readonly ILogger _logger;
 
+    /// <param name="options">What it takes, and from where.</param>
+    /// <param name="sink">Where messages are stored.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">For warnings.</param>
+    /// <param name="files">Where it remembers what the broker sends it; null for nowhere.</param>
     /// <exception cref="SourceConfigurationException">The options are not valid.</exception>
-    public MqttClientSource(MqttSourceOptions options, IRecordSink sink, TimeProvider time, ILogger<MqttClientSource> logger)
+    public MqttClientSource(
+        MqttSourceOptions options, IRecordSink sink, TimeProvider time, ILogger<MqttClientSource> logger, IDeviceFiles? files = null)
     {
         options.Validate();
         _options = options;
         _sink = sink;
         _time = time;
+        _subscribed = new RememberedTopics(files, "filters", options.Authority, options.ClientId);
         Name = options.Address;
         _logger = new BoundedLogger(Name, time, logger);
     }
@@ -69,13 +77,37 @@ public sealed class MqttClientSource : ISource
         }
     }
 
+    /// <summary>The session remembers what it was told: what is among the rules no more has to be taken back, or it is sent for ever.</summary>
     private async Task SubscribeAsync(IMqttClient client, CancellationToken cancellationToken)
     {
-        var subscribe = new MqttClientSubscribeOptionsBuilder();
-        foreach (string filter in _options.Rules.Select(rule => rule.Filter).Distinct(StringComparer.Ordinal))
+        string[] filters = [.. _options.Rules.Select(rule => rule.Filter).Distinct(StringComparer.Ordinal)];
+        IReadOnlyList<string> gone = _subscribed.Add(filters);
+        await SubscribeAsync(client, filters, cancellationToken).ConfigureAwait(false);
+        if (gone.Count > 0)
+            await UnsubscribeAsync(client, gone, cancellationToken).ConfigureAwait(false);
+
+        _subscribed.Keep(filters);
+    }
+
+    private async Task UnsubscribeAsync(IMqttClient client, IReadOnlyList<string> filters, CancellationToken cancellationToken)
+    {
+        var unsubscribe = new MqttClientUnsubscribeOptions();
+        unsubscribe.TopicFilters.AddRange(filters);
+        try
         {
-            subscribe.WithTopicFilter(filter, MqttQualityOfServiceLevel.AtLeastOnce, retainHandling: RetainHandling());
+            await client.UnsubscribeAsync(unsubscribe, cancellationToken).ConfigureAwait(false);
         }
+        catch (Exception error) when (!cancellationToken.IsCancellationRequested)
+        {
+            throw new IOException($"cannot take back what was subscribed to at {Name}: {MqttMessages.OneLine(error)}", error);
+        }
+    }
+
+    private async Task SubscribeAsync(IMqttClient client, IReadOnlyList<string> filters, CancellationToken cancellationToken)
+    {
+        var subscribe = new MqttClientSubscribeOptionsBuilder();
+        foreach (string filter in filters)
+            subscribe.WithTopicFilter(filter, MqttQualityOfServiceLevel.AtLeastOnce, retainHandling: RetainHandling());
 
         MqttClientSubscribeResult result;
         try

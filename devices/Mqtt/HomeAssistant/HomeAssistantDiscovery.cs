@@ -22,6 +22,7 @@ public sealed class HomeAssistantDiscovery : ISupervised
     private readonly EmbeddedBroker? _broker;
     private readonly Func<HomeAssistantState> _state;
     private readonly TimeProvider _time;
+    private readonly RememberedTopics _described;
     private readonly ILogger<HomeAssistantDiscovery> _logger;
 
     /// <param name="options">How it appears.</param>
@@ -29,9 +30,11 @@ public sealed class HomeAssistantDiscovery : ISupervised
     /// <param name="state">How the node is now.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Told little.</param>
+    /// <param name="files">Where it remembers which entities it has made; null for nowhere.</param>
     /// <exception cref="SourceConfigurationException">The options are not valid, or no broker is there.</exception>
     public HomeAssistantDiscovery(
-        HomeAssistantOptions options, EmbeddedBroker? broker, Func<HomeAssistantState> state, TimeProvider time, ILogger<HomeAssistantDiscovery> logger)
+        HomeAssistantOptions options, EmbeddedBroker? broker, Func<HomeAssistantState> state, TimeProvider time,
+        ILogger<HomeAssistantDiscovery> logger, IDeviceFiles? files = null)
     {
         options.Validate();
         if (options.Broker is null && broker is null)
@@ -42,6 +45,7 @@ public sealed class HomeAssistantDiscovery : ISupervised
         _broker = options.Broker is null ? broker : null;
         _state = state;
         _time = time;
+        _described = new RememberedTopics(files, "entities", options.Broker?.Authority ?? "embedded", options.Broker?.ClientId ?? "");
         _logger = logger;
         Name = $"home-assistant at {options.Broker?.Address ?? broker!.Name}";
     }
@@ -89,9 +93,17 @@ public sealed class HomeAssistantDiscovery : ISupervised
         HomeAssistantState state = _state();
         try
         {
-            foreach ((string topic, byte[] payload) in _entities.Describe(state.Version))
+            (string Topic, byte[] Payload)[] entities = [.. _entities.Describe(state.Version)];
+            string[] topics = [.. entities.Select(entity => entity.Topic)];
+            IReadOnlyList<string> gone = _described.Add(topics);
+            foreach ((string topic, byte[] payload) in entities)
                 await SendAsync(topic, payload, cancellationToken).ConfigureAwait(false);
 
+            // Without its description an entity is none.
+            foreach (string topic in gone)
+                await SendAsync(topic, [], cancellationToken).ConfigureAwait(false);
+
+            _described.Keep(topics);
             await SendAsync(_entities.StateTopic, HomeAssistantEntities.StateOf(state), cancellationToken).ConfigureAwait(false);
             await SendAsync(_entities.AvailabilityTopic, Ascii(Online), cancellationToken).ConfigureAwait(false);
             running();

@@ -51,6 +51,32 @@ public sealed class HomeAssistantTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Entity_that_is_configured_no_more_goes_from_the_broker()
+    {
+        const string Ghost = "homeassistant/sensor/edgestream_berlin-7/topic_readings_kitchen_2f1/config";
+        var files = new MemoryFiles();
+        await using (RunningSource before = await RunningSource.StartAsync(Discovery(null, files)))
+            await before.StopAsync();
+
+        Assert.Contains(Ghost, (await SeenAsync(_mosquitto.Port, 7)).Keys);
+
+        HomeAssistantOptions without = Options(embedded: false) with { Sensors = [] };
+        var discovery = new HomeAssistantDiscovery(
+            without, null, () => _state, TimeProvider.System, NullLogger<HomeAssistantDiscovery>.Instance, files);
+        await using RunningSource run = await RunningSource.StartAsync(discovery);
+        using ChildProcess listener = await MosquittoClient.SubscribeAsync(_mosquitto.Port, "-t", Ghost, "-t", "marker", "-F", "got %t");
+        await MosquittoClient.PublishAsync(_mosquitto.Port, "-t", "marker", "-m", "behind what is retained");
+        await listener.WaitForLineAsync("^got marker$");
+        Assert.DoesNotContain($"got {Ghost}", listener.Output, StringComparison.Ordinal);
+        await run.StopAsync();
+
+        // What is remembered is what is there: nothing is written again for the same.
+        int writes = files.Writes;
+        await using RunningSource again = await RunningSource.StartAsync(discovery);
+        Assert.Equal(writes, files.Writes);
+    }
+
+    [Fact]
     public async Task Node_that_ends_is_unavailable()
     {
         await using RunningSource run = await RunningSource.StartAsync(Discovery(null));
@@ -117,8 +143,8 @@ public sealed class HomeAssistantTests : IAsyncLifetime
     private static MqttSourceOptions Source(string filter, string topic) =>
         new() { Broker = new Uri("mqtt://b:1883"), ClientId = "source", Rules = [new MqttTopicRule(filter, topic)] };
 
-    private HomeAssistantDiscovery Discovery(EmbeddedBroker? broker) =>
-        new(Options(broker is not null), broker, () => _state, TimeProvider.System, NullLogger<HomeAssistantDiscovery>.Instance);
+    private HomeAssistantDiscovery Discovery(EmbeddedBroker? broker, IDeviceFiles? files = null) =>
+        new(Options(broker is not null), broker, () => _state, TimeProvider.System, NullLogger<HomeAssistantDiscovery>.Instance, files);
 
     private HomeAssistantOptions Options(bool embedded) => new()
     {

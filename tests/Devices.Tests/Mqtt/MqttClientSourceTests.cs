@@ -96,6 +96,39 @@ public sealed class MqttClientSourceTests : IAsyncLifetime
         await Condition.WaitAsync("it came", () => _sink.StoredValues is ["while away"]);
     }
 
+    [Theory]
+    [InlineData(MqttProtocol.V5)]
+    [InlineData(MqttProtocol.V311)]
+    public async Task Filter_that_is_among_the_rules_no_more_is_taken_back_from_the_session(MqttProtocol protocol)
+    {
+        var files = new MemoryFiles();
+        MqttTopicRule kept = new("s/+/t", "readings", "{1}"), gone = new("old/#", "readings");
+        await using (RunningSource before = await RunningSource.StartAsync(WithRules(kept, gone)))
+            await before.StopAsync();
+
+        MqttClientSource source = WithRules(kept);
+        await using (RunningSource run = await RunningSource.StartAsync(source))
+        {
+            await PublishAsync("old/a", "not wanted any more");
+            await PublishAsync("s/kitchen/t", "wanted");
+            await Condition.WaitAsync("it came", () => _sink.StoredValues is ["wanted"]);
+            Assert.Equal((1, 0), (source.Counters.Received, source.Counters.Dropped));
+            await run.StopAsync();
+        }
+
+        // What is remembered is what is there: nothing is written again for the same.
+        int writes = files.Writes;
+        await using RunningSource again = await RunningSource.StartAsync(source);
+        Assert.Equal(writes, files.Writes);
+
+        MqttClientSource WithRules(params MqttTopicRule[] rules) => new(
+            new MqttSourceOptions { Broker = new Uri($"mqtt://127.0.0.1:{_broker.Port}"), ClientId = "edge", Protocol = protocol, Rules = rules },
+            _sink,
+            TimeProvider.System,
+            NullLogger<MqttClientSource>.Instance,
+            files);
+    }
+
     [Fact]
     public async Task Stop_lets_what_is_on_its_way_become_durable_and_acknowledges_it()
     {

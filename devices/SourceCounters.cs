@@ -19,7 +19,7 @@ public sealed class SourceCounters(TimeProvider? time = null)
     /// <summary>Records that are durable.</summary>
     public long Stored => Volatile.Read(ref _stored);
 
-    /// <summary>Messages or events that were not stored and never will be.</summary>
+    /// <summary>Messages or events that were not stored and never will be, or did not reach somebody who was to have them.</summary>
     public long Dropped => DropReasons.All.Sum(DroppedFor);
 
     /// <summary>Why the last one was dropped, in one line; null where none was.</summary>

@@ -34,9 +34,9 @@ public sealed class MqttClientSource : ISource
         _options = options;
         _sink = sink;
         _time = time;
-        _subscribed = new RememberedTopics(files, "filters", options.Authority, options.ClientId);
         Name = options.Address;
         _logger = new BoundedLogger(Name, time, logger);
+        _subscribed = new RememberedTopics(files, "filters", options.Authority, options.ClientId, _logger);
     }
 
     public string Name { get; }

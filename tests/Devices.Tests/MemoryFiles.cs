@@ -9,6 +9,9 @@ internal sealed class MemoryFiles : IDeviceFiles
 
     public ConcurrentDictionary<string, byte[]> Contents { get; } = [];
 
+    /// <summary>Whether it is as a disk that is full.</summary>
+    public bool IsFull { get; set; }
+
     public int Writes => Volatile.Read(ref _writes);
 
     public byte[]? TryRead(string name, int maxBytes) =>
@@ -16,6 +19,9 @@ internal sealed class MemoryFiles : IDeviceFiles
 
     public void Replace(string name, ReadOnlyMemory<byte> contents)
     {
+        if (IsFull)
+            throw new IOException("no space left on device");
+
         Contents[name] = contents.ToArray();
         Interlocked.Increment(ref _writes);
     }

@@ -259,11 +259,17 @@ internal sealed class Subscribers
         }
     }
 
-    /// <summary>What is kept for later subscribers, to be put on the disk.</summary>
+    /// <summary>What is kept for later subscribers, as it is to be put on the disk.</summary>
+    /// <param name="maxBytes">The most that is taken.</param>
+    /// <param name="leftOut">How many there was no room for.</param>
     public byte[] WriteRetained(int maxBytes, out int leftOut)
     {
+        TimeSpan now = Now;
+        RoutedMessage[] messages;
         lock (_lock)
-            return RetainedFile.Write(_retained.All(Now), Now, maxBytes, out leftOut);
+            messages = [.. _retained.All(now)];
+
+        return RetainedFile.Write(messages, now, maxBytes, out leftOut);
     }
 
     private static void Wake(Subscriber subscriber)
@@ -423,8 +429,8 @@ internal sealed class Subscribers
 
         (subscriber.DroppedUntold, subscriber.Told) = (0, Now);
         _logger.LogWarning(
-            "{Name}: the subscriber '{Subscriber}' is away or does not keep up: {Count} messages that waited for it were dropped so far, "
-            + "the oldest first; what must not be lost is read from the log",
+            "{Name}: the subscriber '{Subscriber}' is away or does not keep up: of what waits for it the oldest goes, {Count} so far; "
+            + "what must not be lost is read from the log",
             _name, subscriber.ClientId, subscriber.Dropped);
     }
 

@@ -45,7 +45,7 @@ public sealed class HomeAssistantDiscovery : ISupervised
         _broker = options.Broker is null ? broker : null;
         _state = state;
         _time = time;
-        _described = new RememberedTopics(files, "entities", options.Broker?.Authority ?? "embedded", options.Broker?.ClientId ?? "");
+        _described = new RememberedTopics(files, "entities", options.Broker?.Authority ?? "embedded", options.Broker?.ClientId ?? "", logger);
         _logger = logger;
         Name = $"home-assistant at {options.Broker?.Address ?? broker!.Name}";
     }
@@ -100,7 +100,7 @@ public sealed class HomeAssistantDiscovery : ISupervised
                 await SendAsync(topic, payload, cancellationToken).ConfigureAwait(false);
 
             // Without its description an entity is none.
-            foreach (string topic in gone)
+            foreach (string topic in gone.Where(topic => !topic.AsSpan().ContainsAny('+', '#')))
                 await SendAsync(topic, [], cancellationToken).ConfigureAwait(false);
 
             _described.Keep(topics);

@@ -130,6 +130,26 @@ public sealed class MqttClientSourceTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Disk_that_cannot_remember_the_filters_does_not_keep_the_source_from_its_work()
+    {
+        var log = new LogLines<MqttClientSource>();
+        var source = new MqttClientSource(
+            new MqttSourceOptions
+            {
+                Broker = new Uri($"mqtt://127.0.0.1:{_broker.Port}"), ClientId = "edge", Rules = [new MqttTopicRule("s/+/t", "readings")],
+            },
+            _sink,
+            TimeProvider.System,
+            log,
+            new MemoryFiles { IsFull = true });
+        await using RunningSource run = await RunningSource.StartAsync(source);
+        await PublishAsync("s/kitchen/t", "1");
+
+        await Condition.WaitAsync("it came", () => _sink.StoredValues is ["1"]);
+        Assert.Contains(log.All, line => line.Contains("cannot be remembered: no space left", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Stop_lets_what_is_on_its_way_become_durable_and_acknowledges_it()
     {
         RunningSource run = await RunningSource.StartAsync(Source(MqttProtocol.V5));

@@ -54,6 +54,9 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
         return mayWait && TryGather(buffer) ? Task.CompletedTask : SendAsync(buffer, isEndOfPacket, cancellationToken);
     }
 
+    /// <summary>Sends what is gathered.</summary>
+    public Task FlushAsync(CancellationToken cancellationToken) => SendAsync(default, isEndOfPacket: true, cancellationToken);
+
     public void Dispose()
     {
         inner.Dispose();
@@ -96,7 +99,7 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
     {
         try
         {
-            await SendAsync(default, isEndOfPacket: true, CancellationToken.None).ConfigureAwait(false);
+            await FlushAsync(CancellationToken.None).ConfigureAwait(false);
         }
         catch (Exception)
         {

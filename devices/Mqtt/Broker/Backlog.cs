@@ -25,7 +25,7 @@ internal sealed class Backlog(long maxBytes, Action<Delivery, RoutedMessage> dro
         RoutedMessage message = delivery.Message!;
         _bytes += Overhead + (message.Holders++ == 0 ? message.Bytes : 0);
         delivery.Age = _byAge.AddLast(delivery);
-        MakeRoom();
+        MakeRoomFor(delivery);
     }
 
     /// <summary>Lets go of its message, if it still has it.</summary>
@@ -39,20 +39,22 @@ internal sealed class Backlog(long maxBytes, Action<Delivery, RoutedMessage> dro
         (delivery.Message, delivery.Age) = (null, null);
     }
 
-    private void MakeRoom()
+    private void MakeRoomFor(Delivery newest)
     {
         LinkedListNode<Delivery>? next = _byAge.First;
-        while (_bytes > maxBytes && next is { Value: var delivery })
+        while (_bytes > maxBytes && next is { Value: var delivery } && delivery != newest)
         {
             next = next.Next;
             if (!delivery.IsWriting)
                 Drop(delivery);
         }
 
-        while (_bytes > maxBytes && _byAge.First is { Value: var written })
+        // What is left is with connections that do not read. Those who do must not go without for them.
+        while (_bytes > maxBytes && _byAge.First is { Value: var oldest })
         {
-            Drop(written);
-            stalled(written.To);
+            Drop(oldest);
+            if (oldest.IsWriting)
+                stalled(oldest.To);
         }
     }
 

@@ -39,6 +39,9 @@ internal sealed class DeviceChannel(
     private volatile Subscriber? _subscriber;
     private int _disposed;
 
+    /// <summary>Sends the acknowledgements that wait for others.</summary>
+    public required Func<CancellationToken, Task> Flush { get; init; }
+
     public long BytesReceived => inner.BytesReceived;
 
     public long BytesSent => inner.BytesSent;
@@ -184,9 +187,14 @@ internal sealed class DeviceChannel(
             return;
 
         if (message.UserProperties is StoringProperties { Storing: var storing } && !(await storing.ConfigureAwait(false)).IsSettled)
+        {
             await _unanswered.CloseAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
+            await Flush(cancellationToken).ConfigureAwait(false);
+        }
         else
+        {
             _unanswered.TryEnter();
+        }
     }
 
     /// <summary>In the order in which the device asks, behind the messages before. MQTTnet gets what is left: a packet to answer to.</summary>

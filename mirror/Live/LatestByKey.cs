@@ -11,13 +11,19 @@ internal sealed class LatestByKey
     private const int MaxBytes = 1024 * 1024;
 
     // Keys as text of their bytes, which a dictionary compares; null stands for records without one.
-    private readonly Dictionary<ByteString, V1.LiveValue> _values = [];
+    private readonly Dictionary<ByteString, (V1.LiveValue Value, long Since)> _values = [];
     private long _bytes;
 
     private static readonly ByteString NoKey = ByteString.CopyFromUtf8("\0no key");
 
     /// <summary>Ascending by offset.</summary>
-    public IEnumerable<V1.LiveValue> Values => _values.Values.OrderBy(value => value.Offset);
+    public IEnumerable<V1.LiveValue> Values => _values.Values.Select(known => known.Value).OrderBy(value => value.Offset);
+
+    /// <summary>
+    /// The same, those first whose key has been here longest without being removed: who takes from the front lets each key have
+    /// its turn, however often others are written.
+    /// </summary>
+    public IEnumerable<V1.LiveValue> Waiting => _values.Values.OrderBy(known => known.Since).Select(known => known.Value);
 
     public void Take(in Record record)
     {
@@ -38,18 +44,20 @@ internal sealed class LatestByKey
         if (value.Value.Length > MaxValueBytes || key.Length > MaxValueBytes)
             return false;
 
-        if (_values.TryGetValue(key, out V1.LiveValue? known))
+        long since = value.Offset;
+        if (_values.TryGetValue(key, out (V1.LiveValue Value, long Since) known))
         {
-            if (known.Offset >= value.Offset)
+            if (known.Value.Offset >= value.Offset)
                 return false;
 
-            _bytes -= SizeOf(known);
+            since = known.Since;
+            _bytes -= SizeOf(known.Value);
         }
 
-        _values[key] = value;
+        _values[key] = (value, since);
         _bytes += SizeOf(value);
         while (_values.Count > MaxKeys || _bytes > MaxBytes)
-            Remove(_values.Values.MinBy(oldest => oldest.Offset)!);
+            Remove(_values.Values.MinBy(oldest => oldest.Value.Offset).Value);
 
         return true;
     }
@@ -57,7 +65,7 @@ internal sealed class LatestByKey
     /// <summary>Forgets what lies before an offset.</summary>
     public void RemoveBefore(long offset)
     {
-        foreach (V1.LiveValue value in _values.Values.Where(value => value.Offset < offset).ToArray())
+        foreach ((V1.LiveValue value, _) in _values.Values.Where(known => known.Value.Offset < offset).ToArray())
             Remove(value);
     }
 

@@ -9,20 +9,20 @@ using Grpc.Core;
 namespace EdgeStream.Mirror.Live;
 
 /// <summary>
-/// The edge's end of the live lane: of each live topic, the latest value of each key that the ordered lane has not brought for a
-/// while, once a second at most. Where there is no backlog it sends nothing.
+/// The edge's end of the live lane: of each live topic that the ordered lane is behind with, the latest value of each key, once a
+/// second at most, and no more than the lane's share of the link. Where there is no backlog it sends nothing.
 /// </summary>
 /// <param name="controller">Has the topics.</param>
 /// <param name="topics">Those that are live, where they are mirror topics.</param>
 /// <param name="time">For the pace.</param>
 public sealed class LiveLane(StreamController controller, IReadOnlySet<string> topics, TimeProvider time) : IUplinkLane
 {
-    /// <summary>What is that much behind is told ahead.</summary>
+    /// <summary>A topic of which so old records are not at the hub has a backlog, and its latest values are told ahead.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     private static readonly TimeSpan Pace = TimeSpan.FromSeconds(1);
 
-    // A second of a slow link, more or less.
+    // However fast the link is.
     private const int MaxUpdateBytes = 16 * 1024;
 
     public string Name => "live";
@@ -34,15 +34,25 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
 
         using AsyncDuplexStreamingCall<V1.LiveUpdate, V1.LiveTaken> call = new V1.Live.LiveClient(connection.Channel).Report(cancellationToken: cancellationToken);
         var followed = new Dictionary<string, Followed>(StringComparer.Ordinal);
+        var turns = new Queue<string>(topics);
         using var timer = new PeriodicTimer(Pace, time);
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
-            foreach (string topic in topics)
+            // Where there is no room for all of them, those that had none go first the next time.
+            int room;
+            for (int i = 0; i < topics.Count && (room = connection.Share.RoomAhead) > 0; i++)
             {
-                if (Find(followed, topic, connection.Marks) is not { } tail || tail.Next(connection.Marks, time) is not { } values)
+                string topic = turns.Dequeue();
+                turns.Enqueue(topic);
+                if (Find(followed, topic, connection.Marks) is not { } tail
+                    || tail.Next(connection.Marks, time, Math.Min(room, MaxUpdateBytes)) is not { } values)
+                {
                     continue;
+                }
 
-                await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = topic, Values = { values } }, cancellationToken).ConfigureAwait(false);
+                var update = new V1.LiveUpdate { Topic = topic, Values = { values } };
+                connection.Share.WentAhead(update.CalculateSize());
+                await call.RequestStream.WriteAsync(update, cancellationToken).ConfigureAwait(false);
                 if (!await call.ResponseStream.MoveNext(cancellationToken).ConfigureAwait(false))
                     return;
             }
@@ -80,8 +90,11 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
 
         public PartitionLog Log { get; }
 
-        /// <summary>Values that have waited for the ordered lane long enough, as many as one update may have; null where there are none.</summary>
-        public List<V1.LiveValue>? Next(HubMarks marks, TimeProvider time)
+        /// <summary>
+        /// Values that the hub has not been told, so many bytes of them or the one that is larger; null where there are none, or no
+        /// backlog.
+        /// </summary>
+        public List<V1.LiveValue>? Next(HubMarks marks, TimeProvider time, int maxBytes)
         {
             try
             {
@@ -101,13 +114,17 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
                 _seen.Dequeue();
             }
 
-            _latest.RemoveBefore(marks.Of(Log));
+            long mark = marks.Of(Log);
+            _latest.RemoveBefore(mark);
+            if (mark >= _old)
+                return null;
+
             var values = new List<V1.LiveValue>();
             int bytes = 0;
-            foreach (V1.LiveValue value in _latest.Values.Where(value => value.Offset < _old))
+            foreach (V1.LiveValue value in _latest.Waiting)
             {
                 bytes += value.CalculateSize();
-                if (bytes > MaxUpdateBytes && values.Count > 0)
+                if (bytes > maxBytes && values.Count > 0)
                     break;
 
                 values.Add(value);

@@ -9,7 +9,9 @@ namespace EdgeStream.Mirror.Uplink;
 /// Congestion Control", ACM Queue 14(5), 2016): the rate is the largest number of bytes acknowledged in a round trip of late,
 /// the round trip the shortest one of this connection. TCP below decides when packets go; this decides how much it is given.
 /// </remarks>
-internal sealed class FlowWindow(TimeProvider time)
+/// <param name="time">Its monotonic clock is used.</param>
+/// <param name="bytesPerSecond">What the link may carry at most, whatever it could; null where nothing but the link bounds it.</param>
+internal sealed class FlowWindow(TimeProvider time, long? bytesPerSecond = null)
 {
     /// <summary>What is sent before anything is known, in bytes: 1.3 s at 50 kbit/s.</summary>
     public const int InitialBytes = 8 * 1024;
@@ -50,7 +52,7 @@ internal sealed class FlowWindow(TimeProvider time)
         get
         {
             lock (_lock)
-                return _rates.First?.Value.Rate ?? 0;
+                return _rates.First is { } best ? Allowed(best.Value.Rate) : 0;
         }
     }
 
@@ -139,9 +141,12 @@ internal sealed class FlowWindow(TimeProvider time)
         if (_rates.First is not { } best)
             return Math.Min(InitialBytes, _granted);
 
-        double bytes = best.Value.Rate * (_roundTrip + Queueing).TotalSeconds;
+        double bytes = Allowed(best.Value.Rate) * (_roundTrip + Queueing).TotalSeconds;
         return Math.Clamp((long)Math.Min(bytes, int.MaxValue), Math.Min(MinBytes, _granted), _granted);
     }
+
+    // Pieces are of the size that suits what may go, or one of them would use up seconds of it.
+    private double Allowed(double rate) => Math.Min(rate, bytesPerSecond ?? rate);
 
     /// <summary>Keeps the samples that may still become the largest, in falling order.</summary>
     private void NoteRate(long now, double rate, bool linkWasBusy)

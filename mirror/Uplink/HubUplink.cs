@@ -90,11 +90,12 @@ public sealed class HubUplink(
                 }
 
                 var session = new UplinkSession(
-                    channel, controller, Marks, options, version, _startToken, new DeadLetters(controller, time, logger), limits.Wait, time, logger,
+                    channel, controller, Marks, options, version, _startToken, new DeadLetters(controller, time, logger), limits, time, logger,
                     new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);
-                Task besides = RunLanesAsync(new UplinkConnection(channel, identity, Marks), session.Welcomed, ended.Token);
+                var connection = new UplinkConnection(channel, identity, Marks, new LinkShare(limits, session.Window, time));
+                Task besides = RunLanesAsync(connection, session.Welcomed, ended.Token);
                 await mirroring.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 await ended.CancelAsync().ConfigureAwait(false);
                 await besides.ConfigureAwait(false);

@@ -7,7 +7,8 @@ namespace EdgeStream.Mirror.Uplink;
 /// <param name="Channel">Stays the uplink's.</param>
 /// <param name="Identity">Who this edge is at the hub.</param>
 /// <param name="Marks">How far the hub has this edge's logs.</param>
-public sealed record UplinkConnection(GrpcChannel Channel, EdgeIdentity Identity, HubMarks Marks);
+/// <param name="Share">What a lane may take of the link; whoever sends or receives data keeps to it.</param>
+public sealed record UplinkConnection(GrpcChannel Channel, EdgeIdentity Identity, HubMarks Marks, LinkShare Share);
 
 /// <summary>
 /// What goes over the uplink's one connection beside the mirror's stream, in calls of its own: so it needs no place in the

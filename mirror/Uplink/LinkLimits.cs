@@ -15,8 +15,10 @@ public sealed class LinkLimits
     /// <param name="time">For both clocks.</param>
     public LinkLimits(UplinkOptions options, string dataDirectory, TimeProvider time)
     {
+        BytesPerSecond = options.BytesPerSecond;
         _bandwidth = new BandwidthLimit(options.BytesPerSecond, Meter, time);
         _plan = new DataPlan(options.DataPlan, Path.Combine(dataDirectory, UsageFile), Meter, time);
+        Ahead = new AheadLimit(time);
     }
 
     /// <summary>What goes over all uplinks.</summary>
@@ -26,7 +28,16 @@ public sealed class LinkLimits
     public long UsedThisMonth => _plan.UsedBytes;
 
     /// <summary>Why data waits, in one line; null where it does not.</summary>
-    public string? Waiting => _plan.Problem;
+    public string? Waiting => _plan.Problem ?? _bandwidth.Problem;
+
+    /// <summary>The month's data is used up, and these are no free hours: no data goes, neither up nor down.</summary>
+    internal bool IsMonthUsedUp => _plan.Wait() > TimeSpan.Zero;
+
+    /// <summary>The rate to keep; null where there is none.</summary>
+    internal long? BytesPerSecond { get; }
+
+    /// <summary>What goes ahead of the ordered data, over all uplinks.</summary>
+    internal AheadLimit Ahead { get; }
 
     /// <summary>How long data should wait before it asks again; zero where it may go now.</summary>
     internal TimeSpan Wait()

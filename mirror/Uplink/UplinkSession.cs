@@ -44,20 +44,23 @@ internal sealed class UplinkSession(
     string version,
     StartToken startToken,
     DeadLetters deadLetters,
-    Func<TimeSpan> limit,
+    LinkLimits limits,
     TimeProvider time,
     ILogger logger,
     IUplinkObserver observer)
 {
     private readonly ConcurrentDictionary<string, TopicUplink> _topics = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly FlowWindow _window = new(time);
+    private readonly FlowWindow _window = new(time, limits.BytesPerSecond);
 
     private UplinkWriter _writer = null!;
     private long _lastProgress;
 
     /// <summary>Completes when the hub has let this edge in; never where it does not.</summary>
     public Task Welcomed => _welcomed.Task;
+
+    /// <summary>Knows what the link carries.</summary>
+    public FlowWindow Window => _window;
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -69,7 +72,7 @@ internal sealed class UplinkSession(
         await call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = hello }, stop.Token).ConfigureAwait(false);
         V1.Welcome welcome = await ReceiveWelcomeAsync(call.ResponseStream, stop.Token).ConfigureAwait(false);
         _window.Grant(welcome.WindowBytes);
-        _writer = new UplinkWriter(call.RequestStream, _window, limit, time, stop.Token);
+        _writer = new UplinkWriter(call.RequestStream, _window, limits.Wait, time, stop.Token);
         _lastProgress = time.GetTimestamp();
         observer.Welcomed(_window);
         _welcomed.TrySetResult();

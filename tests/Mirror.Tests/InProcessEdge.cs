@@ -14,7 +14,7 @@ namespace EdgeStream.Mirror.Tests;
 /// <summary>An edge that has joined a hub; its uplink runs between <see cref="StartAsync"/> and <see cref="StopAsync"/>.</summary>
 internal sealed class InProcessEdge : IAsyncDisposable
 {
-    private static readonly UplinkOptions Impatient = new()
+    public static UplinkOptions Impatient { get; } = new()
     {
         ChunkBytes = 4096,
         MinBackoff = TimeSpan.FromMilliseconds(10),
@@ -104,13 +104,18 @@ internal sealed class InProcessEdge : IAsyncDisposable
         return copy;
     }
 
-    public void StartUplink(UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null, TimeProvider? time = null)
+    /// <param name="options">Null for what suits tests.</param>
+    /// <param name="lanes">Null for the downlink alone.</param>
+    /// <param name="time">The uplink's clock.</param>
+    /// <param name="limitsTime">The clock by which bandwidth and month are kept.</param>
+    public void StartUplink(
+        UplinkOptions? options = null, IReadOnlyList<IUplinkLane>? lanes = null, TimeProvider? time = null, TimeProvider? limitsTime = null)
     {
         options ??= Impatient;
         lanes ??= [new DownlinkLane(Parts.Controller, Clock, TimeProvider.System, DownlinkLogger)];
         var marks = new MirrorMarks(MirrorRule.All);
         marks.Join(Identity.Id);
-        var limits = new LinkLimits(options, DataDirectory, TimeProvider.System);
+        var limits = new LinkLimits(options, DataDirectory, limitsTime ?? TimeProvider.System);
         Uplink = new HubUplink(
             Identity, Parts.Controller, marks, options, "test", lanes, limits, time ?? TimeProvider.System, NullLogger<HubUplink>.Instance);
         _running = Task.Run(() => Uplink.RunAsync(_stop.Token));

@@ -1,11 +1,14 @@
+using System.Diagnostics;
 using System.Text;
 using EdgeStream.Cluster;
 using EdgeStream.Mirror.Live;
+using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
 using Google.Protobuf;
 using Grpc.Core;
+using Microsoft.Extensions.Time.Testing;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Mirror.Tests;
@@ -64,6 +67,87 @@ public sealed class LiveLaneTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Key_that_is_written_all_the_time_is_told_again_and_again_while_the_ordered_lane_is_stuck()
+    {
+        await using InProcessEdge edge = await StartAsync();
+        await edge.FillAsync("readings", 1);
+        await edge.IsMirroredAsync(_hub, "readings");
+
+        _hub.Files.BeforeWrite = _ => throw FaultyFiles.DiskFull();
+        var told = new HashSet<string>();
+        using var deadline = new CancellationTokenSource(Eventually.Deadline);
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(200));
+        for (int i = 0; told.Count < 3; i++)
+        {
+            await AppendAsync(edge, ("boiler", $"{i}"));
+            told.UnionWith(Latest());
+            Assert.True(await pace.WaitForNextTickAsync(deadline.Token));
+        }
+
+        _hub.Files.BeforeWrite = null;
+        await edge.IsMirroredAsync(_hub, "readings");
+    }
+
+    [Fact]
+    public async Task Ordered_lane_goes_on_beside_the_live_one_and_both_keep_to_the_bandwidth()
+    {
+        const int Rate = 8000, Keys = 100;
+        await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
+        long start = Stopwatch.GetTimestamp();
+        edge.StartUplink(
+            InProcessEdge.Impatient with { BytesPerSecond = Rate },
+            [new LiveLane(edge.Parts.Controller, new HashSet<string> { "readings" }, TimeProvider.System)]);
+
+        // Ten times as much as may go.
+        byte[] value = new byte[800];
+        string? waiting = null;
+        using var deadline = new CancellationTokenSource(Eventually.Deadline);
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        while (edge.Log("readings").Offsets.Mirrored < 60)
+        {
+            using var writer = new RecordBatchWriter();
+            for (int i = 0; i < 10; i++)
+            {
+                Random.Shared.NextBytes(value);
+                writer.Append(new Record(0, BitConverter.GetBytes(Random.Shared.Next(Keys)), value));
+            }
+
+            await edge.Log("readings").AppendAsync(writer.Build(), AckLevel.Durable);
+            waiting ??= edge.Uplink.State.Waiting;
+            Assert.True(await pace.WaitForNextTickAsync(deadline.Token));
+        }
+
+        Assert.Contains("uplink.bandwidth lets 64 kbit/s through", waiting, StringComparison.Ordinal);
+        await Eventually.HoldsAsync(() => _hub.Latest.Read("readings", "north").Any(latest => !latest.Ordered), "something was told ahead");
+        double most = ((Stopwatch.GetElapsedTime(start).TotalSeconds + 2) * Rate) + 10_000;
+        Assert.InRange(edge.Uplink.State.WireSentBytes, 0, most);
+    }
+
+    [Fact]
+    public async Task Nothing_is_told_while_the_months_data_is_used_up()
+    {
+        var calendar = new FakeTimeProvider(new DateTimeOffset(2030, 6, 14, 12, 0, 0, TimeSpan.Zero));
+        calendar.SetLocalTimeZone(TimeZoneInfo.Utc);
+        await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
+        edge.StartUplink(
+            InProcessEdge.Impatient with { DataPlan = new DataPlanOptions(1000) },
+            [new LiveLane(edge.Parts.Controller, new HashSet<string> { "readings" }, TimeProvider.System)],
+            limitsTime: calendar);
+        await Eventually.HoldsAsync(() => _hub.LogOf("north", "readings") is not null, "the topic is open");
+        await AppendAsync(edge, ("boiler", "70"));
+        using var pace = new PeriodicTimer(TimeSpan.FromSeconds(1));
+        for (int i = 0; i < 5; i++)
+        {
+            Assert.Empty(Latest());
+            await pace.WaitForNextTickAsync();
+        }
+
+        Assert.Contains("is used up", edge.Uplink.State.Waiting, StringComparison.Ordinal);
+        calendar.SetUtcNow(new DateTimeOffset(2030, 7, 1, 0, 0, 1, TimeSpan.Zero));
+        await Eventually.HoldsAsync(() => edge.Uplink.State.Waiting is null, "the month's data may be used");
+    }
+
+    [Fact]
     public async Task Edge_tells_of_its_own_topics_only_and_within_bounds()
     {
         await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north", "readings");
@@ -105,6 +189,20 @@ public sealed class LiveLaneTests : IAsyncLifetime
         }
 
         Assert.Equal(ErrorCode.GeoLocationNotFound, Assert.Throws<ClusterException>(() => _hub.Latest.Read("readings", "south")).Code);
+    }
+
+    [Fact]
+    public void Key_that_is_written_again_keeps_its_turn()
+    {
+        var latest = new LatestByKey();
+        foreach ((int offset, byte key) in ((int, byte)[])[(0, 1), (1, 2), (2, 1), (3, 3)])
+            latest.Take(new Record(offset, 0, new byte[] { key }, new byte[1], []));
+
+        Assert.Equal([2, 1, 3], latest.Waiting.Select(value => value.Offset));
+        Assert.Equal([1, 2, 3], latest.Values.Select(value => value.Offset));
+        latest.Remove(latest.Waiting.First());
+        latest.Take(new Record(4, 0, new byte[] { 1 }, new byte[1], []));
+        Assert.Equal([1, 3, 4], latest.Waiting.Select(value => value.Offset));
     }
 
     [Fact]

@@ -28,6 +28,24 @@ public sealed class FlowWindowTests
     }
 
     [Fact]
+    public void Window_and_pieces_suit_what_may_go_and_not_what_the_link_could_carry()
+    {
+        var time = new FakeTimeProvider();
+        var window = new FlowWindow(time, bytesPerSecond: 20_000);
+        window.Grant(4 * 1024 * 1024);
+        for (int i = 0; i < 100; i++)
+        {
+            window.Sent(5000);
+            time.Advance(TimeSpan.FromMilliseconds(10));
+            Assert.True(window.TryAcknowledge(5000));
+        }
+
+        Assert.Equal(20_000, window.Rate);
+        Assert.InRange(window.Size, 20_000, 21_000);
+        Assert.InRange(window.PieceBytes, 5000, 5250);
+    }
+
+    [Fact]
     public void Link_that_becomes_slower_and_faster_is_followed()
     {
         var link = new SimulatedLink { BytesPerSecond = 100_000, RoundTripSeconds = 0.1 };

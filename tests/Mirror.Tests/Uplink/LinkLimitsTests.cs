@@ -38,6 +38,57 @@ public sealed class LinkLimitsTests : IDisposable
     }
 
     [Fact]
+    public void What_goes_without_asking_never_stops_data()
+    {
+        LinkLimits limits = Open(new UplinkOptions { BytesPerSecond = 25_000 });
+        int turns = 0;
+        for (int i = 0; i < 600; i++)
+        {
+            Use(limits, 10_000);
+            turns += limits.Wait() == TimeSpan.Zero ? 1 : 0;
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+        }
+
+        // About one in each two seconds.
+        Assert.InRange(turns, 20, 40);
+    }
+
+    [Fact]
+    public void It_is_said_that_data_waits_for_the_bandwidth_while_it_does()
+    {
+        LinkLimits limits = Open(new UplinkOptions { BytesPerSecond = 25_000 });
+        Assert.Equal((TimeSpan.Zero, null), (limits.Wait(), limits.Waiting));
+        Use(limits, 10_000);
+        Assert.True(limits.Wait() > TimeSpan.Zero);
+        Assert.Contains("uplink.bandwidth lets 200 kbit/s through", limits.Waiting, StringComparison.Ordinal);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal((TimeSpan.Zero, null), (limits.Wait(), limits.Waiting));
+    }
+
+    [Fact]
+    public void A_quarter_of_what_may_go_may_go_ahead_and_nothing_once_the_month_is_used_up()
+    {
+        LinkLimits limits = Open(Plan with { BytesPerSecond = 4000 });
+        var share = new LinkShare(limits, new FlowWindow(_time), _time);
+        long ahead = 0;
+        for (int i = 0; i < 600; i++)
+        {
+            if (share.RoomAhead > 0)
+            {
+                share.WentAhead(1400);
+                ahead += 1500;
+            }
+
+            _time.Advance(TimeSpan.FromMilliseconds(100));
+        }
+
+        Assert.InRange(ahead, 57_000, 62_000);
+        Use(limits, 2_000_000);
+        Assert.True(share.IsMonthUsedUp);
+        Assert.Equal(0, share.RoomAhead);
+    }
+
+    [Fact]
     public void Months_data_is_kept_and_the_free_hours_do_not_count()
     {
         LinkLimits limits = Open(Plan);

@@ -12,6 +12,10 @@ namespace EdgeStream.Mirror.Downlink;
 /// The edge's end of the downlink: has the topics that the hub tells it to have, and appends what comes, verbatim, at the hub's
 /// offsets. Asks the hub for its time, first of all and then now and then.
 /// </summary>
+/// <remarks>
+/// While the month's data is used up it follows nothing: the stream ends, so that the hub keeps what there is, and is made again
+/// when the month or the free hours begin.
+/// </remarks>
 public sealed class DownlinkLane(StreamController controller, HubClock clock, TimeProvider time, ILogger<DownlinkLane> logger) : IUplinkLane
 {
     // Two clocks drift apart by some tenths of a second meanwhile. More often, and it would be most of what an idle link costs.
@@ -21,15 +25,34 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
 
     public async Task RunAsync(UplinkConnection connection, CancellationToken cancellationToken)
     {
+        while (true)
+        {
+            await connection.Share.WaitForMonthAsync(usedUp: false, cancellationToken).ConfigureAwait(false);
+            await FollowAsync(connection, cancellationToken).ConfigureAwait(false);
+            logger.LogWarning("nothing flows down from {Hub} for now: the month's data is used up", connection.Identity.Hub);
+        }
+    }
+
+    /// <summary>Follows until the month's data is used up; fails where the stream ends before.</summary>
+    private async Task FollowAsync(UplinkConnection connection, CancellationToken cancellationToken)
+    {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         using AsyncDuplexStreamingCall<V1.DownEdgeMessage, V1.DownHubMessage> call =
             new V1.Downlink.DownlinkClient(connection.Channel).Follow(cancellationToken: stop.Token);
         using var requests = new Requests(call.RequestStream);
         Task asking = AskAsync(requests, stop.Token);
         Task receiving = ReceiveAsync(connection, call.ResponseStream, requests, stop.Token);
-        await Task.WhenAny(asking, receiving).ConfigureAwait(false);
+        Task usedUp = connection.Share.WaitForMonthAsync(usedUp: true, stop.Token);
+        Task first = await Task.WhenAny(asking, receiving, usedUp).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         await asking.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await usedUp.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancellationToken.ThrowIfCancellationRequested();
+        if (first.IsCompletedSuccessfully && connection.Share.IsMonthUsedUp)
+        {
+            await receiving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            return;
+        }
 
         // Why the hub has ended the stream is in its answer; a write that failed knows only that it did.
         await receiving.ConfigureAwait(false);
@@ -48,11 +71,12 @@ public sealed class DownlinkLane(StreamController controller, HubClock clock, Ti
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false));
     }
 
+    /// <summary>Appends what comes, until the hub ends the stream or the month's data is used up.</summary>
     private async Task ReceiveAsync(
         UplinkConnection connection, IAsyncStreamReader<V1.DownHubMessage> messages, Requests requests, CancellationToken cancellationToken)
     {
         var copies = new Dictionary<string, DownCopy>(StringComparer.Ordinal);
-        while (await messages.MoveNext(cancellationToken).ConfigureAwait(false))
+        while (!connection.Share.IsMonthUsedUp && await messages.MoveNext(cancellationToken).ConfigureAwait(false))
         {
             V1.DownHubMessage message = messages.Current;
             switch (message.MessageCase)

@@ -4,10 +4,12 @@ using EdgeStream.Client;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
+using Microsoft.Extensions.Time.Testing;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Mirror.Tests.Downlink;
@@ -43,6 +45,32 @@ public sealed class DownlinkTests : IAsyncLifetime
         Assert.True(atHub.IsDown);
         Assert.Equal(atHub.Log.Offsets.Durable, atHub.Edge.Durable);
         Assert.Empty(edge.Log(Topic).Gaps);
+    }
+
+    [Fact]
+    public async Task What_flows_down_waits_while_the_months_data_is_used_up()
+    {
+        var calendar = new FakeTimeProvider(new DateTimeOffset(2030, 6, 14, 12, 0, 0, TimeSpan.Zero));
+        calendar.SetLocalTimeZone(TimeZoneInfo.Utc);
+        await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north");
+        edge.StartUplink(InProcessEdge.Impatient with { DataPlan = new DataPlanOptions(300_000, new TimeOnly(22, 0), new TimeOnly(4, 0)) }, limitsTime: calendar);
+        await _hub.CreateDownTopicAsync(Topic);
+        await _hub.SendDownAsync("north", Topic, Batches.Of("in time"));
+        await edge.HasAllOfAsync(_hub, Topic);
+
+        for (int i = 0; i < 100; i++)
+            await _hub.SendDownAsync("north", Topic, Batches.Of(new string('x', 100_000)));
+
+        await Eventually.HoldsAsync(() => edge.DownlinkLogger.Lines.Any(line => line.Contains("nothing flows down", StringComparison.Ordinal)), "the edge follows no more");
+        Assert.Contains("is used up", edge.Uplink.State.Waiting, StringComparison.Ordinal);
+        Assert.InRange(edge.Log(Topic).Offsets.End, 2, 20);
+        await _hub.SendDownAsync("north", Topic, Batches.Of("late"));
+
+        Assert.InRange(edge.Uplink.State.WireReceivedBytes, 300_000, 2_000_000);
+        Assert.True(edge.Uplink.State.Connected);
+
+        calendar.SetUtcNow(new DateTimeOffset(2030, 6, 14, 23, 0, 0, TimeSpan.Zero));
+        await edge.HasAllOfAsync(_hub, Topic);
     }
 
     [Fact]

@@ -32,12 +32,15 @@ public sealed class ClientException : EdgeStreamException
         }
 
         Exception cause = error.Status.DebugException ?? error;
-        while (cause.InnerException is { } inner)
+        while (cause.InnerException is { } inner && cause is not TimeoutException)
             cause = inner;
 
         string reason = cause switch
         {
             RpcException rpc => rpc.Status.Detail,
+            TimeoutException => "nothing there has answered in time",
+            HttpRequestException { HttpRequestError: HttpRequestError.VersionNegotiationError } =>
+                "what answers there does not speak HTTP/2 and is no EdgeStream node",
 
             // The runtime's word for ENOENT.
             SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "there is no such socket",

@@ -16,7 +16,8 @@ namespace EdgeStream.Mirror.Uplink;
 /// </remarks>
 internal static class HubChannel
 {
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
+    /// <summary>How long TCP and TLS may take.</summary>
+    public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>A channel with this edge's identity.</summary>
     public static GrpcChannel Open(EdgeIdentity identity, TimeSpan keepAlive, WireMeter meter) =>

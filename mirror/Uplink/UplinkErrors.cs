@@ -40,8 +40,14 @@ internal static class UplinkErrors
                     return $"what answers there is not the hub of this edge's CA; was the hub made anew? {tls.Message.TrimEnd('.')}";
                 case AuthenticationException tls:
                     return $"what answers there is no EdgeStream hub? {tls.Message.TrimEnd('.')}";
+                case HttpRequestException { HttpRequestError: HttpRequestError.VersionNegotiationError }:
+                    return "what answers there speaks TLS but not HTTP/2: a web server, or a proxy, but no EdgeStream hub";
+                case OperationCanceledException { InnerException: TimeoutException }:
+                    return $"nothing there has answered within {HubChannel.ConnectTimeout.TotalSeconds:0} s, as an EdgeStream hub would";
                 case RpcException { Status.DebugException: { } inner }:
                     return Describe(inner);
+                case RpcException { StatusCode: StatusCode.DeadlineExceeded }:
+                    return "it has not answered in time";
             }
         }
 

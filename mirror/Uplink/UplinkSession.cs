@@ -117,7 +117,16 @@ internal sealed class UplinkSession(
     private async Task<V1.Welcome> ReceiveWelcomeAsync(IAsyncStreamReader<V1.HubMessage> messages, CancellationToken cancellationToken)
     {
         // The transport's own connect timeout ends when TCP and TLS stand; a frozen hub may still never answer.
-        bool received = await messages.MoveNext(cancellationToken).WaitAsync(options.ProgressTimeout, time, cancellationToken).ConfigureAwait(false);
+        bool received;
+        try
+        {
+            received = await messages.MoveNext(cancellationToken).WaitAsync(options.ProgressTimeout, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            throw new TimeoutException($"the hub has taken the connection but said nothing for {options.ProgressTimeout.TotalSeconds:0} s; is it frozen?");
+        }
+
         return received && messages.Current.Welcome is { WindowBytes: > 0 } welcome
             ? welcome
             : throw new IOException("the hub did not say welcome; is it an EdgeStream hub of the same version?");

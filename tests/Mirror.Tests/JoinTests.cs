@@ -1,3 +1,6 @@
+using System.Net;
+using System.Net.Security;
+using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Client;
 using EdgeStream.Cluster;
@@ -172,6 +175,42 @@ public sealed class JoinTests : IAsyncLifetime
         await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new V1.GetTopologyRequest()));
         using RawUplinkRefusal uplink = new(_hub, certificate);
         Assert.Equal(StatusCode.PermissionDenied, (await uplink.AnswerAsync()).StatusCode);
+    }
+
+    [Fact]
+    public async Task Server_that_speaks_TLS_but_not_HTTP2_is_told_to_be_no_hub()
+    {
+        string problem = await ProblemWithAsync(async client =>
+        {
+            using X509Certificate2 certificate = _hub.Authority.IssueServer(["localhost"], TimeSpan.FromDays(1));
+            await using var tls = new SslStream(client);
+            await tls.AuthenticateAsServerAsync(certificate);
+            await tls.CopyToAsync(Stream.Null);
+        });
+        Assert.Contains("speaks TLS but not HTTP/2", problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Listener_that_says_nothing_is_told_to_say_nothing()
+    {
+        string problem = await ProblemWithAsync(_ => Task.CompletedTask);
+        Assert.Contains("has answered within 10 s", problem, StringComparison.Ordinal);
+        Assert.DoesNotContain("canceled", problem, StringComparison.Ordinal);
+    }
+
+    /// <summary>What joining says of a server that does something else than a hub.</summary>
+    private async Task<string> ProblemWithAsync(Func<Stream, Task> serve)
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        string token = await _hub.InviteAsync("north");
+        Task<EdgeIdentity> joining = HubEnroller.JoinAsync(_temp.Path, $"{listener.LocalEndpoint}", token, JoiningCard.New, CancellationToken.None);
+        using TcpClient client = await listener.AcceptTcpClientAsync().InTimeAsync();
+        Task serving = serve(client.GetStream());
+        string problem = (await Assert.ThrowsAsync<ClusterException>(() => joining.InTimeAsync())).Message;
+        client.Close();
+        await serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return problem;
     }
 
     private Task<EdgeIdentity> JoinAsync(string token) => HubEnroller.JoinAsync(_temp.Path, _hub.Address, token, JoiningCard.New, CancellationToken.None);

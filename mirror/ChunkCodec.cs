@@ -1,6 +1,7 @@
 using System.Buffers;
 using EdgeStream.Storage.Records;
 using ZstdSharp;
+using ZstdSharp.Unsafe;
 
 namespace EdgeStream.Mirror;
 
@@ -13,7 +14,9 @@ internal static class ChunkCodec
     /// <summary>The most that a chunk may have, in bytes, before compression: the largest batch fits, and a few small ones.</summary>
     public const int MaxUncompressedBytes = RecordBatchHeader.MaxBatchSize + (1024 * 1024);
 
-    private const int Level = 1;
+    // As far back as a match may lie (256 KiB), which is a whole chunk unless a single batch is larger. It bounds what hard levels
+    // need of memory to a few megabytes.
+    private const int WindowLog = 18;
 
     // Below that, a frame's own header eats what it saves.
     private const int MinBytes = 64;
@@ -33,7 +36,13 @@ internal static class ChunkCodec
         return null;
     }
 
-    public static Compressor CreateCompressor() => new(Level);
+    /// <summary>At zstd's level 1; its owner may set another one for each chunk.</summary>
+    public static Compressor CreateCompressor()
+    {
+        var compressor = new Compressor(1);
+        compressor.SetParameter(ZSTD_cParameter.ZSTD_c_windowLog, WindowLog);
+        return compressor;
+    }
 
     /// <summary>The inverse of <see cref="TryCompress"/>, into memory of exactly the size that the sender has named.</summary>
     /// <exception cref="CorruptBatchException">It is not what the sender said that it is; no more memory was used for it.</exception>

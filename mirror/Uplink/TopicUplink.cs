@@ -6,7 +6,6 @@ using EdgeStream.Storage.Records;
 using EdgeStream.Storage.Time;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
-using ZstdSharp;
 
 namespace EdgeStream.Mirror.Uplink;
 
@@ -22,6 +21,7 @@ internal sealed class TopicUplink(
     UplinkOptions options,
     UplinkWriter writer,
     FlowWindow window,
+    ChunkCompressor compressor,
     DeadLetters deadLetters,
     IUplinkObserver observer,
     TimeProvider time,
@@ -187,7 +187,6 @@ internal sealed class TopicUplink(
 
     private async Task SendChunksAsync(long resume, CancellationToken cancellationToken)
     {
-        using Compressor compressor = ChunkCodec.CreateCompressor();
         long next = resume;
         while (true)
         {
@@ -195,7 +194,7 @@ internal sealed class TopicUplink(
             try
             {
                 using LogReader reader = log.OpenReader(next);
-                next = await SendRunAsync(reader, compressor, cancellationToken).ConfigureAwait(false);
+                next = await SendRunAsync(reader, cancellationToken).ConfigureAwait(false);
             }
             catch (OffsetOutOfRangeException) when (FindGap(next) is not null)
             {
@@ -234,7 +233,7 @@ internal sealed class TopicUplink(
     }
 
     /// <summary>Sends chunks until a gap comes; the offset at which it starts.</summary>
-    private async ValueTask<long> SendRunAsync(LogReader reader, Compressor compressor, CancellationToken cancellationToken)
+    private async ValueTask<long> SendRunAsync(LogReader reader, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -254,7 +253,7 @@ internal sealed class TopicUplink(
                 if (slice.IsEmpty || slice.BaseOffset > next)
                     return next; // Damage was found here, and became a gap.
 
-                using RentedBytes? compressed = TryCompress(compressor, slice.Batches.Span);
+                using RentedBytes? compressed = TryCompress(slice.Batches.Span);
                 _ratio = compressed is null ? 1 : (double)slice.Batches.Length / compressed.Memory.Length;
                 turn = await SendPiecesAsync(turn, slice.Batches.Length, compressed?.Memory ?? slice.Batches, compressed is not null, cancellationToken)
                     .ConfigureAwait(false);
@@ -273,7 +272,7 @@ internal sealed class TopicUplink(
     /// <summary>About a window full, compressed: on a slow link, a second or two of it, so that acknowledgements keep coming.</summary>
     private int ChunkBytes() => (int)Math.Clamp(_ratio * window.Size, MinChunkBytes, Math.Max(MinChunkBytes, options.ChunkBytes));
 
-    private RentedBytes? TryCompress(Compressor compressor, ReadOnlySpan<byte> batches)
+    private RentedBytes? TryCompress(ReadOnlySpan<byte> batches)
     {
         if (_uncompressedChunks > 0)
         {
@@ -281,7 +280,7 @@ internal sealed class TopicUplink(
             return null;
         }
 
-        RentedBytes? compressed = ChunkCodec.TryCompress(compressor, batches);
+        RentedBytes? compressed = compressor.TryCompress(batches);
         _uncompressedChunks = compressed is null ? ChunksUncompressed : 0;
         return compressed;
     }

@@ -54,6 +54,7 @@ internal sealed class UplinkSession(
     private readonly FlowWindow _window = new(time, limits.BytesPerSecond);
 
     private UplinkWriter _writer = null!;
+    private ChunkCompressor _compressor = null!;
     private long _lastProgress;
 
     /// <summary>Completes when the hub has let this edge in; never where it does not.</summary>
@@ -72,6 +73,8 @@ internal sealed class UplinkSession(
         await call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = hello }, stop.Token).ConfigureAwait(false);
         V1.Welcome welcome = await ReceiveWelcomeAsync(call.ResponseStream, stop.Token).ConfigureAwait(false);
         _window.Grant(welcome.WindowBytes);
+        using var compressor = new ChunkCompressor(_window, time);
+        _compressor = compressor;
         _writer = new UplinkWriter(call.RequestStream, _window, limits.Wait, time, stop.Token);
         _lastProgress = time.GetTimestamp();
         observer.Welcomed(_window);
@@ -185,8 +188,8 @@ internal sealed class UplinkSession(
                         continue;
 
                     var uplink = new TopicUplink(
-                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, deadLetters,
-                        observer, time, logger);
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, _compressor,
+                        deadLetters, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }

@@ -1,0 +1,31 @@
+namespace EdgeStream.Mirror.Uplink;
+
+/// <summary>
+/// How hard to compress: harder while it takes a small part of the time that the link takes for what comes of it, less hard where
+/// it takes a large one. So a slow link carries fewer bytes, and a fast one does not wait for the processor.
+/// </summary>
+internal sealed class CompressionEffort
+{
+    // Each takes two to five times as long as the one before. Those between compress readings worse than 1 does, or no better.
+    private static readonly int[] Levels = [1, 6, 9, 12, 15];
+
+    // Far enough apart that a step up is not followed by one down.
+    private const double Small = 1.0 / 20;
+    private const double Large = 1.0 / 4;
+
+    private int _step;
+
+    /// <summary>zstd's level for the next chunk.</summary>
+    public int Level => Levels[_step];
+
+    /// <summary>What a chunk took.</summary>
+    /// <param name="computed">To compress it.</param>
+    /// <param name="onLink">To send what that gave.</param>
+    public void Note(TimeSpan computed, TimeSpan onLink)
+    {
+        if (computed > onLink * Large)
+            _step = Math.Max(0, _step - 1);
+        else if (computed < onLink * Small)
+            _step = Math.Min(Levels.Length - 1, _step + 1);
+    }
+}

@@ -6,12 +6,13 @@ namespace EdgeStream.Mirror.Uplink;
 /// </summary>
 internal sealed class CompressionEffort
 {
-    // Each takes two to five times as long as the one before. Those between compress readings worse than 1 does, or no better.
-    private static readonly int[] Levels = [1, 6, 9, 12, 15];
+    // Each takes some ten times as long as the one before. Those between compress readings hardly better, or worse, than the next below.
+    private static readonly int[] Levels = [1, 9, 15];
 
-    // Far enough apart that a step up is not followed by one down.
+    // As far apart as levels are, so that a step up is not followed by one down. While half of the link's time is computed, the
+    // window's data still keeps it busy.
     private const double Small = 1.0 / 20;
-    private const double Large = 1.0 / 4;
+    private const double Large = 1.0 / 2;
 
     private int _step;
 

@@ -21,9 +21,9 @@ public sealed class CompressionEffortTests
     [Fact]
     public void Level_that_takes_a_fair_part_of_the_links_time_stays()
     {
-        Note(TimeSpan.FromMilliseconds(1), times: 2);
+        Note(TimeSpan.FromMilliseconds(1), times: 1);
         Assert.Equal(9, _effort.Level);
-        Note(TimeSpan.FromMilliseconds(15), times: 10);
+        Note(TimeSpan.FromMilliseconds(30), times: 10);
         Assert.Equal(9, _effort.Level);
     }
 

@@ -40,6 +40,9 @@ if (args.Length == 0 || args.Contains("api"))
 if (args.Length == 0 || args.Contains("catch-up"))
     await CatchUpBenchmark.RunAsync(report);
 
+if (args.Length == 0 || args.Contains("slow-link"))
+    await CatchUpBenchmark.RunOverSlowLinkAsync(report);
+
 if (args.Length == 0 || args.Contains("live"))
     await WireBenchmark.RunLiveAsync(report);
 

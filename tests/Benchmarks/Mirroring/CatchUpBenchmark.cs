@@ -1,5 +1,6 @@
 using System.Globalization;
 using EdgeStream.Harness;
+using EdgeStream.Harness.Network;
 
 namespace EdgeStream.Benchmarks.Mirroring;
 
@@ -17,6 +18,30 @@ internal static class CatchUpBenchmark
         await RunAsync(report, "1,000,000 readings of 100 B, JSON", () => SensorReadings.OfSensors(1_000_000), isGoal: true);
         await RunAsync(report, "100,000 readings of 1 KiB, JSON", () => SensorReadings.OfGateways(100_000), isGoal: true);
         await RunAsync(report, "100,000 readings of 1 KiB that do not compress", () => SensorReadings.Incompressible(100_000, 1024), isGoal: false);
+    }
+
+    /// <summary>The same over a link as edges have them, where bytes are what is short. Needs root.</summary>
+    public static async Task RunOverSlowLinkAsync(Report report)
+    {
+        foreach (LinkShape link in (LinkShape[])[new(2_000_000, TimeSpan.FromMilliseconds(50)), new(200_000, TimeSpan.FromMilliseconds(100))])
+        {
+            // A quarter of a minute or two of it.
+            int count = (int)(link.BitsPerSecond / 10);
+            await RunOverAsync(report, link, $"{count:n0} readings of 100 B, JSON", () => SensorReadings.OfSensors(count));
+            await RunOverAsync(report, link, $"{count / 10:n0} readings of 1 KiB, JSON", () => SensorReadings.OfGateways(count / 10));
+        }
+    }
+
+    private static async Task RunOverAsync(Report report, LinkShape link, string what, Func<IEnumerable<Reading>> readings)
+    {
+        long records = readings().LongCount(), payload = readings().Sum(reading => (long)reading.PayloadBytes);
+        Run run = await MeasureAsync(await EdgeStreamPair.StartAsync(link: link), readings(), records);
+        what = string.Create(CultureInfo.InvariantCulture, $"{what}, over {link.BitsPerSecond / 1e6:0.0} Mbit/s, {link.RoundTrip.TotalMilliseconds:0} ms");
+        report.Add($"catch-up, {what}", records, payload, run.Time);
+        report.Note(string.Create(
+            CultureInfo.InvariantCulture,
+            $"| {(double)run.Wire / payload:0.000} wire bytes per payload byte, {what} | | | of the link {run.Wire * 8 / run.Time.TotalSeconds / link.BitsPerSecond:p0} (without the headers of TCP and IP); CPU of the edge {run.EdgeCpu.TotalSeconds:0.00} s |"));
+        report.Goal($"wire bytes of the payload, {what}", (double)run.Wire / payload, 0.15, "%", atMost: true);
     }
 
     /// <param name="Time">From the word to connect to the last reading at the hub.</param>

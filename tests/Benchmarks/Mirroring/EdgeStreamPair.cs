@@ -1,10 +1,11 @@
 using EdgeStream.Client;
 using EdgeStream.Harness;
+using EdgeStream.Harness.Network;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Benchmarks.Mirroring;
 
-/// <summary><c>edgestream run</c> and <c>edgestream hub</c>.</summary>
+/// <summary><c>edgestream run</c> and <c>edgestream hub</c>, on loopback or with a link between them.</summary>
 internal sealed class EdgeStreamPair : IMirrorPair
 {
     private const string Topic = "readings";
@@ -14,12 +15,19 @@ internal sealed class EdgeStreamPair : IMirrorPair
     private readonly NodeProcess _hub;
     private readonly NodeProcess _edge;
     private readonly int _hubPort = FreePort.Take();
+    private readonly SitePath? _path;
     private EdgeStreamClient _atHub = null!;
     private EdgeStreamClient _atEdge = null!;
     private Producer? _producer;
 
-    private EdgeStreamPair(string configuration, bool mqtt)
+    private EdgeStreamPair(string configuration, bool mqtt, LinkShape? link)
     {
+        if (link is not null)
+        {
+            _path = new SitePath();
+            _path.Shape(link);
+        }
+
         MqttPort = mqtt ? FreePort.Take() : 0;
         string broker = mqtt
             ? $$"""
@@ -29,23 +37,24 @@ internal sealed class EdgeStreamPair : IMirrorPair
                 subscribe = [{ filter = "sensors/#", topic = "{{Topic}}", key = "{0}" }]
                 """
             : "";
-        _hub = NodeProcess.Hub(_directory.Path, $"127.0.0.1:{_hubPort}");
+        _hub = NodeProcess.Hub(_directory.Path, _path is null ? $"127.0.0.1:{_hubPort}" : $"0.0.0.0:{_hubPort}", runInNamespace: _path?.Hub.Name);
         _edge = NodeProcess.Edge(_directory.Path, $"""
             [[topic]]
             name = "{Topic}"
             mirror = true
             {broker}
             {configuration}
-            """);
+            """, runInNamespace: _path?.Edge.Name);
     }
 
     public int MqttPort { get; }
 
     /// <param name="configuration">What the edge's configuration has besides topic and broker.</param>
     /// <param name="mqtt">Whether the edge has its broker.</param>
-    public static async Task<IMirrorPair> StartAsync(string configuration = "", bool mqtt = false)
+    /// <param name="link">What lies between them, which needs root; null for loopback.</param>
+    public static async Task<IMirrorPair> StartAsync(string configuration = "", bool mqtt = false, LinkShape? link = null)
     {
-        var pair = new EdgeStreamPair(configuration, mqtt);
+        var pair = new EdgeStreamPair(configuration, mqtt, link);
         await pair._hub.StartAsync();
         await pair._edge.StartAsync();
         pair._atHub = pair._hub.Connect();
@@ -66,7 +75,7 @@ internal sealed class EdgeStreamPair : IMirrorPair
     public async Task ConnectAsync()
     {
         Invite invite = await _atHub.CallAsync(c => c.ControlPlane.InviteGeoLocationAsync(new InviteGeoLocationRequest { Name = "bench" }));
-        await _atEdge.CallAsync(c => c.Agent.JoinHubAsync(new JoinHubRequest { Hub = $"127.0.0.1:{_hubPort}", Token = invite.Token }));
+        await _atEdge.CallAsync(c => c.Agent.JoinHubAsync(new JoinHubRequest { Hub = $"{(_path is null ? "127.0.0.1" : SitePath.HubName)}:{_hubPort}", Token = invite.Token }));
     }
 
     public async Task DisconnectAsync() => await _atEdge.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest()));
@@ -98,7 +107,7 @@ internal sealed class EdgeStreamPair : IMirrorPair
 
     public (ProcessUsage Edge, ProcessUsage Hub) Usage() => (ProcessUsage.Of(_edge.Process.Id), ProcessUsage.Of(_hub.Process.Id));
 
-    public LinkTraffic Traffic() => LinkTraffic.Of(_edge.Process.Id, _hubPort);
+    public LinkTraffic Traffic() => LinkTraffic.Of(_edge.Process.Id, _hubPort, _path?.Edge.Name);
 
     public void Dispose()
     {
@@ -107,6 +116,7 @@ internal sealed class EdgeStreamPair : IMirrorPair
         _atHub.Dispose();
         _edge.Dispose();
         _hub.Dispose();
+        _path?.Dispose();
         _directory.Dispose();
         _stop.Dispose();
     }

@@ -18,10 +18,17 @@ internal readonly record struct LinkTraffic(long Bytes, long Packets)
     public static LinkTraffic operator -(LinkTraffic later, LinkTraffic earlier) =>
         new(later.Bytes - earlier.Bytes, later.Packets - earlier.Packets);
 
-    /// <summary>The connections of a process to a port of this machine.</summary>
-    public static LinkTraffic Of(int process, int port)
+    /// <summary>The connections of a process to a port.</summary>
+    /// <param name="process">Its number.</param>
+    /// <param name="port">The port.</param>
+    /// <param name="networkNamespace">The one that the process is in; null for this one's.</param>
+    public static LinkTraffic Of(int process, int port, string? networkNamespace = null)
     {
-        using Process ss = Process.Start(new ProcessStartInfo("ss", ["-tinpHO", "state", "established", $"( dport = :{port} )"]) { RedirectStandardOutput = true })!;
+        string[] command = ["ss", "-tinpHO", "state", "established", $"( dport = :{port} )"];
+        if (networkNamespace is not null)
+            command = ["ip", "netns", "exec", networkNamespace, .. command];
+
+        using Process ss = Process.Start(new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true })!;
         string[] lines = ss.StandardOutput.ReadToEnd().Split('\n');
         ss.WaitForExit();
         var total = default(LinkTraffic);

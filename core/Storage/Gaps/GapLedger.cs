@@ -101,11 +101,14 @@ public sealed class GapLedger
     }
 
     /// <summary>The gap that an offset lies in.</summary>
-    public Gap? Find(long offset)
+    public Gap? Find(long offset) => FindNext(offset) is { } gap && gap.First <= offset ? gap : null;
+
+    /// <summary>The gap that an offset lies in, or the next one behind it.</summary>
+    public Gap? FindNext(long offset)
     {
         KnownGaps known = Volatile.Read(ref _known);
         int at = known.FirstEndingAtOrBehind(offset);
-        return at < known.Count && known[at].First <= offset ? known[at] : null;
+        return at < known.Count ? known[at] : null;
     }
 
     /// <summary>Notes a gap, less what is noted already; durable on return.</summary>
@@ -114,6 +117,40 @@ public sealed class GapLedger
     {
         foreach ((long first, long last) in Uncovered(gap.First, gap.Last))
             AddUncovered(gap with { First = first, Last = last });
+    }
+
+    /// <summary>
+    /// Notes gaps that follow each other, less what is noted already; durable on return. One write and one sync for all of them: a
+    /// power cut in between may keep any of them.
+    /// </summary>
+    /// <exception cref="IOException">They could not be noted.</exception>
+    public void Add(IReadOnlyList<Gap> gaps)
+    {
+        Gap[] uncovered = [.. gaps.SelectMany(gap => Uncovered(gap.First, gap.Last).Select(part => gap with { First = part.First, Last = part.Last }))];
+        if (uncovered.Length < 2)
+        {
+            foreach (Gap gap in uncovered)
+                AddUncovered(gap);
+
+            return;
+        }
+
+        int first = Array.LastIndexOf(_isUsed, true) + 1;
+        while (first + uncovered.Length > EntriesIn(_length))
+            Grow(EntrySize * (1L + first + uncovered.Length) - _length);
+
+        byte[] entries = new byte[uncovered.Length * EntrySize];
+        for (int i = 0; i < uncovered.Length; i++)
+            WriteEntry(entries.AsSpan(i * EntrySize, EntrySize), uncovered[i]);
+
+        using (ILogFile file = _files.OpenForWriting(_path))
+        {
+            file.Write([entries], PositionOf(first));
+            file.SyncData();
+        }
+
+        Array.Fill(_isUsed, true, first, uncovered.Length);
+        Volatile.Write(ref _known, uncovered.Aggregate(_known, (known, gap) => known.With(gap)));
     }
 
     /// <summary>
@@ -184,7 +221,7 @@ public sealed class GapLedger
         if (free < 0)
         {
             free = _isUsed.Length;
-            Grow();
+            Grow(StepBytes);
         }
 
         byte[] entry = new byte[EntrySize];
@@ -230,15 +267,17 @@ public sealed class GapLedger
 
     private static long PositionOf(int entry) => EntrySize * (1L + entry);
 
-    private void Grow()
+    /// <summary>By whole steps.</summary>
+    private void Grow(long bytes)
     {
-        if (_length + StepBytes > MaxFileSize)
+        long length = _length + ((bytes + StepBytes - 1) / StepBytes * StepBytes);
+        if (length > MaxFileSize)
             throw new IOException($"'{_path}' has {_isUsed.Length} gaps, and no more can be noted; nothing more is dropped from this log");
 
         using ILogFile file = _files.OpenForWriting(_path);
-        file.Allocate(_length + StepBytes);
+        file.Allocate(length);
         file.SyncData();
-        Volatile.Write(ref _length, _length + StepBytes);
+        Volatile.Write(ref _length, length);
         Array.Resize(ref _isUsed, EntriesIn(_length));
     }
 

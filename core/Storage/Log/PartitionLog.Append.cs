@@ -162,8 +162,18 @@ public sealed partial class PartitionLog
         try
         {
             NoteClock();
-            foreach (AppendRequest request in commit)
-                await PlaceAsync(request).ConfigureAwait(false);
+            for (int at = 0; at < commit.Count;)
+            {
+                if (commit[at].Gap is null)
+                {
+                    await PlaceAsync(commit[at++]).ConfigureAwait(false);
+                    continue;
+                }
+
+                AppendRequest[] gaps = [.. commit.Skip(at).TakeWhile(request => request.Gap is not null)];
+                await PlaceGapsAsync(gaps).ConfigureAwait(false);
+                at += gaps.Length;
+            }
 
             TryWritePlaced(out _);
         }
@@ -201,12 +211,6 @@ public sealed partial class PartitionLog
         if (request.IsRoll)
         {
             await PlaceRollAsync(request).ConfigureAwait(false);
-            return;
-        }
-
-        if (request.Gap is { } gap)
-        {
-            await PlaceGapAsync(request, gap).ConfigureAwait(false);
             return;
         }
 

@@ -9,6 +9,9 @@ public sealed partial class PartitionLog
     /// <summary>The gap that an offset lies in.</summary>
     public Gap? FindGap(long offset) => _ledger.Find(offset);
 
+    /// <summary>The gap that an offset lies in, or the next one behind it.</summary>
+    public Gap? FindNextGap(long offset) => _ledger.FindNext(offset);
+
     /// <summary>
     /// Takes note that a hub holds the records below an offset: where a gap that was noted here begins before it, because the hub's
     /// acknowledgement did not arrive, the gap begins there from now on. Only of what lies before this log's start.
@@ -45,49 +48,67 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>
-    /// Order: everything before is durable → the gap is durable → a segment starts behind it. Were the gap first, a power cut
-    /// could take the records before it, and nobody would send them again.
+    /// Takes gaps over that follow each other, at the price of one. Order: everything before is durable → the gaps are durable → a
+    /// segment starts behind them. Were the gaps first, a power cut could take the records before them, and nobody would send them
+    /// again.
     /// </summary>
-    private async ValueTask PlaceGapAsync(AppendRequest request, Gap gap)
+    private async ValueTask PlaceGapsAsync(AppendRequest[] requests)
     {
-        if (!TryWritePlaced(out StorageFullException? full))
+        StorageFullException? full = null;
+        if (_failure is not null || !TryWritePlaced(out full))
         {
-            request.Fail(full);
+            foreach (AppendRequest request in requests)
+                request.Fail(_failure ?? (Exception)full!);
+
             return;
         }
 
-        long end = _end.Value;
-        request.Range = new AppendedRange(gap.First, gap.Last);
-        if (gap.Last < end)
+        long end = _end.Value, next = end;
+        var placed = new List<AppendRequest>(requests.Length);
+        var gaps = new List<Gap>(requests.Length);
+        foreach (AppendRequest request in requests)
         {
+            Gap gap = request.Gap!;
+            if (gap.First > next)
+            {
+                request.Fail(new OffsetConflictException(gap.First, next));
+                continue;
+            }
+
+            request.Range = new AppendedRange(gap.First, gap.Last);
+            placed.Add(request);
+            if (gap.Last < next)
+                continue;
+
+            gaps.Add(gap with { First = next });
+            next = gap.Last + 1;
+        }
+
+        if (gaps.Count > 0)
+        {
+            SyncSoon();
+            await _durable.WaitForAsync(end).ConfigureAwait(false);
+            lock (_spaceLock)
+                NoteGaps(gaps);
+
+            // An active segment without records stays behind as an empty file, until it is dropped as the oldest.
+            if ((full = await TryRollAsync(next, RecordBatchHeader.Size).ConfigureAwait(false)) is not null)
+            {
+                foreach (AppendRequest request in placed)
+                    request.Fail(full);
+
+                return;
+            }
+
+            lock (_segmentsLock)
+                _end.Advance(next);
+        }
+
+        foreach (AppendRequest request in placed)
             AwaitSync(request);
-            _syncSignal.Writer.TryWrite(true);
-            return;
-        }
 
-        if (gap.First > end)
-        {
-            request.Fail(new OffsetConflictException(gap.First, end));
-            return;
-        }
-
-        SyncSoon();
-        await _durable.WaitForAsync(end).ConfigureAwait(false);
-        lock (_spaceLock)
-            NoteGap(gap with { First = end });
-
-        // An active segment without records stays behind as an empty file, until it is dropped as the oldest.
-        if ((full = await TryRollAsync(gap.Last + 1, RecordBatchHeader.Size).ConfigureAwait(false)) is not null)
-        {
-            request.Fail(full);
-            return;
-        }
-
-        lock (_segmentsLock)
-            _end.Advance(gap.Last + 1);
-
-        AwaitSync(request);
         _syncSignal.Writer.TryWrite(true);
-        SyncSoon();
+        if (gaps.Count > 0)
+            SyncSoon();
     }
 }

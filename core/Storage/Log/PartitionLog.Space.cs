@@ -223,11 +223,13 @@ public sealed partial class PartitionLog
     private void NoteGap(long first, long last, GapReason reason, long bytes, (long Min, long Max) times) => NoteGap(
         new Gap(first, last, bytes, times.Min, times.Max, reason, _resources.Time.GetUtcNow().ToUnixTimeMilliseconds()));
 
+    private void NoteGap(Gap gap) => NoteGaps([gap]);
+
     /// <summary>Durable on return. Called under <see cref="_spaceLock"/>.</summary>
-    private void NoteGap(Gap gap)
+    private void NoteGaps(IReadOnlyList<Gap> gaps)
     {
         long before = _ledger.SizeInBytes;
-        _ledger.Add(gap);
+        _ledger.Add(gaps);
         _resources.Budget.Add(_ledger.SizeInBytes - before);
     }
 

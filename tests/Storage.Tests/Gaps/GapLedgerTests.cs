@@ -40,6 +40,20 @@ public class GapLedgerTests
     }
 
     [Fact]
+    public void Gaps_that_follow_each_other_are_noted_at_once()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        ledger.Add(Of(5, 6));
+        ledger.Add([.. Enumerable.Range(0, 1000).Select(n => Of(2 * n, (2 * n) + 1, n % 2 == 0 ? GapReason.Damage : GapReason.Retention))]);
+        Assert.Equal(1000, ledger.Gaps.Count);
+        Assert.Empty(ledger.Uncovered(0, 1999));
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+        Assert.Equal((1, 1000L), (ledger.Find(1500)!.Records - 1, ledger.FindNext(1000)!.First));
+        ledger.Add(Of(2000, 2001, GapReason.Torn));
+        Assert.Equal(1001, GapLedger.Open(_disk, Folder).Gaps.Count);
+    }
+
+    [Fact]
     public void Hundred_thousand_gaps_are_noted_found_and_read_again()
     {
         const int Many = 100_000;

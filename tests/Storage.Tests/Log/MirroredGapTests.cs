@@ -34,6 +34,33 @@ public class MirroredGapTests : LogTestBase
     }
 
     [Fact]
+    public async Task Gaps_that_follow_each_other_cost_few_segments_and_one_that_does_not_is_refused_alone()
+    {
+        PartitionLog log = Open();
+        var taken = new List<Task<AppendedRange>>();
+        for (int n = 0; n < 2000; n++)
+        {
+            var gap = new Gap(n, n, 0, -1, -1, n % 2 == 0 ? GapReason.Retention : GapReason.Overflow, 0);
+            taken.Add(await log.EnqueueGapAsync(gap, CancellationToken.None));
+        }
+
+        Task<AppendedRange> beyond = await log.EnqueueGapAsync(new Gap(5000, 5001, 0, -1, -1, GapReason.Retention, 0), CancellationToken.None);
+        Task<AppendedRange> next = await log.EnqueueGapAsync(new Gap(2000, 2001, 0, -1, -1, GapReason.Retention, 0), CancellationToken.None);
+        await Task.WhenAll(taken);
+        await Assert.ThrowsAsync<OffsetConflictException>(() => beyond);
+        await next;
+        Assert.Equal(new LogOffsets(0, 0, 2002, 2002), log.Offsets);
+        Assert.Equal(2001, log.Gaps.Count);
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        string directory = log.Directory;
+        await log.DisposeAsync();
+        Assert.InRange(Directory.GetFiles(directory, "*.log").Length, 1, 500);
+        log = Open();
+        Assert.Equal((2002L, "a"), Batches.ReadRecords(log).Select(record => (record.Key, record.Value)).Single());
+        Assert.Equal(2001, log.Gaps.Count);
+    }
+
+    [Fact]
     public async Task Replay_changes_nothing_and_one_that_reaches_further_adds_the_rest()
     {
         PartitionLog log = Open();

@@ -69,24 +69,7 @@ internal static class GeoCommands
             using var client = ConnectionOptions.Open(result);
             Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
             ListPartitionsResponse partitions = await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
-            var table = new TableOutput("geo", "state", "topics", "records", "behind", "behind_bytes", "behind_ms", "lost", "problem", "last_seen", "joined");
-            foreach (GeoLocation geo in topology.GeoLocations)
-            {
-                PartitionStatus[] mine = [.. partitions.Partitions.Where(status => status.Partition.GeoLocation == geo.Name)];
-                table.Add(
-                    geo.Name,
-                    StateOf(geo),
-                    mine.Length,
-                    mine.Sum(status => status.Durable - status.LogStart),
-                    mine.Sum(status => Math.Max(0, status.EdgeDurable - status.Durable)),
-                    mine.Sum(status => status.LagBytes),
-                    mine.Select(status => status.LagMs).DefaultIfEmpty().Max(),
-                    mine.Sum(status => status.LostRecords),
-                    mine.Select(status => status.MirrorProblem).FirstOrDefault(problem => problem.Length > 0),
-                    TimeOf(geo.LastSeen),
-                    TimeOf(geo.JoinedAt));
-            }
-
+            TableOutput table = GeoLinks.Table(topology.GeoLocations, partitions.Partitions);
             table.Write(result, "There are no geo-locations yet; 'edgestream geo invite NAME' lets one in.");
         });
         return command;

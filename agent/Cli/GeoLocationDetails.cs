@@ -1,4 +1,5 @@
 using System.CommandLine;
+using EdgeStream.Agent.Configuration;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
@@ -21,6 +22,18 @@ internal static class GeoLocationDetails
         output.WriteLine(geo.CertificateUntil > 0
             ? $"certificate: valid until {GeoCommands.TimeOf(geo.CertificateUntil):u}"
             : "certificate: none that this hub knows of");
+        long lag = GeoLinks.LagBytes(geo, partitions);
+        string drained = GeoLinks.DrainedInSeconds(geo, lag) is { } seconds ? $", here in {Quantities.FormatTime(TimeSpan.FromSeconds(seconds))}" : "";
+        output.WriteLine($"behind: {Quantities.FormatBytes(lag)}{drained}");
+        output.WriteLine(
+            $"received: {Quantities.FormatBytes(geo.BatchBytes)} of batches in {Quantities.FormatBytes(geo.WireBytes)} of messages, "
+            + $"{Quantities.FormatBytes(geo.BatchBytesPerSecond)}/s of late");
+        if (geo.LinkError.Length > 0)
+            output.WriteLine($"last link error: {geo.LinkError}");
+
+        if (GeoLinks.ToText(geo.Refusal) is { } refusal)
+            output.WriteLine($"! {refusal}");
+
         output.WriteLine();
         PartitionTable.Of(partitions).Write(result, "It has mirrored no topics yet.");
     }
@@ -32,14 +45,18 @@ internal static class GeoLocationDetails
     {
         var table = new TableOutput(
             "geo", "state", "joined", "last_seen", "certificate_until", "topic", "partition", "start", "durable", "end", "behind", "lost",
-            "bytes", "problem");
+            "bytes", "problem", "drained_in_seconds", "batch_bytes", "wire_bytes", "batch_bytes_per_second", "link_error", "refusal", "refused_at",
+            "refused_from");
+        long? drained = GeoLinks.DrainedInSeconds(geo, GeoLinks.LagBytes(geo, partitions));
         foreach (PartitionStatus? status in partitions.DefaultIfEmpty<PartitionStatus?>(null))
         {
             table.Add(
                 geo.Name, GeoCommands.StateOf(geo), GeoCommands.TimeOf(geo.JoinedAt), GeoCommands.TimeOf(geo.LastSeen),
                 GeoCommands.TimeOf(geo.CertificateUntil), status?.Partition.Topic, status?.Partition.Partition_, status?.LogStart,
                 status?.Durable, status?.LogEnd, status is { EdgeDurable: >= 0 } ? Math.Max(0, status.EdgeDurable - status.Durable) : null,
-                status?.LostRecords, status?.SizeBytes, status?.Problem.Length > 0 ? status.Problem : null);
+                status?.LostRecords, status?.SizeBytes, status?.Problem.Length > 0 ? status.Problem : null,
+                drained, geo.BatchBytes, geo.WireBytes, geo.BatchBytesPerSecond, geo.LinkError.Length > 0 ? geo.LinkError : null,
+                geo.Refusal?.Reason, GeoCommands.TimeOf(geo.Refusal?.At ?? 0), geo.Refusal?.Address);
         }
 
         table.Write(result, "");

@@ -48,6 +48,15 @@ internal static class StatusCommand
         WriteDevices(result, status.Sources, "source", "stored");
         WriteDevices(result, status.Sinks, "sink", "done");
 
+        if (status.GeoLocations.Count > 0)
+        {
+            output.WriteLine();
+            GeoLinks.Table(status.GeoLocations, status.Partitions).Write(result, "");
+        }
+
+        foreach (Refusal refusal in status.Refusals)
+            output.WriteLine($"  ! a card of {(refusal.GeoLocation.Length > 0 ? $"'{refusal.GeoLocation}'" : "no geo-location of this hub")}: {GeoLinks.ToText(refusal)}");
+
         output.WriteLine();
         PartitionTable.Of(status.Partitions).Write(result, "There are no topics yet.");
         foreach (string step in NextSteps.For(status))
@@ -150,7 +159,7 @@ internal static class StatusCommand
             "last_error", "budget_bytes", "used_bytes", "disk_free_bytes", "written_bytes", "stored_bytes", "syncs", "full_in_seconds",
             "written_bytes_per_year", "certificate_until", "lag_bytes", "lag_ms", "drained_in_seconds", "wire_sent_bytes",
             "wire_received_bytes", "link_bytes_per_second", "round_trip_ms", "waiting",
-            "sources", "sinks");
+            "sources", "sinks", "geo_locations");
         StorageStatus storage = status.Storage;
         foreach (UplinkStatus? uplink in status.Uplinks.DefaultIfEmpty<UplinkStatus?>(null))
         {
@@ -161,7 +170,8 @@ internal static class StatusCommand
                 storage.Syncs, storage.FullInSeconds, storage.WrittenBytesPerYear, GeoCommands.TimeOf(uplink?.CertificateUntil ?? 0),
                 uplink?.LagBytes, uplink?.LagMs, uplink?.DrainedInSeconds, uplink?.WireSentBytes, uplink?.WireReceivedBytes,
                 uplink?.LinkBytesPerSecond, uplink?.RoundTripMs, uplink?.Waiting,
-                DevicesJson(status.Sources, "source", "stored"), DevicesJson(status.Sinks, "sink", "done"));
+                DevicesJson(status.Sources, "source", "stored"), DevicesJson(status.Sinks, "sink", "done"),
+                GeoLinks.Table(status.GeoLocations, status.Partitions));
         }
 
         table.Write(result, "");

@@ -40,6 +40,9 @@ internal sealed class AgentService(
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
+        status.Refusals.AddRange(node.Presence.Refusals.Shown
+            .Where(refusal => !node.Controller.Current.GeoLocations.ContainsKey(refusal.GeoLocation))
+            .Select(TopologyMessages.ToMessage));
         status.Uplinks.AddRange((uplinks?.Uplinks ?? []).Select(ToMessage));
         status.Problems.AddRange(Problems());
         return status;

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using EdgeStream.Agent.Cli;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -39,9 +40,35 @@ internal static class NodeMetrics
         WriteSinks(text, status.Sinks);
         WriteUplinks(text, status.Uplinks);
 
+        WriteGeoLocations(text, status);
+    }
+
+    private static void WriteGeoLocations(PrometheusText text, NodeStatus status)
+    {
+        GeoLocation[] joined = [.. status.GeoLocations.Where(geo => geo.State is GeoLocationState.Online or GeoLocationState.Offline)];
         text.Gauge("edgestream_geo_location_online", "At a hub: 1 while the edge of this geo-location is connected.");
-        foreach (GeoLocation geo in status.GeoLocations.Where(geo => geo.State is GeoLocationState.Online or GeoLocationState.Offline))
+        foreach (GeoLocation geo in joined)
             text.Sample(geo.State == GeoLocationState.Online ? 1 : 0, ("geo", geo.Name));
+
+        text.Counter("edgestream_geo_location_batch_bytes_total", "At a hub: bytes of record batches that came up.");
+        foreach (GeoLocation geo in joined)
+            text.Sample(geo.BatchBytes, ("geo", geo.Name));
+
+        text.Counter("edgestream_geo_location_wire_bytes_total", "At a hub: bytes of the messages that brought them, with their headers, TLS not included.");
+        foreach (GeoLocation geo in joined)
+            text.Sample(geo.WireBytes, ("geo", geo.Name));
+
+        text.Gauge("edgestream_geo_location_drained_in_seconds", "At a hub: when all of the edge's records are here at the present rate; absent where that cannot be told.");
+        ILookup<string, PartitionStatus> partitions = status.Partitions.ToLookup(one => one.Partition.GeoLocation);
+        foreach (GeoLocation geo in joined)
+        {
+            if (GeoLinks.DrainedInSeconds(geo, GeoLinks.LagBytes(geo, partitions[geo.Name])) is { } seconds)
+                text.Sample(seconds, ("geo", geo.Name));
+        }
+
+        text.Gauge("edgestream_geo_location_refused", "At a hub: 1 where somebody with a card of that name, or of none, was refused, as 'geo list' shows it.");
+        foreach (Refusal refusal in status.GeoLocations.Select(geo => geo.Refusal).OfType<Refusal>().Concat(status.Refusals))
+            text.Sample(1, ("geo", refusal.GeoLocation));
     }
 
     private static void WriteNode(PrometheusText text, NodeStatus status)

@@ -31,7 +31,9 @@ public enum CallerRole
 
 /// <summary>Who makes a call, as its connection proves it.</summary>
 /// <param name="Role">What the caller may be.</param>
-/// <param name="Name">The certificate's name, for a geo-location that of the geo-location; empty for the others.</param>
+/// <param name="Name">
+/// The certificate's name, for a geo-location that of the geo-location, also where it is refused; empty for the others.
+/// </param>
 /// <param name="Problem">Why a certificate that was presented does not count, or null.</param>
 public sealed record CallerIdentity(CallerRole Role, string Name, string? Problem = null)
 {
@@ -42,8 +44,10 @@ public sealed record CallerIdentity(CallerRole Role, string Name, string? Proble
     /// <summary>A geo-location whose certificate proves who it is, and is good for a newer one only.</summary>
     public static CallerIdentity Expired(string geoLocation, string problem) => new(CallerRole.ExpiredGeoLocation, geoLocation, problem);
 
-    /// <summary>A certificate was presented that proves nothing.</summary>
-    public static CallerIdentity Rejected(string problem) => new(CallerRole.Anonymous, "", problem);
+    /// <summary>A certificate was presented that gives no right.</summary>
+    /// <param name="problem">Why.</param>
+    /// <param name="geoLocation">Whose card it is, where it proves that all the same.</param>
+    public static CallerIdentity Rejected(string problem, string geoLocation = "") => new(CallerRole.Anonymous, geoLocation, problem);
 
     /// <summary>The identity behind a call. A connection that is neither local nor TLS has none.</summary>
     public static CallerIdentity Of(HttpContext context, ICallerAuthenticator authenticator)

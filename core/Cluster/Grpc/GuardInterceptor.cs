@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using Grpc.Core;
 using Grpc.Core.Interceptors;
@@ -5,10 +6,16 @@ using Microsoft.Extensions.Logging;
 
 namespace EdgeStream.Cluster.Grpc;
 
-/// <summary>Stands before every call: checks the caller's right to it, and turns what it throws into a status.</summary>
-public sealed class GuardInterceptor(ICallerAuthenticator authenticator, ILogger<GuardInterceptor> logger) : Interceptor
+/// <summary>
+/// Stands before every call: checks the caller's right to it, and turns what it throws into a status. Takes note of cards that are
+/// refused.
+/// </summary>
+public sealed class GuardInterceptor(ICallerAuthenticator authenticator, GeoLocationPresence presence, ILogger<GuardInterceptor> logger)
+    : Interceptor
 {
     private const string CallerKey = "edgestream.caller";
+
+    private const string MirrorService = "/edgestream.v1.Mirror/";
 
     /// <summary>Who makes a call that has passed the guard.</summary>
     public static CallerIdentity CallerOf(ServerCallContext context) =>
@@ -40,9 +47,10 @@ public sealed class GuardInterceptor(ICallerAuthenticator authenticator, ILogger
 
     private async Task<T> GuardAsync<T>(ServerCallContext context, Func<Task<T>> call)
     {
+        CallerIdentity caller = CallerIdentity.Anonymous;
         try
         {
-            CallerIdentity caller = CallerIdentity.Of(context.GetHttpContext(), authenticator);
+            caller = CallerIdentity.Of(context.GetHttpContext(), authenticator);
             AccessPolicy.Check(context.Method, caller);
             context.UserState[CallerKey] = caller;
             return await call().ConfigureAwait(false);
@@ -61,7 +69,24 @@ public sealed class GuardInterceptor(ICallerAuthenticator authenticator, ILogger
             if (error is not EdgeStreamException)
                 logger.LogError(error, "{Method} failed", context.Method);
 
+            NoteRefusal(context, caller, error);
             throw RpcErrors.ToRpcException(error);
+        }
+    }
+
+    /// <summary>Of who comes as an edge does: with a certificate, to mirror.</summary>
+    private void NoteRefusal(ServerCallContext context, CallerIdentity caller, Exception error)
+    {
+        bool isCard = caller is { Role: CallerRole.GeoLocation } or { Role: CallerRole.Anonymous, Problem: not null };
+        if (!isCard || !context.Method.StartsWith(MirrorService, StringComparison.Ordinal)
+            || error is not ClusterException { Code: ErrorCode.Unauthenticated or ErrorCode.CardSuperseded })
+            return;
+
+        string address = context.GetHttpContext().Connection.RemoteIpAddress?.ToString() ?? "";
+        if (presence.Refusals.Note(caller.Name, error.Message, address))
+        {
+            logger.LogWarning(
+                "{GeoLocation} was refused, from {Address}: {Problem}", caller.Name.Length > 0 ? caller.Name : "a card of no geo-location", address, error.Message);
         }
     }
 

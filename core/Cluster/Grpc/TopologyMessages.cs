@@ -25,19 +25,37 @@ public static class TopologyMessages
         Partitions = { topic.Partitions.Select(partition => ToMessage(topic.Name, partition)) },
     };
 
-    public static V1.GeoLocation ToMessage(GeoLocationInfo geo, GeoLocationPresence presence) => new()
+    public static V1.GeoLocation ToMessage(GeoLocationInfo geo, GeoLocationPresence presence)
     {
-        Name = geo.Name,
-        State = geo switch
+        GeoLocationTraffic traffic = presence.TrafficOf(geo.Name);
+        return new V1.GeoLocation
         {
-            { Revoked: true } => V1.GeoLocationState.Revoked,
-            { JoinedAt: null } => V1.GeoLocationState.Invited,
-            _ when presence.IsOnline(geo.Name) => V1.GeoLocationState.Online,
-            _ => V1.GeoLocationState.Offline,
-        },
-        JoinedAt = geo.JoinedAt?.ToUnixTimeMilliseconds() ?? 0,
-        LastSeen = presence.LastSeen(geo.Name)?.ToUnixTimeMilliseconds() ?? 0,
-        CertificateUntil = geo.CertificateUntil?.ToUnixTimeMilliseconds() ?? 0,
+            Name = geo.Name,
+            State = geo switch
+            {
+                { Revoked: true } => V1.GeoLocationState.Revoked,
+                { JoinedAt: null } => V1.GeoLocationState.Invited,
+                _ when presence.IsOnline(geo.Name) => V1.GeoLocationState.Online,
+                _ => V1.GeoLocationState.Offline,
+            },
+            JoinedAt = geo.JoinedAt?.ToUnixTimeMilliseconds() ?? 0,
+            LastSeen = presence.LastSeen(geo.Name)?.ToUnixTimeMilliseconds() ?? 0,
+            CertificateUntil = geo.CertificateUntil?.ToUnixTimeMilliseconds() ?? 0,
+            Refusal = presence.Refusals.Find(geo.Name) is { } refusal ? ToMessage(refusal) : null,
+            WireBytes = traffic.WireBytes,
+            BatchBytes = traffic.BatchBytes,
+            BatchBytesPerSecond = (long)traffic.BatchBytesPerSecond,
+            LinkError = presence.LinkError(geo.Name) ?? "",
+        };
+    }
+
+    public static V1.Refusal ToMessage(GeoLocationRefusal refusal) => new()
+    {
+        GeoLocation = refusal.GeoLocation,
+        Reason = refusal.Reason,
+        At = refusal.At.ToUnixTimeMilliseconds(),
+        Address = refusal.Address,
+        Count = refusal.Count,
     };
 
     public static V1.PartitionStatus ToStatus(Partition partition)

@@ -14,6 +14,12 @@ internal static class ChunkCodec
     /// <summary>The most that a chunk may have, in bytes, before compression: the largest batch fits, and a few small ones.</summary>
     public const int MaxUncompressedBytes = RecordBatchHeader.MaxBatchSize + (1024 * 1024);
 
+    /// <summary>
+    /// The most that an edge may have in chunks of which pieces are still to come, in bytes: a largest one, and small ones of
+    /// other topics beside it.
+    /// </summary>
+    public const int MaxUnfinishedBytes = MaxUncompressedBytes + (1024 * 1024);
+
     // As far back as a match may lie (256 KiB), which is a whole chunk unless a single batch is larger. It bounds what hard levels
     // need of memory to a few megabytes.
     private const int WindowLog = 18;
@@ -45,17 +51,19 @@ internal static class ChunkCodec
     }
 
     /// <summary>The inverse of <see cref="TryCompress"/>, into memory of exactly the size that the sender has named.</summary>
+    /// <param name="decompressor">The caller's own.</param>
+    /// <param name="frame">What was sent.</param>
+    /// <param name="uncompressedBytes">What it is said to hold.</param>
+    /// <param name="charge">What was taken for the memory, which owns it from now on; the caller's where this fails.</param>
     /// <exception cref="CorruptBatchException">It is not what the sender said that it is; no more memory was used for it.</exception>
-    public static RentedBytes Decompress(Decompressor decompressor, ReadOnlySpan<byte> frame, int uncompressedBytes)
+    public static RentedBytes Decompress(Decompressor decompressor, ReadOnlySpan<byte> frame, int uncompressedBytes, IDisposable? charge = null)
     {
-        if (uncompressedBytes is <= 0 or > MaxUncompressedBytes)
-            throw new CorruptBatchException($"a chunk of {uncompressedBytes} bytes was announced; {MaxUncompressedBytes} is the most");
-
+        CheckSize(uncompressedBytes);
         byte[] buffer = ArrayPool<byte>.Shared.Rent(uncompressedBytes);
         try
         {
             if (decompressor.TryUnwrap(frame, buffer.AsSpan(0, uncompressedBytes), out int written) && written == uncompressedBytes)
-                return new RentedBytes(buffer, written);
+                return new RentedBytes(buffer, written, charge);
         }
         catch (ZstdException)
         {
@@ -64,5 +72,12 @@ internal static class ChunkCodec
 
         ArrayPool<byte>.Shared.Return(buffer);
         throw new CorruptBatchException($"a compressed chunk does not hold the {uncompressedBytes} bytes that were announced");
+    }
+
+    /// <exception cref="CorruptBatchException">No chunk has so many bytes.</exception>
+    public static void CheckSize(int bytes)
+    {
+        if (bytes is <= 0 or > MaxUncompressedBytes)
+            throw new CorruptBatchException($"a chunk of {bytes} bytes was announced; {MaxUncompressedBytes} is the most");
     }
 }

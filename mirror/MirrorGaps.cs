@@ -5,7 +5,10 @@ namespace EdgeStream.Mirror;
 /// <summary>Gaps on the wire.</summary>
 internal static class MirrorGaps
 {
-    public static V1.MirrorGap ToMessage(string topic, Gap gap) => new()
+    /// <param name="topic">Whose gap it is.</param>
+    /// <param name="gap">The gap.</param>
+    /// <param name="durable">Upward: the durable end of the log that it is a gap of.</param>
+    public static V1.MirrorGap ToMessage(string topic, Gap gap, long durable = 0) => new()
     {
         Topic = topic,
         FirstOffset = gap.First,
@@ -15,6 +18,7 @@ internal static class MirrorGaps
         MaxTimestamp = gap.MaxTimestamp,
         Reason = gap.Reason.ToString().ToLowerInvariant(),
         NotedAt = gap.NotedAt,
+        Durable = durable,
     };
 
     /// <summary>The gap as it was sent; a reason that a newer edge has counts as damage.</summary>

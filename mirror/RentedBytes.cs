@@ -3,7 +3,10 @@ using System.Buffers;
 namespace EdgeStream.Mirror;
 
 /// <summary>Bytes in an array from the shared pool; whoever has them gives them back once, when nobody reads them any more.</summary>
-internal sealed class RentedBytes(byte[] array, int length) : IDisposable
+/// <param name="array">The array, from the pool.</param>
+/// <param name="length">How much of it counts.</param>
+/// <param name="charge">What was taken of a budget for it, and goes back with it; null where nothing was.</param>
+internal sealed class RentedBytes(byte[] array, int length, IDisposable? charge = null) : IDisposable
 {
     private byte[]? _array = array;
 
@@ -15,6 +18,7 @@ internal sealed class RentedBytes(byte[] array, int length) : IDisposable
         {
             _array = null;
             ArrayPool<byte>.Shared.Return(rented);
+            charge?.Dispose();
         }
     }
 }

@@ -1,6 +1,5 @@
 using System.Buffers;
 using EdgeStream.Storage.Records;
-using ZstdSharp;
 
 namespace EdgeStream.Mirror.Hub;
 
@@ -9,33 +8,44 @@ internal sealed class ChunkAssembly : IDisposable
 {
     private byte[] _buffer = [];
     private int _length;
+    private int _room;
+    private IDisposable? _charge;
 
-    /// <summary>
-    /// Takes a piece. Null while more are to come; else the chunk's batches, which are the caller's to dispose, and valid until
-    /// then and as long as the message is.
-    /// </summary>
-    /// <exception cref="CorruptBatchException">The chunk is larger than any may be, or is not what it was announced as.</exception>
-    public AssembledChunk? Add(V1.Chunk piece, Decompressor decompressor)
+    /// <summary>Whether pieces of a chunk are still to come.</summary>
+    public bool HasBegun => _charge is not null;
+
+    /// <summary>The most that the pieces of a chunk may have together, by the first of them.</summary>
+    /// <exception cref="CorruptBatchException">No chunk is so large.</exception>
+    public static int SizeOf(V1.Chunk first)
     {
-        if (_length + piece.Data.Length > ChunkCodec.MaxUncompressedBytes)
+        int bytes = first.ChunkBytes == 0 ? ChunkCodec.MaxUncompressedBytes : first.ChunkBytes;
+        ChunkCodec.CheckSize(bytes);
+        return bytes;
+    }
+
+    /// <summary>Begins a chunk of several pieces.</summary>
+    /// <param name="bytes">The most that it may have.</param>
+    /// <param name="charge">What was taken for that; goes back with the chunk's memory.</param>
+    public void Begin(int bytes, IDisposable charge) => (_room, _charge) = (bytes, charge);
+
+    /// <summary>Takes a piece of the chunk that was begun; all of them, the caller's to dispose, where it is the last one.</summary>
+    /// <exception cref="CorruptBatchException">They are more than was announced; they are forgotten.</exception>
+    public RentedBytes? Add(V1.Chunk piece)
+    {
+        if (piece.Data.Length > _room - _length)
         {
+            int room = _room;
             Reset();
-            throw new CorruptBatchException($"a chunk has more than {ChunkCodec.MaxUncompressedBytes} bytes");
+            throw new CorruptBatchException($"a chunk has more than the {room} bytes that it may have");
         }
-
-        if (piece.More)
-        {
-            Append(piece.Data.Span);
-            return null;
-        }
-
-        if (_length == 0)
-            return Open(piece, decompressor, piece.Data.Memory, pieces: null);
 
         Append(piece.Data.Span);
-        var pieces = new RentedBytes(_buffer, _length);
-        (_buffer, _length) = ([], 0);
-        return Open(piece, decompressor, pieces.Memory, pieces);
+        if (piece.More)
+            return null;
+
+        var chunk = new RentedBytes(_buffer, _length, _charge);
+        (_buffer, _length, _room, _charge) = ([], 0, 0, null);
+        return chunk;
     }
 
     /// <summary>Forgets the pieces of a chunk that will not be completed.</summary>
@@ -44,28 +54,17 @@ internal sealed class ChunkAssembly : IDisposable
         if (_buffer.Length > 0)
             ArrayPool<byte>.Shared.Return(_buffer);
 
-        (_buffer, _length) = ([], 0);
+        _charge?.Dispose();
+        (_buffer, _length, _room, _charge) = ([], 0, 0, null);
     }
 
     public void Dispose() => Reset();
-
-    private static AssembledChunk Open(V1.Chunk last, Decompressor decompressor, ReadOnlyMemory<byte> data, RentedBytes? pieces)
-    {
-        if (last.UncompressedBytes == 0)
-            return new AssembledChunk(data, pieces);
-
-        using (pieces)
-        {
-            RentedBytes batches = ChunkCodec.Decompress(decompressor, data.Span, last.UncompressedBytes);
-            return new AssembledChunk(batches.Memory, batches);
-        }
-    }
 
     private void Append(ReadOnlySpan<byte> data)
     {
         if (_length + data.Length > _buffer.Length)
         {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(2 * _buffer.Length, _length + data.Length));
+            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(Math.Min(2 * _buffer.Length, _room), _length + data.Length));
             _buffer.AsSpan(0, _length).CopyTo(larger);
             if (_buffer.Length > 0)
                 ArrayPool<byte>.Shared.Return(_buffer);
@@ -77,8 +76,3 @@ internal sealed class ChunkAssembly : IDisposable
         _length += data.Length;
     }
 }
-
-/// <summary>The batches of a chunk.</summary>
-/// <param name="Batches">Valid until <paramref name="Memory"/> is disposed.</param>
-/// <param name="Memory">What holds them; null where that is the message they came with.</param>
-internal readonly record struct AssembledChunk(ReadOnlyMemory<byte> Batches, RentedBytes? Memory);

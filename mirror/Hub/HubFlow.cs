@@ -3,9 +3,15 @@ using EdgeStream.Storage.Log;
 namespace EdgeStream.Mirror.Hub;
 
 /// <summary>
-/// Shares the hub's memory among its uplinks: those that send get equal windows, small when all of them come back at once. What
-/// has arrived and is not durable yet is bounded for all together; who is beyond waits unread, in order. Safe from any thread.
+/// Shares the hub's memory among its uplinks: those that send get equal windows, small when all of them come back at once. Three
+/// bounds hold for all together: what has arrived and is not acknowledged, what belongs to chunks of which pieces are still to come,
+/// and what chunks have become when they were decompressed. Safe from any thread.
 /// </summary>
+/// <remarks>
+/// Nobody waits for ever. Who has arrived or decompressed bytes waits for a disk only, never for its peer and never for a bound that
+/// comes before. An unfinished chunk does wait for its peer: so it gets room for all of it when it begins, or its topic is refused for
+/// now; and an edge that has one under way does not wait for the next, whose room could only come from itself.
+/// </remarks>
 public sealed class HubFlow
 {
     /// <summary>The most that one edge may have on its way, in bytes.</summary>
@@ -14,15 +20,22 @@ public sealed class HubFlow
     /// <summary>The least, in bytes: what a slow link needs to stay busy.</summary>
     public const int MinWindowBytes = 32 * 1024;
 
+    // Less than after what time an edge gives its link up.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     private readonly long _totalBytes;
     private readonly ByteBudget _arrived;
+    private readonly ByteBudget _unfinished;
+    private readonly ByteBudget _inflated;
     private int _sending;
 
-    /// <param name="totalBytes">What all uplinks together may have on their way, in bytes.</param>
+    /// <param name="totalBytes">What all uplinks together may have of each kind, in bytes.</param>
     public HubFlow(long totalBytes = 64 * 1024 * 1024)
     {
         _totalBytes = totalBytes;
         _arrived = new ByteBudget(totalBytes);
+        _unfinished = new ByteBudget(totalBytes);
+        _inflated = new ByteBudget(totalBytes);
     }
 
     /// <summary>How many bytes each uplink that sends may have on its way right now.</summary>
@@ -31,11 +44,25 @@ public sealed class HubFlow
     /// <summary>What has arrived of all uplinks and is not acknowledged, in bytes.</summary>
     public long ArrivedBytes => _arrived.Used;
 
+    /// <summary>What chunks may take whose last piece has not come, or that are being appended as they came in pieces, in bytes.</summary>
+    public long UnfinishedBytes => _unfinished.Used;
+
+    /// <summary>What was decompressed and is not appended yet, in bytes.</summary>
+    public long InflatedBytes => _inflated.Used;
+
+    /// <summary>Waits for room to decompress a chunk into; it is given back when what is returned is disposed.</summary>
+    internal async ValueTask<IDisposable> ChargeInflatedAsync(int bytes, CancellationToken cancellationToken)
+    {
+        await _inflated.AcquireAsync(bytes, cancellationToken).ConfigureAwait(false);
+        return new Charge(() => _inflated.Release(bytes));
+    }
+
     /// <summary>One uplink's share.</summary>
     internal sealed class Share(HubFlow flow)
     {
         private readonly Lock _lock = new();
         private long _bytes;
+        private long _unfinished;
 
         /// <summary>Bytes that have arrived and are not acknowledged.</summary>
         public long Bytes
@@ -71,5 +98,54 @@ public sealed class HubFlow
 
             flow._arrived.Release(bytes);
         }
+
+        /// <summary>
+        /// Room for a chunk that comes in pieces, until what is returned is disposed; null where there is none now, or this edge has
+        /// as much unfinished as one may have.
+        /// </summary>
+        public async ValueTask<IDisposable?> TryBeginChunkAsync(int bytes, CancellationToken cancellationToken)
+        {
+            bool isFirst;
+            lock (_lock)
+            {
+                isFirst = _unfinished == 0;
+                if (_unfinished + bytes > ChunkCodec.MaxUnfinishedBytes)
+                    return null;
+
+                _unfinished += bytes;
+            }
+
+            using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            patience.CancelAfter(Patience);
+            try
+            {
+                await flow._unfinished.AcquireAsync(bytes, isFirst ? patience.Token : new CancellationToken(canceled: true)).ConfigureAwait(false);
+                return new Charge(() =>
+                {
+                    flow._unfinished.Release(bytes);
+                    EndChunk(bytes);
+                });
+            }
+            catch (OperationCanceledException)
+            {
+                EndChunk(bytes);
+                cancellationToken.ThrowIfCancellationRequested();
+                return null;
+            }
+        }
+
+        private void EndChunk(int bytes)
+        {
+            lock (_lock)
+                _unfinished -= bytes;
+        }
+    }
+
+    /// <summary>Taken until it is disposed; further disposals do nothing.</summary>
+    private sealed class Charge(Action release) : IDisposable
+    {
+        private Action? _release = release;
+
+        public void Dispose() => Interlocked.Exchange(ref _release, null)?.Invoke();
     }
 }

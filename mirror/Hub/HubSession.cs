@@ -23,28 +23,35 @@ internal sealed class HubSession(
     // An edge may be past a window that has become smaller, by a piece, and a batch larger than the window may go alone.
     private const int MaxArrivedBytes = HubFlow.MaxWindowBytes + (1024 * 1024);
 
+    // What all but the data of a chunk and the notes of a clock fits in: a reply may say it again.
+    private const int MaxMessageBytes = 2048;
+
     // Bounded, so that an edge that sends without reading is stopped by its own stream.
     private readonly Channel<PendingReply> _replies = Channel.CreateBounded<PendingReply>(
-        new BoundedChannelOptions(4096) { SingleReader = true });
+        new BoundedChannelOptions(2048) { SingleReader = true });
 
     private readonly Dictionary<string, OpenedTopic> _open = new(StringComparer.Ordinal);
     private readonly HubFlow.Share _share = new(flow);
+    private readonly GeoLocationTraffic _traffic = presence.TrafficOf(geoLocation);
     private readonly string? _keyFingerprint = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)?.KeyFingerprint;
 
-    /// <summary>A message to the edge; with an append, one that is sent when that has completed.</summary>
+    /// <summary>
+    /// A message to the edge; with an append, one that is sent when that has completed. Holds none of the append's memory: when it
+    /// goes depends on the edge.
+    /// </summary>
     private readonly record struct PendingReply(
         V1.HubMessage? Message,
         string Topic = "",
         OpenedTopic? To = null,
         Task<AppendedRange>? Append = null,
-        int PieceBytes = 0,
-        RentedBytes? Memory = null);
+        int PieceBytes = 0);
 
     /// <summary>A topic as it was opened on this stream.</summary>
     private sealed class OpenedTopic(Partition partition) : IDisposable
     {
         // Set by the replying task, read by the reading one: what comes behind a refusal is passed over until it is opened again.
         private volatile bool _isRefused;
+        private bool _isAbandoned;
 
         public Partition Partition { get; } = partition;
 
@@ -54,6 +61,16 @@ internal sealed class HubSession(
         {
             get => _isRefused;
             set => _isRefused = value;
+        }
+
+        /// <summary>For the reading task: whether what comes is passed over.</summary>
+        public bool IsPassedOver => _isAbandoned || _isRefused;
+
+        /// <summary>The reading task has met what is refused: what comes behind is passed over before the refusal has gone out.</summary>
+        public void Abandon()
+        {
+            _isAbandoned = true;
+            Assembly.Reset();
         }
 
         public void Dispose() => Assembly.Dispose();
@@ -92,7 +109,9 @@ internal sealed class HubSession(
             while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
             {
                 presence.Seen(geoLocation);
+                _traffic.CountMessage(requests.Current.CalculateSize());
                 CheckRight();
+                CheckSize(requests.Current);
                 await HandleAsync(requests.Current, decompressor, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -113,6 +132,14 @@ internal sealed class HubSession(
             CheckRight();
             await controller.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    /// <exception cref="ClusterException">It has more besides the data of a chunk than any message needs.</exception>
+    public static void CheckSize(V1.EdgeMessage message)
+    {
+        int size = message.CalculateSize() - (message.Chunk?.Data.Length ?? 0);
+        if (size > MaxMessageBytes && message.Clock is null)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"a message of {size} bytes besides its data was sent; {MaxMessageBytes} is the most");
     }
 
     private V1.HubMessage Welcome() => new()
@@ -247,7 +274,7 @@ internal sealed class HubSession(
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{geoLocation}' has sent more than the {HubFlow.MaxWindowBytes} bytes that it was granted");
 
         await _share.TakeAsync(size, cancellationToken).ConfigureAwait(false);
-        var reply = new PendingReply(null, piece.Topic, PieceBytes: size);
+        var reply = new PendingReply(null, PieceBytes: size);
         try
         {
             reply = await TakePieceAsync(piece, reply, decompressor, cancellationToken).ConfigureAwait(false);
@@ -264,55 +291,126 @@ internal sealed class HubSession(
         V1.Chunk piece, PendingReply reply, Decompressor decompressor, CancellationToken cancellationToken)
     {
         // A topic that was refused while chunks of it were on their way: they are passed over.
-        if (!_open.TryGetValue(piece.Topic, out OpenedTopic? topic) || topic.IsRefused)
+        if (!_open.TryGetValue(piece.Topic, out OpenedTopic? topic))
+            return reply;
+
+        reply = reply with { Topic = piece.Topic };
+        if (topic.IsPassedOver)
             return reply with { To = topic };
 
-        AssembledChunk chunk = default;
+        RentedBytes? memory = null;
         try
         {
-            if (topic.Assembly.Add(piece, decompressor) is not { } assembled)
+            if (piece.More && !topic.Assembly.HasBegun)
+                await BeginChunkAsync(topic, piece, cancellationToken).ConfigureAwait(false);
+
+            if (topic.Assembly.HasBegun && (memory = topic.Assembly.Add(piece)) is null)
                 return reply;
 
-            chunk = assembled;
+            if (piece.UncompressedBytes != 0)
+            {
+                using RentedBytes? frame = memory;
+                memory = null;
+                memory = await InflateAsync(frame?.Memory ?? piece.Data.Memory, piece.UncompressedBytes, decompressor, cancellationToken)
+                    .ConfigureAwait(false);
+            }
+
+            ReadOnlyMemory<byte> batches = memory?.Memory ?? piece.Data.Memory;
+            _traffic.CountBatches(batches.Length);
             topic.Partition.Edge = topic.Partition.Edge with { Durable = piece.Durable };
-            reply = reply with { To = topic, Memory = chunk.Memory };
-            var poison = RecordChecks.FindPoison(chunk.Batches);
-            ReadOnlyMemory<byte> good = poison is var (position, _) ? chunk.Batches[..position] : chunk.Batches;
-            Task<AppendedRange>? append = good.IsEmpty && poison is not null
-                ? null
-                : await topic.Partition.Log.EnqueueVerbatimAsync(good, AckLevel.Durable, cancellationToken).ConfigureAwait(false);
-            return reply with { Append = poison is var (_, problem) ? RefuseAfterAsync(append, problem) : append };
+            reply = reply with { To = topic };
+            var poison = RecordChecks.FindPoison(batches);
+            ReadOnlyMemory<byte> good = poison is var (position, _) ? batches[..position] : batches;
+            if (poison is not null)
+                topic.Abandon();
+
+            if (good.IsEmpty && poison is var (_, problem))
+                return reply with { Append = Task.FromException<AppendedRange>(problem) };
+
+            Task<AppendedRange> append = await topic.Partition.Log.EnqueueVerbatimAsync(good, AckLevel.Durable, cancellationToken).ConfigureAwait(false);
+            reply = reply with { Append = AppendedAsync(append, memory, poison?.Problem) };
+            memory = null;
+            return reply;
         }
         catch (EdgeStreamException refusal)
         {
+            topic.Abandon();
             return reply with { To = topic, Append = Task.FromException<AppendedRange>(refusal) };
+        }
+        finally
+        {
+            memory?.Dispose();
         }
     }
 
-    private static async Task<AppendedRange> RefuseAfterAsync(Task<AppendedRange>? append, PoisonBatchException poison)
+    private async ValueTask BeginChunkAsync(OpenedTopic topic, V1.Chunk first, CancellationToken cancellationToken)
     {
-        if (append is not null)
-            await append.ConfigureAwait(false);
+        int bytes = ChunkAssembly.SizeOf(first);
+        IDisposable room = await _share.TryBeginChunkAsync(bytes, cancellationToken).ConfigureAwait(false)
+            ?? throw new ClusterException(
+                ErrorCode.Unavailable, $"the hub has no memory free now for a chunk of {bytes} bytes beside those that are under way; nothing was changed");
+        topic.Assembly.Begin(bytes, room);
+    }
 
-        throw poison;
+    private async ValueTask<RentedBytes> InflateAsync(
+        ReadOnlyMemory<byte> frame, int bytes, Decompressor decompressor, CancellationToken cancellationToken)
+    {
+        ChunkCodec.CheckSize(bytes);
+        IDisposable charge = await flow.ChargeInflatedAsync(bytes, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return ChunkCodec.Decompress(decompressor, frame.Span, bytes, charge);
+        }
+        catch
+        {
+            charge.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The append, after which its memory is given back at once, whether or not the edge reads what it is told of it.</summary>
+    private static async Task<AppendedRange> AppendedAsync(Task<AppendedRange> append, RentedBytes? memory, PoisonBatchException? poison)
+    {
+        AppendedRange range;
+        using (memory)
+            range = await append.ConfigureAwait(false);
+
+        return poison is null ? range : throw poison;
     }
 
     private async ValueTask TakeGapAsync(V1.MirrorGap gap, CancellationToken cancellationToken)
     {
-        if (!_open.TryGetValue(gap.Topic, out OpenedTopic? topic) || topic.IsRefused)
-            return;
+        var reply = new PendingReply(null);
+        if (_open.TryGetValue(gap.Topic, out OpenedTopic? topic))
+        {
+            Task<AppendedRange>? append = topic.IsPassedOver ? null : await AppendGapAsync(topic, gap, cancellationToken).ConfigureAwait(false);
+            reply = new PendingReply(null, gap.Topic, topic, append);
+        }
 
-        Task<AppendedRange> append;
+        await _replies.Writer.WriteAsync(reply, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static async ValueTask<Task<AppendedRange>> AppendGapAsync(OpenedTopic topic, V1.MirrorGap gap, CancellationToken cancellationToken)
+    {
         try
         {
-            append = await topic.Partition.Log.EnqueueGapAsync(MirrorGaps.FromMessage(gap), cancellationToken).ConfigureAwait(false);
+            if (gap.Durable > 0)
+                topic.Partition.Edge = topic.Partition.Edge with { Durable = gap.Durable };
+
+            if (gap.LastOffset >= topic.Partition.Edge.Durable)
+            {
+                throw new ClusterException(
+                    ErrorCode.InvalidArgument,
+                    $"a gap of offsets {gap.FirstOffset} to {gap.LastOffset} was sent, but the edge's log ends at {topic.Partition.Edge.Durable}; nothing was changed");
+            }
+
+            return await topic.Partition.Log.EnqueueGapAsync(MirrorGaps.FromMessage(gap), cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException refusal)
         {
-            append = Task.FromException<AppendedRange>(refusal);
+            topic.Abandon();
+            return Task.FromException<AppendedRange>(refusal);
         }
-
-        await _replies.Writer.WriteAsync(new PendingReply(null, gap.Topic, topic, append), cancellationToken).ConfigureAwait(false);
     }
 
     private async ValueTask SendAsync(V1.HubMessage message, CancellationToken cancellationToken) =>
@@ -376,7 +474,6 @@ internal sealed class HubSession(
 
     private void Release(PendingReply reply)
     {
-        reply.Memory?.Dispose();
         if (reply.PieceBytes > 0)
             _share.Return(reply.PieceBytes);
     }

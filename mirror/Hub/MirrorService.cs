@@ -3,6 +3,7 @@ using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -31,10 +32,13 @@ public sealed class MirrorService(
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } hello)
             throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
 
+        HubSession.CheckSize(requestStream.Current);
+
         // Before the old stream is ended for it: a copy of the card must not get in the way of the card.
         string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
+        string? problem = null;
         try
         {
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
@@ -43,11 +47,17 @@ public sealed class MirrorService(
         }
         catch (OperationCanceledException) when (link.WasReplaced)
         {
+            problem = "the edge has connected anew, while this link was still thought to be good";
             throw new ClusterException(ErrorCode.Unavailable, $"'{geoLocation}' has connected anew; this stream was its old one");
+        }
+        catch (Exception error) when (!lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            problem = error is EdgeStreamException ? error.Message : "the connection was lost";
+            throw;
         }
         finally
         {
-            presence.Disconnected(geoLocation);
+            presence.Disconnected(geoLocation, problem);
             logger.LogInformation("{GeoLocation} is disconnected", geoLocation);
         }
     }

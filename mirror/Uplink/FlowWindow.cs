@@ -19,6 +19,9 @@ internal sealed class FlowWindow(TimeProvider time, long? bytesPerSecond = null)
     /// <summary>The least that may be on its way, in bytes: less, and headers would be most of it.</summary>
     public const int MinBytes = 4 * 1024;
 
+    /// <summary>What a gap counts for, in bytes: about what it is on the wire.</summary>
+    public const int GapBytes = 128;
+
     private static readonly TimeSpan Queueing = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan RateMemory = TimeSpan.FromSeconds(10);
 
@@ -34,7 +37,7 @@ internal sealed class FlowWindow(TimeProvider time, long? bytesPerSecond = null)
     private long _lastActivity;
     private TimeSpan _roundTrip = TimeSpan.MaxValue;
 
-    private readonly record struct Flight(long SentAt, int Bytes, long AcknowledgedBefore, bool LinkWasBusy);
+    private readonly record struct Flight(long SentAt, int Bytes, long AcknowledgedBefore, bool LinkWasBusy, bool IsGap);
 
     /// <summary>Bytes that were sent and are not acknowledged.</summary>
     public long InFlight
@@ -99,7 +102,13 @@ internal sealed class FlowWindow(TimeProvider time, long? bytesPerSecond = null)
             _granted = Math.Max(MinBytes, bytes);
     }
 
-    public void Sent(int bytes)
+    /// <summary>A piece is on its way.</summary>
+    public void Sent(int bytes) => Sent(bytes, isGap: false);
+
+    /// <summary>A gap is.</summary>
+    public void SentGap() => Sent(GapBytes, isGap: true);
+
+    private void Sent(int bytes, bool isGap)
     {
         lock (_lock)
         {
@@ -108,24 +117,28 @@ internal sealed class FlowWindow(TimeProvider time, long? bytesPerSecond = null)
             if (wasIdle && _lastActivity != 0 && time.GetElapsedTime(_lastActivity, now) > IdleReset)
                 _granted = Math.Min(_granted, InitialBytes);
 
-            _flights.Enqueue(new Flight(now, bytes, _acknowledged, !wasIdle));
+            _flights.Enqueue(new Flight(now, bytes, _acknowledged, !wasIdle, isGap));
             _sent += bytes;
             _lastActivity = now;
         }
     }
 
-    /// <summary>The hub has taken the oldest piece that was on its way.</summary>
-    /// <param name="bytes">The piece's size, as the hub counted it.</param>
+    /// <summary>The hub has taken the oldest piece or gap that was on its way.</summary>
+    /// <param name="bytes">The piece's size, as the hub counted it; 0 for a gap.</param>
     /// <returns>False where nothing of that size was on its way: the hub does not speak the protocol.</returns>
     public bool TryAcknowledge(int bytes)
     {
         lock (_lock)
         {
-            if (!_flights.TryDequeue(out Flight flight) || flight.Bytes != bytes)
+            // An older hub says nothing of the gaps of a topic that it has refused meanwhile.
+            while (bytes > 0 && _flights.TryPeek(out Flight passedOver) && passedOver.IsGap)
+                _acknowledged += _flights.Dequeue().Bytes;
+
+            if (!_flights.TryDequeue(out Flight flight) || (flight.IsGap ? bytes != 0 : flight.Bytes != bytes))
                 return false;
 
             long now = time.GetTimestamp();
-            _acknowledged += bytes;
+            _acknowledged += flight.Bytes;
             _lastActivity = now;
             TimeSpan elapsed = time.GetElapsedTime(flight.SentAt, now);
             if (elapsed < _roundTrip)

@@ -22,6 +22,7 @@ internal sealed class TopicUplink(
     UplinkWriter writer,
     FlowWindow window,
     ChunkCompressor compressor,
+    UnfinishedChunks unfinished,
     DeadLetters deadLetters,
     IUplinkObserver observer,
     TimeProvider time,
@@ -212,9 +213,10 @@ internal sealed class TopicUplink(
         if (log.FindGap(next) is { } gap)
             return gap;
 
-        long start = log.StartOffset;
-        return next < start
-            ? new Gap(next, start - 1, Bytes: 0, -1, -1, GapReason.Retention, time.GetUtcNow().ToUnixTimeMilliseconds())
+        // As far as the ledger has nothing to say.
+        long known = Math.Min(log.StartOffset, log.FindNextGap(next)?.First ?? long.MaxValue);
+        return next < log.StartOffset
+            ? new Gap(next, known - 1, Bytes: 0, -1, -1, GapReason.Retention, time.GetUtcNow().ToUnixTimeMilliseconds())
             : null;
     }
 
@@ -223,9 +225,9 @@ internal sealed class TopicUplink(
     {
         while (FindGap(next) is { } gap)
         {
-            V1.MirrorGap message = MirrorGaps.ToMessage(topic, gap with { First = next });
+            V1.MirrorGap message = MirrorGaps.ToMessage(topic, gap with { First = next }, log.Offsets.Durable);
             using UplinkWriter.Turn turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
-            await turn.SendAsync(new V1.EdgeMessage { Gap = message }).ConfigureAwait(false);
+            await turn.SendGapAsync(message).ConfigureAwait(false);
             next = gap.Last + 1;
         }
 
@@ -290,35 +292,72 @@ internal sealed class TopicUplink(
         UplinkWriter.Turn turn, int batchBytes, ReadOnlyMemory<byte> data, bool isCompressed, CancellationToken cancellationToken)
     {
         observer.Sending(batchBytes, data.Length);
-        while (true)
+        int bytes = data.Length;
+        if (bytes <= window.PieceBytes)
         {
-            int size = Math.Min(data.Length, window.PieceBytes);
-            bool more = size < data.Length;
-            var piece = new V1.Chunk { Topic = topic, Data = UnsafeByteOperations.UnsafeWrap(data[..size]), More = more };
-            if (!more)
-            {
-                piece.UncompressedBytes = isCompressed ? batchBytes : 0;
-                piece.Durable = log.Offsets.Durable;
-            }
+            await SendPieceAsync(turn, LastPiece(data, batchBytes, isCompressed)).ConfigureAwait(false);
+            return turn;
+        }
 
-            try
-            {
-                await turn.SendPieceAsync(piece).ConfigureAwait(false);
-                if (!more)
-                    return turn;
-            }
-            catch
-            {
-                turn.Dispose();
-                throw;
-            }
-
-            data = data[size..];
+        // Nobody else waits meanwhile.
+        Task room = unfinished.BeginAsync(bytes, cancellationToken).AsTask();
+        bool keepsTurn = room.IsCompletedSuccessfully;
+        if (!keepsTurn)
             turn.Dispose();
-            turn = await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
+
+        await room.ConfigureAwait(false);
+        try
+        {
+            return await SendInPiecesAsync(keepsTurn ? turn : null, data, batchBytes, isCompressed, cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            unfinished.End(bytes);
         }
     }
 
+    private async ValueTask<UplinkWriter.Turn> SendInPiecesAsync(
+        UplinkWriter.Turn? turn, ReadOnlyMemory<byte> data, int batchBytes, bool isCompressed, CancellationToken cancellationToken)
+    {
+        for (int chunkBytes = data.Length; ; chunkBytes = 0)
+        {
+            turn ??= await writer.WaitForTurnAsync(priority, cancellationToken).ConfigureAwait(false);
+            int size = Math.Min(data.Length, window.PieceBytes);
+            if (size == data.Length)
+            {
+                await SendPieceAsync(turn, LastPiece(data, batchBytes, isCompressed)).ConfigureAwait(false);
+                return turn;
+            }
+
+            var piece = new V1.Chunk { Topic = topic, Data = UnsafeByteOperations.UnsafeWrap(data[..size]), More = true, ChunkBytes = chunkBytes };
+            await SendPieceAsync(turn, piece).ConfigureAwait(false);
+            data = data[size..];
+            turn.Dispose();
+            turn = null;
+        }
+    }
+
+    private V1.Chunk LastPiece(ReadOnlyMemory<byte> data, int batchBytes, bool isCompressed) => new()
+    {
+        Topic = topic,
+        Data = UnsafeByteOperations.UnsafeWrap(data),
+        UncompressedBytes = isCompressed ? batchBytes : 0,
+        Durable = log.Offsets.Durable,
+    };
+
+    /// <summary>Where that fails, the turn is over.</summary>
+    private static async ValueTask SendPieceAsync(UplinkWriter.Turn turn, V1.Chunk piece)
+    {
+        try
+        {
+            await turn.SendPieceAsync(piece).ConfigureAwait(false);
+        }
+        catch
+        {
+            turn.Dispose();
+            throw;
+        }
+    }
     /// <summary>Lets the hub see the lag while chunks wait, and how the clock stood that has stamped the records.</summary>
     private async Task TellPositionsAsync(ByteString lastAnchor, CancellationToken cancellationToken)
     {

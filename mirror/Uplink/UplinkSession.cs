@@ -52,6 +52,7 @@ internal sealed class UplinkSession(
     private readonly ConcurrentDictionary<string, TopicUplink> _topics = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource _welcomed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly FlowWindow _window = new(time, limits.BytesPerSecond);
+    private readonly UnfinishedChunks _unfinished = new();
 
     private UplinkWriter _writer = null!;
     private ChunkCompressor _compressor = null!;
@@ -163,7 +164,7 @@ internal sealed class UplinkSession(
         if (_topics.TryGetValue(ack.Topic, out TopicUplink? topic))
             topic.Acknowledged(ack.DurableEnd);
 
-        if (ack.PieceBytes > 0 && !_window.TryAcknowledge(ack.PieceBytes))
+        if (!_window.TryAcknowledge(ack.PieceBytes))
             throw new IOException($"the hub has acknowledged {ack.PieceBytes} bytes that were not on their way; ask its operator");
 
         _window.Grant(ack.WindowBytes);
@@ -189,7 +190,7 @@ internal sealed class UplinkSession(
 
                     var uplink = new TopicUplink(
                         topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, _compressor,
-                        deadLetters, observer, time, logger);
+                        _unfinished, deadLetters, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }

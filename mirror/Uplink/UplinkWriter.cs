@@ -131,6 +131,13 @@ internal sealed class UplinkWriter(
             return writer.WriteAsync(new V1.EdgeMessage { Chunk = piece });
         }
 
+        /// <summary>Sends a gap, which is on its way like a piece.</summary>
+        public Task SendGapAsync(V1.MirrorGap gap)
+        {
+            writer.CountGap();
+            return writer.WriteAsync(new V1.EdgeMessage { Gap = gap });
+        }
+
         public void Dispose()
         {
             if (_ended)
@@ -144,4 +151,6 @@ internal sealed class UplinkWriter(
     private Task WriteAsync(V1.EdgeMessage message) => stream.WriteAsync(message, sessionEnds);
 
     private void CountPiece(int bytes) => window.Sent(bytes);
+
+    private void CountGap() => window.SentGap();
 }

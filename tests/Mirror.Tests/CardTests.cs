@@ -1,4 +1,5 @@
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Log;
@@ -125,6 +126,12 @@ public sealed class CardTests : IAsyncLifetime
         await copy.FillAsync("readings", 50);
         copy.StartUplink();
         await copy.IsStuckAsync("a copy of it runs elsewhere");
+
+        // The hub tells of it too, though the right card is connected.
+        GeoLocationRefusal refusal = _hub.Presence.Refusals.Find("north")!;
+        Assert.Contains("a copy of it runs elsewhere", refusal.Reason, StringComparison.Ordinal);
+        Assert.Equal("127.0.0.1", refusal.Address);
+        Assert.True(_hub.Presence.IsOnline("north"));
         await edge.FillAsync("readings", 20);
         await edge.IsMirroredAsync(_hub, "readings");
         Assert.Equal((true, 0L), (edge.Uplink.State.Connected, edge.Uplink.State.Reconnects));

@@ -11,6 +11,8 @@ public sealed class ChunkCodecTests : IDisposable
     private readonly Compressor _compressor = ChunkCodec.CreateCompressor();
     private readonly Decompressor _decompressor = new();
     private readonly ChunkAssembly _assembly = new();
+    private int _begun;
+    private int _given;
 
     public void Dispose()
     {
@@ -30,16 +32,17 @@ public sealed class ChunkCodecTests : IDisposable
         Assert.True(frame.Memory.Length < batches.Length / 4);
         for (int times = 0; times < 2; times++)
         {
-            AssembledChunk? chunk = null;
+            RentedBytes? chunk = null;
             for (int at = 0; at < frame.Memory.Length; at += pieceBytes)
             {
                 Assert.Null(chunk);
                 ReadOnlySpan<byte> piece = frame.Memory.Span.Slice(at, Math.Min(pieceBytes, frame.Memory.Length - at));
-                chunk = _assembly.Add(Piece(piece, at + pieceBytes < frame.Memory.Length, batches.Length), _decompressor);
+                chunk = Add(Piece(piece, at + pieceBytes < frame.Memory.Length, batches.Length));
             }
 
-            Assert.Equal(batches, chunk!.Value.Batches.ToArray());
-            chunk.Value.Memory?.Dispose();
+            Assert.Equal(batches, chunk!.Memory.ToArray());
+            chunk.Dispose();
+            Assert.Equal(_begun, _given);
         }
     }
 
@@ -59,7 +62,7 @@ public sealed class ChunkCodecTests : IDisposable
     {
         byte[] bomb = Bomb();
         long before = GC.GetAllocatedBytesForCurrentThread();
-        Assert.Throws<CorruptBatchException>(() => _assembly.Add(Piece(bomb, more: false, announced), _decompressor));
+        Assert.Throws<CorruptBatchException>(() => Add(Piece(bomb, more: false, announced)));
         Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 1_000_000);
     }
 
@@ -68,10 +71,10 @@ public sealed class ChunkCodecTests : IDisposable
     {
         byte[] batches = Batches.Of([.. Enumerable.Repeat("reading", 100)]);
         using RentedBytes frame = ChunkCodec.TryCompress(_compressor, batches)!;
-        Assert.Throws<CorruptBatchException>(() => _assembly.Add(Piece(frame.Memory.Span[..^3], false, batches.Length), _decompressor));
+        Assert.Throws<CorruptBatchException>(() => Add(Piece(frame.Memory.Span[..^3], false, batches.Length)));
         byte[] damaged = frame.Memory.ToArray();
         damaged[0] ^= 0xFF;
-        Assert.Throws<CorruptBatchException>(() => _assembly.Add(Piece(damaged, false, batches.Length), _decompressor));
+        Assert.Throws<CorruptBatchException>(() => Add(Piece(damaged, false, batches.Length)));
     }
 
     [Fact]
@@ -82,9 +85,34 @@ public sealed class ChunkCodecTests : IDisposable
         Assert.Throws<CorruptBatchException>(() =>
         {
             for (; taken < 100; taken++)
-                _assembly.Add(Piece(piece, more: true, 0), _decompressor);
+                Add(Piece(piece, more: true, 0));
         });
         Assert.True(taken * piece.Length <= ChunkCodec.MaxUncompressedBytes);
+        Assert.Equal((1, 1), (_begun, _given));
+    }
+
+    [Fact]
+    public void Pieces_beyond_what_the_first_one_has_announced_are_refused()
+    {
+        V1.Chunk first = Piece(new byte[100], more: true, 0);
+        first.ChunkBytes = 150;
+        Assert.Null(Add(first));
+        Assert.Throws<CorruptBatchException>(() => Add(Piece(new byte[51], more: false, 0)));
+        Assert.False(_assembly.HasBegun);
+        first.ChunkBytes = ChunkCodec.MaxUncompressedBytes + 1;
+        Assert.Throws<CorruptBatchException>(() => Add(first));
+    }
+
+    private RentedBytes? Add(V1.Chunk piece)
+    {
+        if (piece.More && !_assembly.HasBegun)
+        {
+            _assembly.Begin(ChunkAssembly.SizeOf(piece), new Room(() => _given++));
+            _begun++;
+        }
+
+        using RentedBytes? pieces = _assembly.HasBegun ? _assembly.Add(piece) : null;
+        return piece.More ? null : ChunkCodec.Decompress(_decompressor, (pieces?.Memory ?? piece.Data.Memory).Span, piece.UncompressedBytes);
     }
 
     /// <summary>256 MiB of zeros, told by its own header to be one.</summary>
@@ -96,4 +124,9 @@ public sealed class ChunkCodecTests : IDisposable
 
     private static V1.Chunk Piece(ReadOnlySpan<byte> data, bool more, int uncompressed) =>
         new() { Topic = "t", Data = ByteString.CopyFrom(data), More = more, UncompressedBytes = more ? 0 : uncompressed };
+
+    private sealed class Room(Action given) : IDisposable
+    {
+        public void Dispose() => given();
+    }
 }

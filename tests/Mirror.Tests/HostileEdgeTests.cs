@@ -5,6 +5,7 @@ using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 using Google.Protobuf;
 using Grpc.Core;
+using ZstdSharp;
 
 namespace EdgeStream.Mirror.Tests;
 
@@ -180,7 +181,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         Task flooding = Task.Run(async () =>
         {
             // Each is answered by a refusal; in the end the hub cannot get rid of them.
-            var nonsense = new V1.EdgeMessage { Open = new V1.OpenTopic { Topic = "../" + new string('x', 10_000), Incarnation = "" } };
+            var nonsense = new V1.EdgeMessage { Open = new V1.OpenTopic { Topic = "../" + new string('x', 1_000), Incarnation = "" } };
             for (int i = 0; i < 100_000; i++)
                 await deaf.SendAsync(nonsense);
         });
@@ -189,6 +190,107 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         Assert.Equal(1, (await next.ReceiveAsync()).Ack.DurableEnd);
         await flooding.ContinueWith(_ => { }, TaskScheduler.Default).InTimeAsync();
         deaf.Dispose();
+    }
+
+    [Fact]
+    public async Task Frames_that_inflate_take_no_memory_of_a_hub_whose_answers_are_not_read()
+    {
+        using RawUplink deaf = await OpenedAsync();
+        byte[] frame = Frame(new byte[ChunkCodec.MaxUncompressedBytes]);
+        Assert.True(frame.Length < 1000);
+        string name = new('x', 200);
+        Assert.NotNull((await deaf.OpenAsync(name, Incarnation)).Opened);
+        for (int i = 0; i < 1500; i++)
+            await deaf.SendAsync(new V1.EdgeMessage { Gap = new V1.MirrorGap { Topic = name, FirstOffset = 0, LastOffset = 0 } });
+
+        long before = ResidentBytes();
+        var bomb = new V1.Chunk { Topic = "t", Data = ByteString.CopyFrom(frame), UncompressedBytes = ChunkCodec.MaxUncompressedBytes };
+        for (int i = 0; i < 300; i++)
+            await deaf.SendAsync(new V1.EdgeMessage { Chunk = bomb });
+
+        await Eventually.HoldsAsync(() => _hub.Flow.ArrivedBytes >= 300 * frame.Length, "all of them have arrived");
+        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == 0, "nothing is kept of what they have become");
+        Assert.True(ResidentBytes() - before < 200L * 1024 * 1024, $"{ResidentBytes() - before} bytes more are taken");
+    }
+
+    [Fact]
+    public async Task What_a_good_frame_has_become_is_given_back_when_it_is_stored_whether_or_not_the_answer_is_read()
+    {
+        using RawUplink deaf = await OpenedAsync();
+        byte[] batch = Batches.Of(new string('x', 1_000_000));
+        using var syncMayRun = new ManualResetEventSlim(false);
+        _hub.Files.BeforeSync = _ => Assert.True(syncMayRun.Wait(Eventually.Deadline));
+        await deaf.SendAsync(new V1.EdgeMessage
+        {
+            Chunk = new V1.Chunk { Topic = "t", Data = ByteString.CopyFrom(Frame(batch)), UncompressedBytes = batch.Length },
+        });
+        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == batch.Length, "it counts while it is written");
+        _hub.Files.BeforeSync = null;
+        syncMayRun.Set();
+        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == 0, "it counts no more");
+    }
+
+    [Fact]
+    public async Task Unfinished_chunks_of_one_edge_are_bounded_however_many_topics_it_has()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        byte[] piece = new byte[1_000_000];
+        int refused = 0;
+        for (int i = 0; i < 20; i++)
+        {
+            Assert.NotNull((await uplink.OpenAsync($"t{i}", Incarnation)).Opened);
+            await uplink.SendAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = $"t{i}", Data = ByteString.CopyFrom(piece), More = true } });
+            if ((await uplink.ReceiveAsync()) is { Refused: { } refusal })
+            {
+                Assert.Equal("UNAVAILABLE", refusal.ErrorCode);
+                Assert.Equal(piece.Length, (await uplink.ReceiveAsync()).Ack.PieceBytes);
+                refused++;
+            }
+
+            Assert.True(_hub.Flow.UnfinishedBytes <= ChunkCodec.MaxUnfinishedBytes);
+        }
+
+        // One that is not told how large it becomes may become the largest.
+        Assert.Equal(19, refused);
+        uplink.Dispose();
+        await Eventually.HoldsAsync(() => _hub.Flow.UnfinishedBytes == 0, "all of it was given back");
+    }
+
+    [Fact]
+    public async Task Message_that_is_large_without_data_ends_the_stream()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        await uplink.SendAsync(new V1.EdgeMessage { Diverged = new V1.Diverged { Topic = "t", Message = new string('x', 1_000_000) } });
+        Assert.Equal("INVALID_ARGUMENT", (await uplink.EndsAsync()).Trailers.GetValue(RpcErrors.CodeTrailer));
+        Assert.Null(_hub.Parts.Spu.Partitions.Single().MirrorProblem);
+    }
+
+    [Theory]
+    [InlineData(1000, 0)]
+    [InlineData(9, 9)]
+    [InlineData(long.MaxValue - 1, 0)]
+    public async Task Gap_beyond_what_the_edge_has_is_refused_and_nothing_is_changed(long last, long durable)
+    {
+        using RawUplink uplink = await OpenedAsync();
+        var gap = new V1.MirrorGap { Topic = "t", FirstOffset = 0, LastOffset = last, Reason = "retention", Durable = durable };
+        await uplink.SendAsync(new V1.EdgeMessage { Gap = gap });
+        Assert.Equal("INVALID_ARGUMENT", (await uplink.ReceiveAsync()).Refused.ErrorCode);
+        Assert.Equal(0, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+        Assert.Equal(0, _hub.LogOf("north", "t")!.Offsets.End);
+        Assert.Empty(_hub.LogOf("north", "t")!.Gaps);
+
+        // Up to the end it may be.
+        Assert.NotNull((await uplink.OpenAsync("t", Incarnation)).Opened);
+        await uplink.SendAsync(new V1.EdgeMessage { Gap = new V1.MirrorGap(gap) { LastOffset = 8, Durable = 9 } });
+        Assert.Equal(9, (await uplink.ReceiveAsync()).Ack.DurableEnd);
+    }
+
+    [Fact]
+    public async Task Gap_of_a_topic_that_is_refused_is_acknowledged_like_a_piece()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        await uplink.SendAsync(new V1.EdgeMessage { Gap = new V1.MirrorGap { Topic = "t", FirstOffset = 0, LastOffset = 5, Durable = 6 } });
+        Assert.Equal(0, (await uplink.ReceiveAsync()).Ack.PieceBytes);
     }
 
     [Fact]
@@ -209,6 +311,18 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         await uplink.SendChunkAsync("t", batch);
         Assert.Equal(batch.Length, (await uplink.ReceiveAsync()).Ack.PieceBytes);
         Assert.Empty(_hub.Parts.Controller.Current.Topics);
+    }
+
+    private static long ResidentBytes()
+    {
+        GC.Collect();
+        return Environment.WorkingSet;
+    }
+
+    private static byte[] Frame(byte[] batches)
+    {
+        using Compressor compressor = ChunkCodec.CreateCompressor();
+        return compressor.Wrap(batches).ToArray();
     }
 
     private List<string> Values => Batches.ReadValues(_hub.LogOf("north", "t")!);

@@ -150,6 +150,15 @@ internal sealed class InProcessEdge : IAsyncDisposable
         StartUplink();
     }
 
+    /// <summary>Changes its files, as they are between a stop and the next start; the uplink does not run.</summary>
+    public async Task ChangeFilesAsync(Action change)
+    {
+        await StopUplinkAsync();
+        await Parts.DisposeAsync();
+        change();
+        Parts = await NodeParts.StartAsync(DataDirectory, options: new LogOptions { SegmentBytes = 10_000 }, files: new FaultyFiles());
+    }
+
     public Task CreateTopicAsync(string topic) => Parts.Controller.CreateTopicAsync(topic, 1, new TopicSettings(Mirror: true));
 
     public PartitionLog Log(string topic) => Parts.Log(topic);

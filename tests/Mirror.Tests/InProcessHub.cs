@@ -44,6 +44,9 @@ internal sealed class InProcessHub : IAsyncDisposable
     /// <summary>What its uplinks have on their way.</summary>
     public HubFlow Flow => _server!.Get<HubFlow>();
 
+    /// <summary>What it sees of its geo-locations' links.</summary>
+    public GeoLocationPresence Presence => _server!.Get<GeoLocationPresence>();
+
     public LiveValues Latest => _server!.Get<LiveValues>();
 
     /// <summary>Takes bundles beside the uplinks.</summary>

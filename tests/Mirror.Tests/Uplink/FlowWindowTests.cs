@@ -101,4 +101,30 @@ public sealed class FlowWindowTests
         window.Sent(10);
         Assert.False(window.TryAcknowledge(11));
     }
+
+    [Fact]
+    public void Gaps_are_on_their_way_like_pieces()
+    {
+        var window = new FlowWindow(new FakeTimeProvider());
+        window.SentGap();
+        window.Sent(10);
+        Assert.Equal(FlowWindow.GapBytes + 10, window.InFlight);
+        Assert.True(window.TryAcknowledge(0));
+        Assert.True(window.TryAcknowledge(10));
+        Assert.Equal(0, window.InFlight);
+
+        // A hub that says nothing of a gap has taken or refused it when it takes what came behind.
+        window.SentGap();
+        window.Sent(10);
+        Assert.True(window.TryAcknowledge(10));
+        Assert.Equal(0, window.InFlight);
+
+        for (int i = 0; i < FlowWindow.InitialBytes / FlowWindow.GapBytes; i++)
+        {
+            Assert.True(window.HasRoom);
+            window.SentGap();
+        }
+
+        Assert.False(window.HasRoom);
+    }
 }

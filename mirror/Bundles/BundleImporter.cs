@@ -121,6 +121,7 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
 
     private async Task<V1.ImportLogResponse> ApplyAsync(FileStream bundle, V1.BundleHeader header, long held)
     {
+        await authority.EnsureKnownAsync(header.GeoLocation).ConfigureAwait(false);
         PartitionId id = await controller.EnsureMirrorPartitionAsync(header.Topic, header.GeoLocation).ConfigureAwait(false);
         Partition partition = controller.GetPartition(id.Topic, id.Partition);
         PartitionLog log = partition.Log;

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
@@ -23,6 +24,9 @@ public sealed class HubAuthority(
     public static readonly TimeSpan MaxGeoLocationLife = TimeSpan.FromDays(10 * 365);
 
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
+
+    // The last key that was shown by each geo-location of which the metadata does not say which is its own.
+    private readonly ConcurrentDictionary<string, string> _keysShown = new(StringComparer.Ordinal);
 
     // Each change looks at what is known and writes something else in one step.
     private readonly SemaphoreSlim _changing = new(1);
@@ -116,7 +120,7 @@ public sealed class HubAuthority(
                 return new Renewal(null, left - third);
 
             X509Certificate2 certificate = await IssueAsync(
-                controller.Current.GeoLocations[caller.Name], presented.PublicKey).ConfigureAwait(false);
+                controller.Current.GeoLocations.GetValueOrDefault(caller.Name) ?? Lost(caller.Name), presented.PublicKey).ConfigureAwait(false);
             return new Renewal(certificate, geoLocationLife - third);
         }
         finally
@@ -136,7 +140,7 @@ public sealed class HubAuthority(
             store.DeleteInvites(geoLocation);
 
             // Before the metadata says so: it is what remains where that is lost.
-            if (known.KeyFingerprint is { } key)
+            if ((known.KeyFingerprint ?? _keysShown.GetValueOrDefault(geoLocation)) is { } key)
                 authority.Withdrawn.Add(key, Withdrawal.Revoked, geoLocation);
 
             await controller.SaveGeoLocationAsync(known with { Revoked = true }).ConfigureAwait(false);
@@ -173,13 +177,35 @@ public sealed class HubAuthority(
         return role switch
         {
             CallerRole.Anonymous => CallerIdentity.Rejected("it names no role"),
-            CallerRole.GeoLocation when FindGeoLocationProblem(name, certificate) is { } refused => CallerIdentity.Rejected(refused),
+            CallerRole.GeoLocation when FindGeoLocationProblem(name, certificate) is { } refused => CallerIdentity.Rejected(refused, name),
             CallerRole.GeoLocation when expired is not null => FindRenewalProblem(name) is { } final
-                ? CallerIdentity.Rejected($"{expired}, and {final}")
+                ? CallerIdentity.Rejected($"{expired}, and {final}", name)
                 : CallerIdentity.Expired(name, expired),
             _ when expired is not null => CallerIdentity.Rejected(expired),
             _ => new CallerIdentity(role, name),
         };
+    }
+
+    /// <summary>
+    /// Has a geo-location that has proved its name in the metadata. It is not there where the metadata was lost or is older than the
+    /// geo-location: no other way leads out of it, and who was shut out is told by the keys that were withdrawn.
+    /// </summary>
+    /// <exception cref="IOException">It could not be written.</exception>
+    public async Task EnsureKnownAsync(string geoLocation)
+    {
+        if (controller.Current.GeoLocations.ContainsKey(geoLocation))
+            return;
+
+        await _changing.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
+                await controller.SaveGeoLocationAsync(Lost(geoLocation)).ConfigureAwait(false);
+        }
+        finally
+        {
+            _changing.Release();
+        }
     }
 
     /// <summary>Why a certificate's signature under a geo-location's records does not count, or null where it does.</summary>
@@ -217,15 +243,22 @@ public sealed class HubAuthority(
         if (FindRightProblem(name) is { } problem)
             return problem;
 
-        string? known = controller.Current.GeoLocations[name].KeyFingerprint;
+        string? known = controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint;
+        string shown = CertificateRoles.FingerprintOf(certificate.PublicKey);
         string replaced = $"geo-location '{name}' has joined again since, with another key";
-        return WithdrawalOf(certificate) switch
+        switch (authority.Withdrawn.ReasonOf(shown))
         {
             // It says more than what is known of it now.
-            Withdrawal.Revoked when known is null => Revoked(name),
-            not null => replaced,
-            _ => known is not null && known != CertificateRoles.FingerprintOf(certificate.PublicKey) ? replaced : null,
-        };
+            case Withdrawal.Revoked when known is null:
+                return Revoked(name);
+            case not null:
+                return replaced;
+        }
+
+        if (known is null)
+            _keysShown[name] = shown;
+
+        return known is not null && known != shown ? replaced : null;
     }
 
     private Withdrawal? WithdrawalOf(X509Certificate2 certificate) =>
@@ -235,7 +268,7 @@ public sealed class HubAuthority(
     /// Where the metadata was lost, which keys were withdrawn is still known, of those that this version has withdrawn. Others that are
     /// still valid go on; those that have expired are many more, and stay out.
     /// </summary>
-    private string? FindRenewalProblem(string name) => controller.Current.GeoLocations[name].KeyFingerprint is null
+    private string? FindRenewalProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is null
         ? "this hub has lost which key is that of the geo-location; join again with a new token"
         : null;
 
@@ -248,12 +281,12 @@ public sealed class HubAuthority(
         return certificate;
     }
 
-    private string? FindRightProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name) switch
-    {
-        null => $"geo-location '{name}' is unknown here",
-        { Revoked: true } => Revoked(name),
-        _ => null,
-    };
+    /// <summary>That of a geo-location which is not known is judged by its key.</summary>
+    private string? FindRightProblem(string name) =>
+        controller.Current.GeoLocations.GetValueOrDefault(name) is { Revoked: true } ? Revoked(name) : null;
+
+    /// <summary>What is known of a geo-location that the metadata has lost; as of those that are rebuilt from their partitions.</summary>
+    private static GeoLocationInfo Lost(string name) => new(name, DateTimeOffset.UnixEpoch, Revoked: false);
 
     private static string Revoked(string name) => $"geo-location '{name}' was revoked";
 }

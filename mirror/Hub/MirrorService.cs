@@ -20,6 +20,7 @@ public sealed class MirrorService(
     HubLinks links,
     HubFlow flow,
     CardFence fence,
+    HubAuthority authority,
     IHostApplicationLifetime lifetime,
     ILogger<MirrorService> logger)
     : V1.Mirror.MirrorBase
@@ -36,6 +37,7 @@ public sealed class MirrorService(
 
         // Before the old stream is ended for it: a copy of the card must not get in the way of the card.
         string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
+        await authority.EnsureKnownAsync(geoLocation).ConfigureAwait(false);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
         string? problem = null;

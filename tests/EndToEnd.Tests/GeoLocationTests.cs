@@ -42,6 +42,42 @@ public sealed class GeoLocationTests
     }
 
     [Fact]
+    public async Task Hub_tells_of_its_links_and_of_cards_that_it_has_refused()
+    {
+        using var directory = new TemporaryDirectory();
+        int port = FreePort.Take();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, $"127.0.0.1:{port}");
+        using NodeProcess edge = NodeProcess.Edge(directory.Path, Sites.Plain);
+        await Task.WhenAll(hub.StartAsync(), edge.StartAsync());
+        string records = directory.At("records");
+        await File.WriteAllLinesAsync(records, Enumerable.Range(0, 1000).Select(i => $"{{\"value\":{i}}}"), TestContext.Current.CancellationToken);
+        await edge.CommandAsync("produce", Sites.Topic, "--file", records);
+        await Sites.JoinAsync(edge, hub, $"127.0.0.1:{port}");
+        using (var edgeClient = edge.Connect())
+        using (var hubClient = hub.Connect())
+            await Sites.WaitUntilMirroredAsync(edgeClient, hubClient);
+
+        using (JsonDocument list = JsonDocument.Parse(await hub.CommandAsync("geo", "list", "-o", "json")))
+        {
+            JsonElement row = Assert.Single(list.RootElement.EnumerateArray());
+            long batches = row.GetProperty("batch_bytes").GetInt64();
+            Assert.True(batches > 10_000);
+            Assert.InRange(row.GetProperty("wire_bytes").GetInt64(), 1, batches);
+            Assert.Equal(JsonValueKind.Null, row.GetProperty("drained_in_seconds").ValueKind);
+        }
+
+        await hub.CommandAsync("geo", "revoke", "site-1");
+        await Condition.WaitAsync("the hub says whom it has refused", () =>
+            hub.CommandAsync("geo", "list").GetAwaiter().GetResult().Contains("was revoked", StringComparison.Ordinal));
+        Assert.Contains("from 127.0.0.1", await hub.CommandAsync("geo", "show", "site-1"), StringComparison.Ordinal);
+        Assert.Contains("was revoked", await hub.CommandAsync("status"), StringComparison.Ordinal);
+        await hub.Process.WaitForLineAsync("site-1 was refused, from 127.0.0.1");
+        using var http = new HttpClient();
+        string metrics = await http.GetStringAsync(new Uri(await hub.HttpAsync(), "/metrics"), TestContext.Current.CancellationToken);
+        Assert.Contains("edgestream_geo_location_refused{geo=\"site-1\"} 1", metrics, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Name_of_300_characters_is_refused_by_each_command_in_one_line()
     {
         using var directory = new TemporaryDirectory();

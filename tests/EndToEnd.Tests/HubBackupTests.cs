@@ -39,6 +39,31 @@ public sealed class HubBackupTests
         Assert.Contains("health: good", await edge.CommandAsync("status"), StringComparison.Ordinal);
     }
 
+    [Fact(Timeout = 120_000)]
+    public async Task Hub_of_which_only_the_authority_was_kept_gets_again_what_its_edges_still_hold()
+    {
+        using var directory = new TemporaryDirectory();
+        string address = $"127.0.0.1:{FreePort.Take()}";
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, address);
+        using NodeProcess edge = NodeProcess.Edge(directory.Path, Sites.Plain);
+        await hub.StartAsync();
+        await edge.StartAsync();
+        await Sites.JoinAsync(edge, hub, address);
+        await ProduceAsync(edge, 0, 100);
+        await AreSameAsync(edge, hub);
+
+        await hub.Process.StopAsync();
+        await CopyAsync(Path.Combine(hub.Data, "ca"), directory.At("ca"));
+        Directory.Delete(hub.Data, recursive: true);
+        Directory.CreateDirectory(hub.Data);
+        await CopyAsync(directory.At("ca"), Path.Combine(hub.Data, "ca"));
+        await hub.StartAsync();
+        await ProduceAsync(edge, 100, 110);
+        await AreSameAsync(edge, hub);
+        Assert.Contains("health: good", await edge.CommandAsync("status"), StringComparison.Ordinal);
+        Assert.Contains("site-1, online", await hub.CommandAsync("geo", "show", "site-1"), StringComparison.Ordinal);
+    }
+
     private static async Task ProduceAsync(NodeProcess edge, int from, int to)
     {
         using EdgeStreamClient client = edge.Connect();

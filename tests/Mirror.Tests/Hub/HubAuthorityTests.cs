@@ -214,6 +214,44 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Hub_of_which_only_the_authority_is_left_lets_its_geo_locations_in_but_none_that_was_revoked_or_replaced()
+    {
+        X509Certificate2 replaced = await JoinAsync("north"), current = await JoinAsync("north"), revoked = await JoinAsync("south");
+        await _hub.RevokeAsync("south");
+        using var empty = new TempDirectory();
+        await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
+        Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
+        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), hub.Authenticate(current));
+        Assert.NotNull((await hub.RenewAsync(current, DateTimeOffset.UnixEpoch)).Certificate);
+
+        await hub.EnsureKnownAsync("north");
+        Assert.Equal(new GeoLocationInfo("north", DateTimeOffset.UnixEpoch, Revoked: false), parts.Controller.Current.GeoLocations["north"] with { CertificateUntil = null });
+
+        // Shut out now, it stays out though the metadata is lost again.
+        hub.Authenticate(current);
+        await hub.RevokeAsync("north");
+        using var emptyAgain = new TempDirectory();
+        await using NodeParts again = await NodeParts.StartAsync(emptyAgain.Path, isHub: true);
+        using var third = new HubAuthority(_authority, again.Controller, again.Store, TimeSpan.FromDays(90), _time);
+        Assert.Equal("geo-location 'north' was revoked", third.Authenticate(current).Problem);
+    }
+
+    [Fact]
+    public async Task Expired_certificate_of_a_geo_location_that_is_not_known_is_not_renewed()
+    {
+        X509Certificate2 certificate = await JoinAsync("north");
+        using var empty = new TempDirectory();
+        await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        _time.Now += TimeSpan.FromDays(100);
+        CallerIdentity caller = hub.Authenticate(certificate);
+        Assert.Equal((CallerRole.Anonymous, "north"), (caller.Role, caller.Name));
+        Assert.Contains("join again", caller.Problem, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task What_a_revoked_key_signed_does_not_count_though_its_geo_location_has_joined_again()
     {
         X509Certificate2 stolen = await JoinAsync("north");

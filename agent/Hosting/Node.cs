@@ -115,11 +115,11 @@ internal sealed class Node : IAsyncDisposable
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>
     public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
     {
-        // An appsettings.json that happens to lie where the program was started is none of its configuration, nor watched for changes.
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(
-            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"] });
-        builder.Configuration.Sources.Clear();
-        NodeLogging.Configure(builder.Logging);
+        // Empty: an appsettings.json that happens to lie where the program was started is none of its configuration, nor what the
+        // environment says to other web servers.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.WebHost.UseKestrelCore();
+        builder.Services.AddSingleton(Loggers);
         SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Controller);
         builder.Services.AddSingleton(Spu);

@@ -12,31 +12,21 @@ internal sealed class JournalLoggerProvider(Journal journal) : ILoggerProvider
 
     public void Dispose() => journal.Dispose();
 
-    private sealed class JournalLogger(Journal journal, string category) : ILogger
+    private sealed class JournalLogger(Journal journal, string category) : EntryLogger
     {
         // What the message itself was made of, beside its values.
         private const string Format = "{OriginalFormat}";
 
-        public bool IsEnabled(LogLevel logLevel) => logLevel != LogLevel.None;
-
-        // Scopes are the web server's only, and say nothing of EdgeStream's own words.
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        protected override void Write(LogLevel level, string message, IEnumerable<KeyValuePair<string, object?>> values, Exception? exception)
         {
-            if (!IsEnabled(logLevel))
-                return;
-
-            string message = formatter(state, exception);
             List<KeyValuePair<string, string>> fields =
             [
                 new("MESSAGE", exception is null ? message : $"{message}: {exception}"),
-                new("PRIORITY", Priority(logLevel)),
+                new("PRIORITY", Syslog.Severity(level).ToString(CultureInfo.InvariantCulture)),
                 new("SYSLOG_IDENTIFIER", "edgestream"),
                 new("EDGESTREAM_LOGGER", category),
             ];
-            foreach ((string name, object? value) in state as IEnumerable<KeyValuePair<string, object?>> ?? [])
+            foreach ((string name, object? value) in values)
             {
                 if (name != Format && name.All(char.IsAsciiLetterOrDigit))
                     fields.Add(new($"EDGESTREAM_{name.ToUpperInvariant()}", Convert.ToString(value, CultureInfo.InvariantCulture) ?? ""));
@@ -44,15 +34,5 @@ internal sealed class JournalLoggerProvider(Journal journal) : ILoggerProvider
 
             journal.Write(fields);
         }
-
-        /// <summary>syslog(3).</summary>
-        private static string Priority(LogLevel level) => level switch
-        {
-            LogLevel.Critical => "2",
-            LogLevel.Error => "3",
-            LogLevel.Warning => "4",
-            LogLevel.Information => "6",
-            _ => "7",
-        };
     }
 }

@@ -34,6 +34,9 @@ internal sealed class Node : IAsyncDisposable
     // Longer than that of an edge, so that on an idle link only one side asks whether the other is there.
     private static readonly TimeSpan KeepAlive = TimeSpan.FromMinutes(3);
 
+    // By then a node that has only started has nothing more to do.
+    private static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
+
     private HttpEndpoint? _http;
     private volatile bool _serving;
 
@@ -193,7 +196,7 @@ internal sealed class Node : IAsyncDisposable
 
         await started().ConfigureAwait(false);
         _serving = true;
-        GiveBackMemory();
+        using var settled = new Timer(_ => GiveBackMemory(), null, SettledAfter, Timeout.InfiniteTimeSpan);
         var agent = application.Services.GetRequiredService<AgentService>();
         await using ServiceReport? report = ServiceReport.Start(application.Services, agent.Summary, BusyFor, logger);
         var stop = new TaskCompletionSource();
@@ -206,7 +209,10 @@ internal sealed class Node : IAsyncDisposable
         await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
-    /// <summary>What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it.</summary>
+    /// <summary>
+    /// What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it. All
+    /// threads wait for it meanwhile, so the first readings go before.
+    /// </summary>
     private static void GiveBackMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
     /// <summary>Of all partitions' writes, how long the one has been going on that takes longest.</summary>

@@ -40,7 +40,7 @@ public sealed class Arm64Tests
     }
 
     [Fact]
-    public void Program_is_small_enough() => Assert.InRange(new FileInfo(_program).Length, 1, 25 * 1024 * 1024);
+    public void Program_is_small_enough() => Assert.InRange(new FileInfo(_program).Length, 1, 25_000_000);
 
     private Task<Ended> RunAsync(string input, params string[] arguments) =>
         Shell.RunWithAsync(input, Emulator, ["-L", Libraries, _program, .. arguments]);

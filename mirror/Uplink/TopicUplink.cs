@@ -21,6 +21,7 @@ internal sealed class TopicUplink(
     UplinkOptions options,
     UplinkWriter writer,
     FlowWindow window,
+    LinkLimits limits,
     ChunkCompressor compressor,
     UnfinishedChunks unfinished,
     DeadLetters deadLetters,
@@ -362,16 +363,15 @@ internal sealed class TopicUplink(
     private async Task TellPositionsAsync(ByteString lastAnchor, CancellationToken cancellationToken)
     {
         using var timer = new PeriodicTimer(options.PositionInterval, time);
-        (long Durable, long Mirrored) told = (-1, -1);
+        var pace = new PositionPace(time);
         ClockHistory clock = await TellClockAsync(null, lastAnchor.Memory, cancellationToken).ConfigureAwait(false);
         while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
         {
             clock = await TellClockAsync(clock, clock.EncodeLast(), cancellationToken).ConfigureAwait(false);
             LogOffsets offsets = log.Offsets;
-            if (told == (offsets.Durable, offsets.Mirrored))
+            if (!pace.IsDue(offsets, limits.IsMonthUsedUp))
                 continue;
 
-            told = (offsets.Durable, offsets.Mirrored);
             MirrorLag lag = MirrorLag.Of(log);
             var position = new V1.Position
             {

@@ -189,8 +189,8 @@ internal sealed class UplinkSession(
                         continue;
 
                     var uplink = new TopicUplink(
-                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, _compressor,
-                        _unfinished, deadLetters, observer, time, logger);
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, limits,
+                        _compressor, _unfinished, deadLetters, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));
                 }

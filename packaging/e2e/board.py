@@ -57,6 +57,13 @@ class Board:
     def records(self, topic):
         return [json.loads(line) for line in self.edge(f'consume {topic} -B -d -o json').splitlines()]
 
-    def pulse(self, line, times):
-        """Drives a line of the simulated Raspberry Pi's chip up and down: two edges each."""
-        self.machine.run(f'pulse {line} {times}', seconds=60 + times)
+    def pulse(self, line, times, up=0.05, down=0.05):
+        """Drives a line of the simulated Raspberry Pi's chip up and down: two edges each. Returns for how many seconds it was up at most."""
+        return int(self.machine.run(f'pulse {line} {times} {up} {down}', seconds=60 + 10 * times * (up + down))) / 1e6
+
+    def drive(self, line, level):
+        """Drives a line of that chip up or down for good, by its pull resistor: a request with another pull changes it again."""
+        self.machine.run(f"echo pull-{'up' if level else 'down'} >/run/simulated-pi/sim_gpio{line}/pull")
+
+    def level(self, line):
+        return int(self.machine.run(f'cat /run/simulated-pi/sim_gpio{line}/value'))

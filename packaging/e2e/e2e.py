@@ -33,7 +33,7 @@ def main():
         scenarios = Scenarios(board, hub, options.cuts, options.seed)
         good = run([
             scenarios.install, scenarios.busy_line, scenarios.count_edges, scenarios.drive_from_outside, scenarios.switch_and_poll,
-            scenarios.cut_network, scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock, scenarios.be_a_raspberry_pi])
+            scenarios.wire_contacts, scenarios.bounce, scenarios.stop_safely, scenarios.cut_network, scenarios.bound_memory, scenarios.cut_power, scenarios.wrong_clock, scenarios.be_a_raspberry_pi])
         if not good:
             show_journal(board)
     finally:

@@ -12,6 +12,9 @@ from waiting import wait_until
 
 COMMAND_LINE = 'rw rootwait quiet loglevel=4 mitigations=off audit=0'
 
+# Of the machine `virt`: its PL061's data register, where all eight lines are asked for.
+PL061_DATA = 0x9030000 + (0xff << 2)
+
 
 class CommandFailed(Exception):
     """A command in the guest ended with a code that is not 0."""
@@ -43,7 +46,7 @@ class Machine:
     def __init__(self, folder, model):
         """model: what it is, as arguments of qemu-system-aarch64 that use a character device named console for the root shell."""
         self.folder = folder
-        self._control = self._console = self._lines = None
+        self._control = self._console = self._lines = self._chip = None
         self._unread = b''
         self._commands = 0
         for name in ('control', 'console', 'lines'):
@@ -104,16 +107,14 @@ class Machine:
 
     def set_line(self, line, level):
         """Drives a line of the board's own GPIO chip, the PL061, from outside."""
-        if self._lines is None:
-            self._lines = self._connect('lines').makefile('rw')
+        if self._chip is None:
             parts = self.control('qom-list', path='/machine/unattached')
             self._chip = next('/machine/unattached/' + part['name'] for part in parts if part['type'] == 'child<pl061>')
-        self._lines.write(f'set_irq_in {self._chip} unnamed-gpio-in {line} {level}\n')
-        self._lines.flush()
-        while (answer := self._lines.readline().strip()).startswith('IRQ'):
-            pass
-        if answer != 'OK':
-            raise RuntimeError(f'line {line} of {self._chip} cannot be driven: {answer}')
+        self._ask_lines(f'set_irq_in {self._chip} unnamed-gpio-in {line} {level}')
+
+    def line_level(self, line):
+        """The level of a line of the PL061, as its data register has it, whoever drives it or did so last."""
+        return int(self._ask_lines(f'readl {PL061_DATA:#x}').split()[1], 16) >> line & 1
 
     def control(self, command, **arguments):
         """A QMP command."""
@@ -141,6 +142,18 @@ class Machine:
         """As the power button of a careful person."""
         self._console.sendall(b'systemctl poweroff\n')
         self._process.wait(120)
+
+    def _ask_lines(self, question):
+        """A command of qtest, which reaches the hardware past the processor."""
+        if self._lines is None:
+            self._lines = self._connect('lines').makefile('rw')
+        self._lines.write(question + '\n')
+        self._lines.flush()
+        while (answer := self._lines.readline().strip()).startswith('IRQ'):
+            pass
+        if not answer.startswith('OK'):
+            raise RuntimeError(f'{question}: {answer}')
+        return answer
 
     def _receive(self):
         """Takes what the console has to say, for a tenth of a second."""

@@ -35,7 +35,7 @@ for unit in getty@tty1.service console-getty.service serial-getty@hvc0.service s
     systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-user-sessions.service modprobe@.service \
     dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
     systemd-pstore.service systemd-random-seed.service proc-sys-fs-binfmt_misc.automount systemd-binfmt.service \
-    systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-firstboot.service ldconfig.service \
+    systemd-sysusers.service systemd-sysctl.service kmod-static-nodes.service systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-firstboot.service ldconfig.service \
     systemd-ask-password-console.path systemd-ask-password-wall.path systemd-tmpfiles-clean.timer systemd-networkd-wait-online.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer; do
     ln -sf /dev/null "$units/$unit"

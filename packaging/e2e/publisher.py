@@ -1,12 +1,28 @@
 """A device that publishes by MQTT, with QoS 1, and knows which messages it has an answer for."""
 import itertools
 import re
+import socket
 import subprocess
 import threading
 
 from waiting import wait_until
 
 PUBACK = re.compile(r'received PUBACK \(Mid: (\d+)')
+
+
+# MQTT 3.1.1: a clean session, no keep-alive, the identifier "probe".
+CONNECT = b'\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05probe'
+CONNACK = b'\x20\x02\x00\x00'
+
+
+def answers(port):
+    """Whether a broker takes connections. The port itself is open all the time: it is qemu's."""
+    try:
+        with socket.create_connection(('127.0.0.1', port), timeout=2) as connection:
+            connection.sendall(CONNECT)
+            return connection.recv(4) == CONNACK
+    except OSError:
+        return False
 
 
 class Publisher:
@@ -29,6 +45,7 @@ class Publisher:
     @staticmethod
     def connect(port, seconds=60):
         """Tries until the broker has acknowledged something."""
+        wait_until('a broker that answers', lambda: answers(port), seconds, pause=0.1)
         current = Publisher(port)
 
         def is_answered():

@@ -11,6 +11,8 @@ from timeserver import TimeServer
 from waiting import wait_until
 
 DOOR, TAKEN, METER, OUTSIDE = 'gpio pinctrl-bcm2835/GPIO17', 'gpio pinctrl-bcm2835/GPIO22', 'gpio pinctrl-bcm2835/4', 'gpio 9030000.pl061/5'
+BUTTON, CONTACT, BOUNCING = (f'gpio pinctrl-bcm2835/GPIO{line}' for line in (5, 13, 19))
+DEBOUNCE = 0.5  # of the last one, as e2e.toml has it
 
 
 class Scenarios:
@@ -32,8 +34,9 @@ class Scenarios:
         machine.run('cp /root/e2e.toml /etc/edgestream/edgestream.d/ && edgestream check')
         machine.run('systemd-run --quiet --unit=holder gpiomon --silent pinctrl-bcm2835 22')
         wait_until('gpiomon', lambda: machine.try_run('gpioinfo pinctrl-bcm2835 | grep -q "GPIO22.*gpiomon"')[0] == 0, 30)
+        self.board.drive(13, 1)
         machine.run('systemctl reload edgestream')
-        for source in (DOOR, METER, OUTSIDE):
+        for source in (DOOR, METER, OUTSIDE, BUTTON, CONTACT, BOUNCING):
             wait_until(f'source {source}', lambda name=source: self.board.is_running(name), 60)
         self.board.edge(f'join 10.0.2.2:{self.hub.port} --token {self.hub.invite(GEO)}')
         wait_until('the uplink', lambda: self.board.status()['connected'], 60)
@@ -88,6 +91,53 @@ class Scenarios:
         wait_until('the level at the hub', lambda: '"value":1' in self._from_hub('level')[-1]['value'], 30)
         return 'on, off, on, as the chip shows it; the level that was driven is at the hub'
 
+    def wire_contacts(self):
+        """Five presses of a button with `pull = "up"` and `active-low`, five of a contact with `pull = "down"`"""
+        check(self.board.level(5) == 1, 'nothing pulls GPIO5 up')
+        check(self.board.level(13) == 0, 'GPIO13 was up, and nothing has pulled it down')
+        for _ in range(5):
+            for line, pressed in ((5, 0), (13, 1)):
+                self.board.drive(line, pressed)
+                self.board.drive(line, 1 - pressed)
+        wait_until('all presses at the hub', lambda: self.hub.durable('contacts', GEO) >= 20, 30)
+        for line in ('GPIO5', 'GPIO13'):
+            check(self._contact(line) == [(1, 'rising'), (0, 'falling')] * 5, f'{line} at the hub: {self._contact(line)}')
+        return 'the chip was pulled as configured; each press at the hub as 1, rising, each release as 0, falling, also where low means pressed'
+
+    def bounce(self):
+        """`debounce = "500ms"`: ten glitches, of 2 ms as far as the emulated processor keeps up; then a press and a release that bounce"""
+        before = self.board.source(BOUNCING)
+        longest = self.board.pulse(19, 10, up=0.002, down=DEBOUNCE + 0.1)
+        check(longest < DEBOUNCE, f'the machine is too slow for this: a glitch lasted {longest:.3f} s')
+        after = self.board.source(BOUNCING)
+        seen = after['received'] - before['received']
+        check(seen >= 10, f"the source has seen {seen} changes, so that there was nothing to pass over")
+        check(self._contact('GPIO19') == [], f"a glitch of {longest * 1000:.0f} ms counted: {self._contact('GPIO19')}")
+        for pressed in (1, 0):
+            self.board.pulse(19, 5, up=0.002, down=0.002)
+            self.board.drive(19, pressed)
+            wait_until('a change that has come to rest', lambda count=2 - pressed: len(self._contact('GPIO19')) == count, 30)
+        check(self._contact('GPIO19') == [(1, 'rising'), (0, 'falling')], f"at the hub: {self._contact('GPIO19')}")
+        return f'{seen} changes seen, none recorded (a glitch lasted {longest * 1000:.0f} ms at most); press and release once each'
+
+    def stop_safely(self):
+        """Three outputs of the PL061 are switched, then `systemctl stop`; start"""
+        machine = self.board.machine
+        self.hub.run('topic', 'create', 'valves', '--down')
+        self.hub.run('produce', 'valves', '--geo', GEO, '--key-separator', ':', given='0:on\n1:on\n1:off\n2:on\n')
+
+        def levels():
+            return [machine.line_level(line) for line in (0, 1, 2)]
+        # The last one is active-low.
+        wait_until('the outputs, as the hub wants them', lambda: levels() == [1, 0, 0], 60)
+        machine.run('systemctl stop edgestream')
+        check(levels() == [0, 1, 1], f'levels after the stop: {levels()}')
+        machine.run('systemctl start edgestream')
+        wait_until('the outputs, as initial', lambda: levels() == [0, 0, 1], 60)
+        for source in (DOOR, METER, OUTSIDE):
+            wait_until(f'source {source}', lambda name=source: self.board.is_running(name), 60)
+        return 'on, off and (active-low) on while it runs; `at-stop` off, on and off at the pins after it; off at the next start'
+
     def cut_network(self):
         """Link down for 60 edges, some of them after the uplink has noticed; up again"""
         machine, at_hub = self.board.machine, self.hub.durable('door', GEO)
@@ -141,9 +191,10 @@ systemctl restart edgestream''')
                 machine.cut_power()
                 continue
 
-            machine = self.board.boot()
+            # Nobody asks it anything while it boots, which would be a good part of what its processor does.
+            machine = self.board.power_on()
+            publisher = Publisher.connect(self.board.mqtt_port, 180)
             boot_seconds.append(machine.age)
-            publisher = Publisher.connect(self.board.mqtt_port)
             moment = machine.age + self.random.uniform(0, 4)
             wait_until('a moment while it works', lambda: machine.age > moment, 30, pause=0.01)
             machine.cut_power()
@@ -158,7 +209,7 @@ systemctl restart edgestream''')
         self.board.edge('log verify')
         gaps = json.loads(self.board.edge('gaps -o json'))
         check(not gaps, f'gaps: {gaps}')
-        return (f'{self.cuts} cuts ({while_starting} while starting); booted by itself each time, within {max(boot_seconds):.0f} s; '
+        return (f'{self.cuts} cuts ({while_starting} while starting); took messages by itself each time, within {max(boot_seconds):.0f} s; '
                 f'{len(self.acknowledged) - first} messages acknowledged meanwhile, each at the hub once; `log verify` finds nothing')
 
     def wrong_clock(self):
@@ -217,6 +268,11 @@ systemctl restart edgestream''')
         offsets = [record.get('offset') for record in records]
         check(offsets == list(range(len(offsets))), f'offsets of {topic} at the hub are not 0 to {len(offsets) - 1}')
         return records
+
+    def _contact(self, line):
+        """What the hub has of a line with contacts: values and edges."""
+        values = [json.loads(record['value']) for record in self._from_hub('contacts') if record['key'] == line] if self.hub.durable('contacts', GEO) else []
+        return [(value['value'], value['edge']) for value in values]
 
     def _pulses_at_hub(self):
         return sum(json.loads(record['value'])['count'] for record in self._from_hub('meter')) if self.hub.durable('meter', GEO) else 0

@@ -58,23 +58,23 @@ internal static class Sites
     }
 
     /// <summary>Waits until the hub holds durably what the edge holds durably.</summary>
-    public static async Task WaitUntilMirroredAsync(EdgeStreamClient edge, EdgeStreamClient hub, int hubPartition = 0, TimeSpan? deadline = null)
+    public static async Task WaitUntilMirroredAsync(EdgeStreamClient edge, EdgeStreamClient hub, int hubPartition = 0, TimeSpan? deadline = null, string topic = Topic)
     {
         PartitionStatus? atEdge = null, atHub = null;
         await Condition.WaitAsync(
             () => $"all is mirrored: the edge has {atEdge?.Durable}, the hub {atHub?.Durable}",
             async () =>
             {
-                atEdge = await PartitionAsync(edge, 0);
-                atHub = await PartitionAsync(hub, hubPartition);
+                atEdge = await PartitionAsync(edge, 0, topic);
+                atHub = await PartitionAsync(hub, hubPartition, topic);
                 return atEdge is not null && atHub is not null && atEdge.Durable == atEdge.LogEnd && atHub.Durable == atEdge.Durable;
             },
             deadline ?? TimeSpan.FromSeconds(60));
     }
 
-    public static async Task<PartitionStatus?> PartitionAsync(EdgeStreamClient client, int partition)
+    public static async Task<PartitionStatus?> PartitionAsync(EdgeStreamClient client, int partition, string topic = Topic)
     {
         ListPartitionsResponse answer = await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
-        return answer.Partitions.FirstOrDefault(status => status.Partition.Topic == Topic && status.Partition.Partition_ == partition);
+        return answer.Partitions.FirstOrDefault(status => status.Partition.Topic == topic && status.Partition.Partition_ == partition);
     }
 }

@@ -15,7 +15,8 @@ using Microsoft.Extensions.Hosting.Systemd;
 namespace EdgeStream.Agent.Hosting;
 
 /// <summary>
-/// A gateway: a cluster of one, with sources, an uplink and sinks. Stops in the order sources → uplink → sinks → API → log.
+/// A gateway: a cluster of one, with sources, an uplink and sinks. Stops in the order sources → what they brought is durable → uplink,
+/// when it has sent that or a moment has passed → sinks → API → log.
 /// </summary>
 internal static class EdgeNode
 {
@@ -104,8 +105,12 @@ internal static class EdgeNode
         {
             await sources.DisposeAsync().ConfigureAwait(false);
             await sink.DisposeAsync().ConfigureAwait(false);
+            node.Stopped("sources");
+            await uplinks.FinishAsync().ConfigureAwait(false);
             await uplinks.DisposeAsync().ConfigureAwait(false);
+            node.Stopped("uplinks");
             await sinks.DisposeAsync().ConfigureAwait(false);
+            node.Stopped("sinks");
         }
     }
 

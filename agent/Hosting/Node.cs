@@ -207,7 +207,11 @@ internal sealed class Node : IAsyncDisposable
         logger.LogInformation("stopping");
         await stopping().ConfigureAwait(false);
         await application.StopAsync(CancellationToken.None).ConfigureAwait(false);
+        Stopped("API");
     }
+
+    /// <summary>Notes that a part of the node has stopped: which one a stop waits for is in the log.</summary>
+    public void Stopped(string part) => Loggers.CreateLogger<Node>().LogInformation("stopped: {Part}", part);
 
     /// <summary>
     /// What only the start needed goes back to the system: a gateway may be idle for days, and then nothing else would collect it. All
@@ -226,6 +230,7 @@ internal sealed class Node : IAsyncDisposable
         Controller.Dispose();
         await Storage.DisposeAsync().ConfigureAwait(false);
         await Spu.DisposeAsync().ConfigureAwait(false);
+        Stopped("log");
         Store.Dispose();
         Data.Dispose();
     }

@@ -4,6 +4,7 @@ using EdgeStream.Mirror;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
 using Microsoft.Extensions.Logging;
 using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
 
@@ -18,6 +19,9 @@ internal sealed class UplinkHost(
     TimeProvider time,
     ILoggerFactory loggers) : IAsyncDisposable
 {
+    private static readonly TimeSpan LastMoment = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LastMomentPoll = TimeSpan.FromMilliseconds(20);
+
     private readonly SemaphoreSlim _changing = new(1);
     private readonly MirrorMarks _marks = new(options.Mirrored);
     private readonly ILogger<HubUplink> _logger = loggers.CreateLogger<HubUplink>();
@@ -137,6 +141,17 @@ internal sealed class UplinkHost(
         return chosen.Uplink?.Identity ?? throw new ClusterException(ErrorCode.WrongRole, chosen.Problem!);
     }
 
+    /// <summary>
+    /// Lets the hubs that are connected have what was stored last, so that a gateway that is switched off leaves nothing behind that its
+    /// link can carry in a moment. Returns when they have all, or after <see cref="LastMoment"/>: the rest goes up at the next start.
+    /// </summary>
+    public async Task FinishAsync()
+    {
+        long began = time.GetTimestamp();
+        while (Uplinks.Any(IsBehind) && time.GetElapsedTime(began) < LastMoment)
+            await Task.Delay(LastMomentPoll, time).ConfigureAwait(false);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _changing.WaitAsync().ConfigureAwait(false);
@@ -167,14 +182,27 @@ internal sealed class UplinkHost(
         }
     }
 
-    private string[] Incarnations() =>
-    [
-        .. controller.Current.Topics.Values
-            .Where(topic => topic.Settings.Mirror)
-            .Select(topic => controller.GetPartition(topic.Name, 0))
-            .Where(partition => partition.IsOpen)
-            .Select(partition => partition.Log.Manifest.Incarnation.ToString("N")),
-    ];
+    private string[] Incarnations() => [.. MirroredLogs().Select(log => log.Manifest.Incarnation.ToString("N"))];
+
+    private IEnumerable<PartitionLog> MirroredLogs() => controller.Current.Topics.Values
+        .Where(topic => topic.Settings.Mirror)
+        .Select(topic => controller.GetPartition(topic.Name, 0))
+        .Where(partition => partition.IsOpen)
+        .Select(partition => partition.Log);
+
+    /// <summary>Whether waiting brings the hub what it does not have: not where there is no link, or one that may carry nothing now.</summary>
+    private bool IsBehind(HubUplink uplink)
+    {
+        try
+        {
+            return uplink.State is { Connected: true, Waiting: null } && MirroredLogs().Any(log => uplink.Marks.Of(log) < log.Offsets.Durable);
+        }
+        catch (ClusterException)
+        {
+            // A topic was deleted this moment: asked again.
+            return true;
+        }
+    }
 
     private HubUplink UplinkOf(EdgeIdentity identity) =>
         new(identity, controller, _marks, options, BuildInfo.Version, lanes, _limits, time, _logger);

@@ -8,6 +8,7 @@ public sealed class ServiceTests(InstalledMachine installed) : IClassFixture<Ins
 {
     private const string DropIn = "/etc/edgestream/edgestream.d/test.toml";
     private const double WorstExposure = 2.0;
+    private static readonly string[] StopOrder = ["sources", "uplinks", "sinks", "API", "log"];
 
     private Machine Machine => installed.Machine;
 
@@ -148,6 +149,13 @@ public sealed class ServiceTests(InstalledMachine installed) : IClassFixture<Ins
         await Machine.ProduceAsync("before the stop");
         await Machine.RunAsync("systemctl", "stop", "edgestream");
         Assert.Equal("success", await Machine.PropertyAsync("Result"));
+        string[] stopped = [];
+        await Machine.WaitForAsync("the journal has the last of it", async () =>
+        {
+            stopped = [.. (await Machine.JournalAsync()).Split('\n').Where(line => line.Contains("stopped: ", StringComparison.Ordinal)).TakeLast(StopOrder.Length)];
+            return stopped is [.., var last] && last.EndsWith(StopOrder[^1], StringComparison.Ordinal);
+        });
+        Assert.Equal(StopOrder, stopped.Select(line => line.Split("stopped: ")[1].Trim()));
         Assert.Equal("inactive", (await Machine.TryAsync("systemctl", "is-active", "edgestream")).Output.Trim());
         await Machine.RunAsync("systemctl", "start", "edgestream");
         Assert.Contains("before the stop", await Machine.ConsumeAsync(), StringComparison.Ordinal);

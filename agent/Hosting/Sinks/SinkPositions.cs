@@ -28,10 +28,12 @@ internal sealed class SinkPositions : IAsyncDisposable
     private readonly Dictionary<(string Sink, string Topic), Dictionary<int, SinkPosition>> _sinks = [];
     private readonly IStorageFiles _files;
     private readonly string _path;
+    private readonly TimeProvider _time;
     private readonly ILogger<SinkPositions> _logger;
     private readonly CancellationTokenSource _stop = new();
-    private readonly Task _running;
+    private Task _running = Task.CompletedTask;
     private bool _isDirty;
+    private bool _isRunning;
     private bool _failed;
     private int _disposed;
 
@@ -39,9 +41,9 @@ internal sealed class SinkPositions : IAsyncDisposable
     {
         _files = files;
         _path = path;
+        _time = time;
         _logger = logger;
         Load();
-        _running = SaveNowAndThenAsync(time);
     }
 
     /// <summary>Reads the file. One that cannot be read is set aside: the sinks count as new ones then.</summary>
@@ -69,6 +71,11 @@ internal sealed class SinkPositions : IAsyncDisposable
         }
 
         SaveWhereDirty();
+        lock (_lock)
+        {
+            if (_isDirty)
+                SaveSoon();
+        }
     }
 
     /// <summary>Where a sink goes on; null where it has done nothing of this log yet.</summary>
@@ -90,6 +97,7 @@ internal sealed class SinkPositions : IAsyncDisposable
 
             positions[position.Partition] = position;
             _isDirty = true;
+            SaveSoon();
         }
     }
 
@@ -100,7 +108,11 @@ internal sealed class SinkPositions : IAsyncDisposable
             return;
 
         await _stop.CancelAsync().ConfigureAwait(false);
-        await _running.ConfigureAwait(false);
+        Task running;
+        lock (_lock)
+            running = _running;
+
+        await running.ConfigureAwait(false);
         SaveWhereDirty();
         _stop.Dispose();
     }
@@ -122,17 +134,25 @@ internal sealed class SinkPositions : IAsyncDisposable
         }
     }
 
-    private async Task SaveNowAndThenAsync(TimeProvider time)
+    /// <summary>Under the lock. Nothing runs while there is nothing to save: most nodes have no sink, or one that rarely acts.</summary>
+    private void SaveSoon()
     {
-        using var timer = new PeriodicTimer(SaveInterval, time);
-        try
+        if (_isRunning || Volatile.Read(ref _disposed) != 0)
+            return;
+
+        _isRunning = true;
+        _running = SaveWhileDirtyAsync();
+    }
+
+    private async Task SaveWhileDirtyAsync()
+    {
+        bool again = true;
+        while (again)
         {
-            while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
-                SaveWhereDirty();
-        }
-        catch (OperationCanceledException)
-        {
-            // Closing, which saves what is left.
+            await Task.Delay(SaveInterval, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            SaveWhereDirty();
+            lock (_lock)
+                _isRunning = again = _isDirty && !_stop.IsCancellationRequested;
         }
     }
 

@@ -6,7 +6,8 @@ namespace EdgeStream.Benchmarks;
 /// <param name="Cpu">Time of all its threads, in user and kernel mode.</param>
 /// <param name="PeakBytes">The most memory that it was resident with.</param>
 /// <param name="ResidentBytes">The memory that it is resident with now.</param>
-internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes, long ResidentBytes)
+/// <param name="OwnBytes">Of that, what no file can be read for again.</param>
+internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes, long ResidentBytes, long OwnBytes)
 {
     // USER_HZ: the same on every Linux that .NET runs on.
     private const double TicksPerSecond = 100;
@@ -18,7 +19,9 @@ internal readonly record struct ProcessUsage(TimeSpan Cpu, long PeakBytes, long 
         string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
         double ticks = Number(fields[11]) + Number(fields[12]);
         string[] status = File.ReadAllLines($"/proc/{process}/status");
-        return new ProcessUsage(TimeSpan.FromSeconds(ticks / TicksPerSecond), Kilobytes(status, "VmHWM:"), Kilobytes(status, "VmRSS:"));
+        return new ProcessUsage(
+            TimeSpan.FromSeconds(ticks / TicksPerSecond), Kilobytes(status, "VmHWM:"), Kilobytes(status, "VmRSS:"),
+            Kilobytes(status, "RssAnon:"));
     }
 
     private static long Kilobytes(string[] status, string name) => 1024 * Number(

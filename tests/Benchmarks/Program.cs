@@ -59,6 +59,9 @@ if (args.Length == 0 || args.Contains("ingest"))
     await IngestBenchmark.RunAsync(report);
 
 if (args.Length == 0 || args.Contains("footprint"))
+{
     await FootprintBenchmark.RunAsync(report);
+    await FootprintBenchmark.RunWithBacklogAsync(report);
+}
 
 report.Print();

@@ -37,13 +37,16 @@ internal sealed class MqttServer : IDisposable
 
     public string Socket => _directory.At("s");
 
-    public ProcessUsage Usage => ProcessUsage.Of(_process!.Id);
+    public int ProcessId => _process!.Id;
+
+    public ProcessUsage Usage => ProcessUsage.Of(ProcessId);
 
     public static MqttServer EdgeStream() => new("EdgeStream", EdgeStreamProgram.Path, "source mqtt-broker.* runs", (directory, port) =>
     {
         File.WriteAllText(directory.At("edge.toml"), $$"""
             [[topic]]
             name = "readings"
+            mirror = true
             [[source.mqtt-broker]]
             listen = "127.0.0.1:{{port}}"
             subscribe = [{ filter = "sensors/#", topic = "readings", key = "{topic}" }]

@@ -7,6 +7,9 @@ namespace EdgeStream.Agent.Configuration;
 /// <param name="Contents">All of it; nobody changes it.</param>
 internal sealed record ConfigurationFile(string Path, byte[] Contents)
 {
+    /// <summary>Not even a comment stands in it.</summary>
+    public bool IsBlank => !Contents.AsSpan().ContainsAnyExcept(" \t\r\n"u8);
+
     /// <exception cref="ConfigurationException">It cannot be read.</exception>
     public static ConfigurationFile Read(string path)
     {

@@ -1,4 +1,5 @@
 using System.Formats.Tar;
+using System.Security.Cryptography;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Storage.Files;
 
@@ -6,7 +7,8 @@ namespace EdgeStream.Agent.Hosting;
 
 /// <summary>
 /// A copy of the configuration files that an edge last ran with, <c>DATA/last-good/configuration.tar</c>: what it starts with where the
-/// files themselves cannot be used. One file, so that it is replaced as a whole; only its owner can read it, as it may hold passwords.
+/// files themselves cannot be used. One file, so that it is replaced as a whole; only its owner can read it, as it may hold passwords. Behind
+/// the archive, where <c>tar</c> does not look, are 32 bytes: its SHA-256, because a flipped bit could make another configuration of it.
 /// </summary>
 internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger)
 {
@@ -24,7 +26,7 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
         string folder = Path.Combine(dataDirectory, FolderName);
         try
         {
-            return SmallFile.TryRead(DiskFiles.Instance, Path.Combine(folder, FileName)) is { } tar && Unpack(folder, tar) is { Count: > 0 } files ? files : null;
+            return SmallFile.TryRead(DiskFiles.Instance, Path.Combine(folder, FileName)) is { } packed && Unpack(folder, packed) is { Count: > 0 } files ? files : null;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException or FormatException)
         {
@@ -36,23 +38,23 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
     /// Keeps the files that the node runs with, durably, where the copy is another. What cannot be kept costs nothing but the copy: the
     /// log is told, and the one before stays.
     /// </summary>
-    /// <param name="files">All of them; nothing is kept where there are none.</param>
+    /// <param name="files">All of them; nothing is kept where they say nothing.</param>
     public void Keep(IReadOnlyList<ConfigurationFile> files)
     {
-        if (files.Count == 0)
+        if (files.All(file => file.IsBlank))
             return;
 
-        byte[] tar = Pack(files);
+        byte[] packed = Pack(files);
         try
         {
-            if (tar.Length > SmallFile.MaxSize)
+            if (packed.Length > SmallFile.MaxSize)
                 throw new IOException($"it is larger than {SmallFile.MaxSize} bytes");
 
             Directory.CreateDirectory(Folder, OwnerOnly | UnixFileMode.UserExecute);
-            if (!(SmallFile.TryRead(DiskFiles.Instance, FilePath) is { } known && known.AsSpan().SequenceEqual(tar)))
+            if (!(SmallFile.TryRead(DiskFiles.Instance, FilePath) is { } known && known.AsSpan().SequenceEqual(packed)))
             {
                 DiskFiles.Instance.SyncDirectory(dataDirectory);
-                SmallFile.Replace(DiskFiles.Instance, FilePath, tar);
+                SmallFile.Replace(DiskFiles.Instance, FilePath, packed);
             }
 
             File.SetUnixFileMode(FilePath, OwnerOnly);
@@ -64,6 +66,31 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
         }
     }
 
+    /// <summary>
+    /// Which of the files is empty and was not when the copy was made, as a power cut may leave one behind that was just edited; or why
+    /// there are none. Null where there is nothing to wonder about.
+    /// </summary>
+    /// <param name="files">As they stand now, the main one first.</param>
+    /// <param name="main">Where the main one should be.</param>
+    /// <param name="copy">What <see cref="TryRead"/> gave.</param>
+    public static ConfigurationException? FindEmptied(
+        IReadOnlyList<ConfigurationFile> files, string main, IReadOnlyList<ConfigurationFile> copy)
+    {
+        if (files.Count == 0)
+            return new ConfigurationException($"'{main}' is missing", main);
+
+        HashSet<string> full = [.. copy.Where(file => !file.IsBlank).Select(file => NameOf(file, copy))];
+        return files.FirstOrDefault(file => file.IsBlank && full.Contains(NameOf(file, files))) is { } emptied
+            ? new ConfigurationException(
+                $"{emptied.Path}: is empty, and was not when the node ran last; restore it, or write a comment into it if that is meant", emptied.Path)
+            : null;
+    }
+
+    /// <summary>Drop-ins keep the name of their folder.</summary>
+    private static string NameOf(ConfigurationFile file, IReadOnlyList<ConfigurationFile> files) => file == files[0]
+        ? Path.GetFileName(file.Path)
+        : Path.Join(Path.GetFileName(Path.GetDirectoryName(file.Path)), Path.GetFileName(file.Path));
+
     /// <summary>The same bytes for the same files, whenever it is.</summary>
     private static byte[] Pack(IReadOnlyList<ConfigurationFile> files)
     {
@@ -72,9 +99,7 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
         {
             foreach (ConfigurationFile file in files)
             {
-                // Drop-ins keep the name of their folder.
-                string name = file == files[0] ? Path.GetFileName(file.Path) : Path.Join(Path.GetFileName(Path.GetDirectoryName(file.Path)), Path.GetFileName(file.Path));
-                tar.WriteEntry(new GnuTarEntry(TarEntryType.RegularFile, name)
+                tar.WriteEntry(new GnuTarEntry(TarEntryType.RegularFile, NameOf(file, files))
                 {
                     DataStream = new MemoryStream(file.Contents),
                     ModificationTime = DateTimeOffset.UnixEpoch,
@@ -85,13 +110,18 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
             }
         }
 
-        return packed.ToArray();
+        byte[] archive = packed.ToArray();
+        return [.. archive, .. SHA256.HashData(archive)];
     }
 
     private static List<ConfigurationFile> Unpack(string folder, byte[] packed)
     {
+        int length = packed.Length - SHA256.HashSizeInBytes;
+        if (length <= 0 || !SHA256.HashData(packed.AsSpan(0, length)).AsSpan().SequenceEqual(packed.AsSpan(length)))
+            throw new InvalidDataException("the copy is damaged");
+
         List<ConfigurationFile> files = [];
-        using var tar = new TarReader(new MemoryStream(packed));
+        using var tar = new TarReader(new MemoryStream(packed, 0, length));
         while (tar.GetNextEntry() is { } entry)
         {
             using var contents = new MemoryStream();

@@ -18,14 +18,18 @@ internal sealed partial record StartConfiguration(AgentConfiguration Configurati
     /// <exception cref="ConfigurationException">The main file is wrong, and there is nothing to start with instead.</exception>
     public static StartConfiguration Load(string? given, string? data)
     {
+        string main = given ?? NodePaths.DefaultConfiguration;
         try
         {
             IReadOnlyList<ConfigurationFile> files = ConfigurationFiles.Read(given);
-            return new StartConfiguration(ConfigurationFiles.Parse(files), files, null);
+            AgentConfiguration configuration = ConfigurationFiles.Parse(files);
+            IReadOnlyList<ConfigurationFile>? copy = LastGoodConfiguration.TryRead(NodePaths.Data(data, configuration.Data));
+            return copy is not null && LastGoodConfiguration.FindEmptied(files, main, copy) is { } emptied
+                ? throw emptied
+                : new StartConfiguration(configuration, files, null);
         }
         catch (ConfigurationException error)
         {
-            string main = given ?? NodePaths.DefaultConfiguration;
             string[] directories = DataDirectories(main, data);
             return LastGood(directories, error) ?? WithoutDropIns(main, directories[0], error);
         }

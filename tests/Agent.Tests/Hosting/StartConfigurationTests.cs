@@ -53,6 +53,37 @@ public sealed class StartConfigurationTests : IDisposable
         Assert.Empty(start.Files);
     }
 
+    [Theory]
+    [InlineData("../edgestream.toml", "")]
+    [InlineData("../edgestream.toml", " \n")]
+    [InlineData("10-window.toml", "")]
+    public void File_that_a_power_cut_has_emptied_is_a_mistake(string name, string rest)
+    {
+        WriteMain(Door);
+        DropIn("10-window.toml", "[[source.gpio]]\nline = 18\ntopic = \"window\"\n");
+        RunOnce();
+        string path = Path.GetFullPath(DropIn(name, rest));
+
+        StartConfiguration start = StartConfiguration.Load(Main, Data);
+        Assert.Equal(["door", "window"], start.Configuration.GpioLines.Select(line => line.Line.Topic));
+        Assert.StartsWith($"the configuration is not in force, the last good one goes on: {path}: is empty", start.Problem, StringComparison.Ordinal);
+
+        DropIn(name, "# nothing\n");
+        Assert.Null(StartConfiguration.Load(Main, Data).Problem);
+    }
+
+    [Fact]
+    public void Copy_in_which_a_bit_has_flipped_is_none()
+    {
+        WriteMain(Door);
+        RunOnce();
+        byte[] copy = File.ReadAllBytes(Copy);
+        int line = copy.AsSpan().IndexOf("17"u8);
+        copy[line] ^= 1;
+        File.WriteAllBytes(Copy, copy);
+        Assert.Null(LastGoodConfiguration.TryRead(Data));
+    }
+
     [Fact]
     public void Without_a_copy_the_drop_ins_that_are_wrong_are_left_out_as_a_whole()
     {

@@ -9,7 +9,12 @@ namespace EdgeStream.Mirror.Hub;
 
 /// <summary>The hub's end of the downlinks. An edge has one: when it connects anew, the old stream is ended first.</summary>
 public sealed class DownlinkService(
-    StreamController controller, HubLinks links, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<DownlinkService> logger)
+    StreamController controller,
+    HubLinks links,
+    HubAuthority authority,
+    TimeProvider time,
+    IHostApplicationLifetime lifetime,
+    ILogger<DownlinkService> logger)
     : V1.Downlink.DownlinkBase
 {
     // Beside the geo-location's uplink in the same table; no name has a slash.
@@ -20,12 +25,14 @@ public sealed class DownlinkService(
         IServerStreamWriter<V1.DownHubMessage> responseStream,
         ServerCallContext context)
     {
-        string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        CallerIdentity caller = GuardInterceptor.CallerOf(context);
+        string geoLocation = caller.Name;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation + LinkSuffix, stop).ConfigureAwait(false);
         try
         {
-            using var session = new DownlinkSession(geoLocation, controller, responseStream, time, logger);
+            using var session = new DownlinkSession(
+                geoLocation, controller, () => authority.CheckRight(caller), responseStream, time, logger);
             await session.RunAsync(requestStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)

@@ -16,7 +16,12 @@ namespace EdgeStream.Mirror.Hub;
 /// </summary>
 /// <remarks>Which partitions are sent follows from the geo-location alone; nothing that the edge says leads to another.</remarks>
 internal sealed class DownlinkSession(
-    string geoLocation, StreamController controller, IServerStreamWriter<V1.DownHubMessage> responses, TimeProvider time, ILogger logger)
+    string geoLocation,
+    StreamController controller,
+    Action checkRight,
+    IServerStreamWriter<V1.DownHubMessage> responses,
+    TimeProvider time,
+    ILogger logger)
     : IDisposable
 {
     private readonly SemaphoreSlim _writing = new(1);
@@ -64,7 +69,7 @@ internal sealed class DownlinkSession(
         }
     }
 
-    /// <summary>Serves the stream until either side ends it, or the geo-location is revoked.</summary>
+    /// <summary>Serves the stream until either side ends it, or the caller's right to it is over.</summary>
     public async Task RunAsync(IAsyncStreamReader<V1.DownEdgeMessage> requests, CancellationTokenSource stop)
     {
         if (!await requests.MoveNext(stop.Token).ConfigureAwait(false) || requests.Current.AskTime is not { } asked)
@@ -89,6 +94,7 @@ internal sealed class DownlinkSession(
     {
         while (await requests.MoveNext(cancellationToken).ConfigureAwait(false))
         {
+            checkRight();
             V1.DownEdgeMessage message = requests.Current;
             switch (message.MessageCase)
             {
@@ -117,9 +123,7 @@ internal sealed class DownlinkSession(
         while (true)
         {
             TopologyMap map = controller.Current;
-            if (map.GeoLocations.GetValueOrDefault(geoLocation) is not { Revoked: false })
-                throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' was revoked");
-
+            checkRight();
             foreach (TopicInfo topic in map.Topics.Values.Where(topic => topic.Settings.IsDown))
             {
                 if (topic.PartitionOf(geoLocation) is { } info && Find(topic.Name, info.Number) is { } partition)

@@ -79,11 +79,13 @@ public sealed class HubAuthority(
 
             CheckCard(invite.GeoLocation, card);
             store.SaveInvite(invite with { UsedAt = now });
-            store.SaveStartTokens(invite.GeoLocation, null);
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
             string? former = controller.Current.GeoLocations.GetValueOrDefault(invite.GeoLocation)?.KeyFingerprint;
             authority.Withdrawn.Remove(joined.KeyFingerprint!);
             X509Certificate2 certificate = await IssueAsync(joined, key).ConfigureAwait(false);
+
+            // Only now that the former card is out: one that came in between would leave a token that the new card does not have.
+            store.SaveStartTokens(invite.GeoLocation, null);
             if (former is not null && former != joined.KeyFingerprint)
                 authority.Withdrawn.Add(former, Withdrawal.Replaced, invite.GeoLocation);
 
@@ -182,8 +184,23 @@ public sealed class HubAuthority(
                 ? CallerIdentity.Rejected($"{expired}, and {final}", name)
                 : CallerIdentity.Expired(name, expired),
             _ when expired is not null => CallerIdentity.Rejected(expired),
+            CallerRole.GeoLocation => new CallerIdentity(role, name, KeyFingerprint: CertificateRoles.FingerprintOf(certificate.PublicKey)),
             _ => new CallerIdentity(role, name),
         };
+    }
+
+    /// <summary>
+    /// Checks that a geo-location that has passed the guard still may go on, by the key that it showed then: it may have been
+    /// revoked since, or have joined again with another key. For calls that last, before each thing that they do.
+    /// </summary>
+    /// <exception cref="ClusterException">It may not.</exception>
+    public void CheckRight(CallerIdentity caller)
+    {
+        string? problem = caller is { Role: CallerRole.GeoLocation, KeyFingerprint: { } shown }
+            ? FindRightProblem(caller.Name, shown)
+            : "this is for geo-locations only; join with a token";
+        if (problem is not null)
+            throw new ClusterException(ErrorCode.Unauthenticated, problem);
     }
 
     /// <summary>
@@ -221,7 +238,7 @@ public sealed class HubAuthority(
 
         (string name, CallerRole role) = CertificateRoles.Read(certificate);
         return role == CallerRole.GeoLocation && name == geoLocation
-            ? FindRightProblem(name) ?? (WithdrawalOf(certificate) == Withdrawal.Revoked ? Revoked(name) : null)
+            ? FindRevocation(name) ?? (WithdrawalOf(certificate) == Withdrawal.Revoked ? Revoked(name) : null)
             : $"the certificate is that of '{name}' ({role.ToString().ToLowerInvariant()}), the records are said to be those of geo-location '{geoLocation}'";
     }
 
@@ -240,11 +257,21 @@ public sealed class HubAuthority(
 
     private string? FindGeoLocationProblem(string name, X509Certificate2 certificate)
     {
-        if (FindRightProblem(name) is { } problem)
+        string shown = CertificateRoles.FingerprintOf(certificate.PublicKey);
+        string? problem = FindRightProblem(name, shown);
+        if (problem is null && controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is null)
+            _keysShown[name] = shown;
+
+        return problem;
+    }
+
+    /// <summary>Why a key does not have the right of a geo-location, or null where it has: the one place that decides it.</summary>
+    private string? FindRightProblem(string name, string shown)
+    {
+        if (FindRevocation(name) is { } problem)
             return problem;
 
         string? known = controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint;
-        string shown = CertificateRoles.FingerprintOf(certificate.PublicKey);
         string replaced = $"geo-location '{name}' has joined again since, with another key";
         switch (authority.Withdrawn.ReasonOf(shown))
         {
@@ -254,9 +281,6 @@ public sealed class HubAuthority(
             case not null:
                 return replaced;
         }
-
-        if (known is null)
-            _keysShown[name] = shown;
 
         return known is not null && known != shown ? replaced : null;
     }
@@ -282,7 +306,7 @@ public sealed class HubAuthority(
     }
 
     /// <summary>That of a geo-location which is not known is judged by its key.</summary>
-    private string? FindRightProblem(string name) =>
+    private string? FindRevocation(string name) =>
         controller.Current.GeoLocations.GetValueOrDefault(name) is { Revoked: true } ? Revoked(name) : null;
 
     /// <summary>What is known of a geo-location that the metadata has lost; as of those that are rebuilt from their partitions.</summary>

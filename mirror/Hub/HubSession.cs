@@ -18,7 +18,14 @@ namespace EdgeStream.Mirror.Hub;
 /// is durable here. Many chunks are on their way at once, bounded by the window that the hub grants.
 /// </summary>
 internal sealed class HubSession(
-    string geoLocation, string? startToken, StreamController controller, GeoLocationPresence presence, HubFlow flow, CardFence fence, ILogger logger)
+    string geoLocation,
+    string? startToken,
+    StreamController controller,
+    GeoLocationPresence presence,
+    HubFlow flow,
+    CardFence fence,
+    Action checkRight,
+    ILogger logger)
 {
     // An edge may be past a window that has become smaller, by a piece, and a batch larger than the window may go alone.
     private const int MaxArrivedBytes = HubFlow.MaxWindowBytes + (1024 * 1024);
@@ -33,7 +40,6 @@ internal sealed class HubSession(
     private readonly Dictionary<string, OpenedTopic> _open = new(StringComparer.Ordinal);
     private readonly HubFlow.Share _share = new(flow);
     private readonly GeoLocationTraffic _traffic = presence.TrafficOf(geoLocation);
-    private readonly string? _keyFingerprint = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)?.KeyFingerprint;
 
     /// <summary>
     /// A message to the edge; with an append, one that is sent when that has completed. Holds none of the append's memory: when it
@@ -77,7 +83,7 @@ internal sealed class HubSession(
     }
 
     /// <summary>
-    /// Serves the stream until either side ends it, or the geo-location is revoked. <paramref name="stop"/> is cancelled when
+    /// Serves the stream until either side ends it, or the caller's right to it is over. <paramref name="stop"/> is cancelled when
     /// one of the three tasks fails: nothing that the edge does or leaves undone can then hold up the others.
     /// </summary>
     public async Task RunAsync(
@@ -110,7 +116,7 @@ internal sealed class HubSession(
             {
                 presence.Seen(geoLocation);
                 _traffic.CountMessage(requests.Current.CalculateSize());
-                CheckRight();
+                checkRight();
                 CheckSize(requests.Current);
                 await HandleAsync(requests.Current, decompressor, cancellationToken).ConfigureAwait(false);
             }
@@ -129,7 +135,7 @@ internal sealed class HubSession(
         while (true)
         {
             TopologyMap known = controller.Current;
-            CheckRight();
+            checkRight();
             await controller.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
         }
     }
@@ -153,16 +159,6 @@ internal sealed class HubSession(
             Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
         },
     };
-
-    private void CheckRight()
-    {
-        GeoLocationInfo? now = controller.Current.GeoLocations.GetValueOrDefault(geoLocation);
-        if (now is not { Revoked: false })
-            throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' was revoked");
-
-        if (now.KeyFingerprint != _keyFingerprint)
-            throw new ClusterException(ErrorCode.Unauthenticated, $"geo-location '{geoLocation}' has joined again since, with another key");
-    }
 
     private ValueTask HandleAsync(V1.EdgeMessage message, Decompressor decompressor, CancellationToken cancellationToken) => message.MessageCase switch
     {

@@ -28,23 +28,28 @@ public sealed class MirrorService(
     public override async Task Uplink(
         IAsyncStreamReader<V1.EdgeMessage> requestStream, IServerStreamWriter<V1.HubMessage> responseStream, ServerCallContext context)
     {
-        string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        CallerIdentity caller = GuardInterceptor.CallerOf(context);
+        string geoLocation = caller.Name;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } hello)
             throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
 
         HubSession.CheckSize(requestStream.Current);
 
-        // Before the old stream is ended for it: a copy of the card must not get in the way of the card.
-        string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
         await authority.EnsureKnownAsync(geoLocation).ConfigureAwait(false);
+
+        // Before the old stream is ended for it: neither a copy of the card, nor a card that was replaced while the hub waited for
+        // its Hello, must get in the way of the card.
+        authority.CheckRight(caller);
+        string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
         string? problem = null;
         try
         {
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
-            var session = new HubSession(geoLocation, startToken, controller, presence, flow, fence, logger);
+            var session = new HubSession(
+                geoLocation, startToken, controller, presence, flow, fence, () => authority.CheckRight(caller), logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)

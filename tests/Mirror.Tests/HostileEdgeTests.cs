@@ -175,6 +175,24 @@ public sealed class HostileEdgeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Replaced_card_that_has_held_back_its_Hello_stays_out_and_the_new_cards_stream_goes_on()
+    {
+        using RawUplink replaced = await RawUplink.BeginAsync(_hub, _edge.Identity.Certificate);
+        await using InProcessEdge card = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north");
+        using RawUplink current = await RawUplink.ConnectAsync(_hub, card.Identity.Certificate, newStart: true);
+
+        // With a token of its own making, too: it is not to be looked at.
+        var refused = await Assert.ThrowsAsync<RpcException>(() => replaced.SayHelloAsync("9999999999-x"));
+        Assert.Equal(StatusCode.Unauthenticated, refused.StatusCode);
+        Assert.Contains("has joined again since", refused.Status.Detail, StringComparison.Ordinal);
+
+        Assert.NotNull((await current.OpenAsync("t", Incarnation)).Opened);
+        await current.SendChunkAsync("t", Batches.At(0, "a"));
+        Assert.Equal(1, (await current.ReceiveAsync()).Ack.DurableEnd);
+        using RawUplink again = await RawUplink.ConnectAsync(_hub, card.Identity.Certificate, current.Welcome.StartToken);
+    }
+
+    [Fact]
     public async Task Edge_that_does_not_read_makes_way_for_its_next_connection()
     {
         RawUplink deaf = await OpenedAsync();

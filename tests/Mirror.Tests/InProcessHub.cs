@@ -30,6 +30,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     private CertificateAuthority? _tlsAuthority;
     private TimeProvider _time = TimeProvider.System;
     private LyingHub.Lies? _lies;
+    private int _callersLetIn;
 
     private InProcessHub()
     {
@@ -40,6 +41,9 @@ internal sealed class InProcessHub : IAsyncDisposable
     public CertificateAuthority Authority { get; private set; } = null!;
 
     public HubAuthority Rights => _server!.Get<HubAuthority>();
+
+    /// <summary>How many calls have shown a certificate that is good.</summary>
+    public int CallersLetIn => Volatile.Read(ref _callersLetIn);
 
     /// <summary>What its uplinks have on their way.</summary>
     public HubFlow Flow => _server!.Get<HubFlow>();
@@ -95,7 +99,7 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton(Time)
                 .AddSingleton(Authority)
                 .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
-                .AddSingleton<ICallerAuthenticator>(provider => provider.GetRequiredService<HubAuthority>())
+                .AddSingleton<ICallerAuthenticator>(provider => new Doorkeeper(this, provider.GetRequiredService<HubAuthority>()))
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()
                 .AddSingleton(_lies ?? new LyingHub.Lies(0, 0, 0))
@@ -183,5 +187,18 @@ internal sealed class InProcessHub : IAsyncDisposable
     {
         await StopServingAsync();
         _temp.Dispose();
+    }
+
+    /// <summary>Counts those whom the hub lets in.</summary>
+    private sealed class Doorkeeper(InProcessHub hub, HubAuthority authority) : ICallerAuthenticator
+    {
+        public CallerIdentity Authenticate(X509Certificate2 certificate)
+        {
+            CallerIdentity caller = authority.Authenticate(certificate);
+            if (caller.Problem is null)
+                Interlocked.Increment(ref hub._callersLetIn);
+
+            return caller;
+        }
     }
 }

@@ -192,6 +192,25 @@ public sealed class LiveLaneTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Card_that_was_replaced_tells_nothing_more()
+    {
+        await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north", "readings");
+        await edge.FillAsync("readings", 1);
+        await edge.IsMirroredAsync(_hub, "readings");
+        using var channel = _hub.ChannelAs(edge.Identity.Certificate);
+        using var call = new V1.Live.LiveClient(channel).Report();
+        await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = "readings" });
+        Assert.True(await call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+
+        await using InProcessEdge card = await InProcessEdge.OpenAsync("north");
+        await card.JoinAsync(_hub, replacesCard: true);
+        await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = "readings" });
+        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
+        Assert.Equal(StatusCode.Unauthenticated, refused.StatusCode);
+        Assert.Contains("has joined again since", refused.Status.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Key_that_is_written_again_keeps_its_turn()
     {
         var latest = new LatestByKey();

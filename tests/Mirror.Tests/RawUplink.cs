@@ -24,10 +24,23 @@ internal sealed class RawUplink : IDisposable
         InProcessHub hub, X509Certificate2? certificate, string startToken = "", bool newStart = false)
     {
         var uplink = new RawUplink(hub, certificate);
-        var hello = new V1.Hello { SoftwareVersion = "raw", StartToken = startToken, NewStart = newStart };
-        await uplink._call.RequestStream.WriteAsync(new V1.EdgeMessage { Hello = hello });
-        uplink.Welcome = (await uplink.ReceiveAsync()).Welcome;
+        await uplink.SayHelloAsync(startToken, newStart);
         return uplink;
+    }
+
+    /// <summary>A stream that the hub has let in, and that has not said Hello.</summary>
+    public static async Task<RawUplink> BeginAsync(InProcessHub hub, X509Certificate2 certificate)
+    {
+        int before = hub.CallersLetIn;
+        var uplink = new RawUplink(hub, certificate);
+        await Eventually.HoldsAsync(() => hub.CallersLetIn > before, "the call has passed the guard");
+        return uplink;
+    }
+
+    public async Task SayHelloAsync(string startToken = "", bool newStart = false)
+    {
+        await SendAsync(new V1.EdgeMessage { Hello = new V1.Hello { SoftwareVersion = "raw", StartToken = startToken, NewStart = newStart } });
+        Welcome = (await ReceiveAsync()).Welcome;
     }
 
     public Task SendAsync(V1.EdgeMessage message) => _call.RequestStream.WriteAsync(message).InTimeAsync();

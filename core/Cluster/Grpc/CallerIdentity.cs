@@ -35,7 +35,11 @@ public enum CallerRole
 /// The certificate's name, for a geo-location that of the geo-location, also where it is refused; empty for the others.
 /// </param>
 /// <param name="Problem">Why a certificate that was presented does not count, or null.</param>
-public sealed record CallerIdentity(CallerRole Role, string Name, string? Problem = null)
+/// <param name="KeyFingerprint">
+/// Of a geo-location's good certificate: SHA-256 (hex) of the key that was presented, so that a call that lasts can be told from
+/// those of a card that has taken its place; null for the others.
+/// </param>
+public sealed record CallerIdentity(CallerRole Role, string Name, string? Problem = null, string? KeyFingerprint = null)
 {
     public static CallerIdentity Anonymous { get; } = new(CallerRole.Anonymous, "");
 

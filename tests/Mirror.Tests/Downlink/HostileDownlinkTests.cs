@@ -49,6 +49,21 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Card_that_was_replaced_is_sent_nothing_more_though_the_new_one_has_not_come_yet()
+    {
+        using var downlink = new RawDownlink(_hub, _north.Identity.Certificate);
+        V1.DownTopic told = await ToldAsync(downlink);
+        await downlink.FollowAsync(Topic, told.Incarnation, 0);
+        Assert.NotNull((await downlink.ReceiveAsync()).Batches);
+
+        await using InProcessEdge card = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north");
+        RpcException ended = await downlink.EndsAsync();
+        Assert.Equal(StatusCode.Unauthenticated, ended.StatusCode);
+        Assert.Contains("has joined again since", ended.Status.Detail, StringComparison.Ordinal);
+        Assert.Equal(0, _hub.LogOf("north", Topic)!.Offsets.Mirrored);
+    }
+
+    [Fact]
     public async Task What_another_geo_location_has_cannot_be_acknowledged_nor_more_than_there_is()
     {
         using var downlink = new RawDownlink(_hub, _north.Identity.Certificate);

@@ -42,7 +42,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Null(_parts.Controller.Current.GeoLocations["north"].JoinedAt);
 
         X509Certificate2 certificate = await _hub.RedeemAsync(token.Secret, _key, JoiningCard.New);
-        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Authenticate(certificate));
+        AssertIs("north", _hub.Authenticate(certificate), certificate);
         Assert.Equal(_time.Now, _parts.Controller.Current.GeoLocations["north"].JoinedAt);
     }
 
@@ -112,7 +112,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         X509Certificate2 certificate = await JoinAsync("north");
         _time.Now += TimeSpan.FromDays(89);
-        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), _hub.Authenticate(certificate));
+        AssertIs("north", _hub.Authenticate(certificate), certificate);
         _time.Now += TimeSpan.FromDays(2);
         CallerIdentity expired = _hub.Authenticate(certificate);
         Assert.Equal((CallerRole.ExpiredGeoLocation, "north"), (expired.Role, expired.Name));
@@ -223,7 +223,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
         Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
         Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
-        Assert.Equal(new CallerIdentity(CallerRole.GeoLocation, "north"), hub.Authenticate(current));
+        AssertIs("north", hub.Authenticate(current), current);
         Assert.NotNull((await hub.RenewAsync(current, DateTimeOffset.UnixEpoch)).Certificate);
 
         await hub.EnsureKnownAsync("north");
@@ -300,6 +300,36 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
         Assert.Equal("it was not issued by this cluster's CA", _hub.Authenticate(certificate).Problem);
     }
+
+    [Fact]
+    public async Task Right_that_a_call_began_with_ends_when_the_key_is_replaced_or_revoked()
+    {
+        CallerIdentity replaced = _hub.Authenticate(await JoinAsync("north"));
+        _hub.CheckRight(replaced);
+        CallerIdentity current = _hub.Authenticate(await JoinAsync("north"));
+        Assert.Contains("joined again", AssertHasNoRight(replaced), StringComparison.Ordinal);
+        _hub.CheckRight(current);
+
+        // Where the metadata was lost, the withdrawal remains.
+        await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo("north", DateTimeOffset.UnixEpoch, Revoked: false));
+        AssertHasNoRight(replaced);
+        _hub.CheckRight(current);
+
+        await _hub.RevokeAsync("north");
+        Assert.Contains("revoked", AssertHasNoRight(current), StringComparison.Ordinal);
+        AssertHasNoRight(new CallerIdentity(CallerRole.Admin, "north"));
+        AssertHasNoRight(CallerIdentity.Local);
+    }
+
+    private string AssertHasNoRight(CallerIdentity caller)
+    {
+        var refused = Assert.Throws<ClusterException>(() => _hub.CheckRight(caller));
+        Assert.Equal(ErrorCode.Unauthenticated, refused.Code);
+        return refused.Message;
+    }
+
+    private static void AssertIs(string geoLocation, CallerIdentity caller, X509Certificate2 shown) => Assert.Equal(
+        new CallerIdentity(CallerRole.GeoLocation, geoLocation, KeyFingerprint: CertificateRoles.FingerprintOf(shown.PublicKey)), caller);
 
     private async Task<InviteToken> InviteAsync(string name) =>
         InviteToken.Parse((await _hub.InviteAsync(name, TimeSpan.FromHours(1))).Token);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
@@ -25,8 +26,11 @@ public sealed class HubAuthority(
 
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
 
-    // The last key that was shown by each geo-location of which the metadata does not say which is its own.
-    private readonly ConcurrentDictionary<string, string> _keysShown = new(StringComparer.Ordinal);
+    // More cards than take each other's place one after another while the hub does not know which is the right one.
+    private const int MaxKeysShown = 16;
+
+    // The keys that were shown for each geo-location of which the metadata does not say which is its own, that shown last at the end.
+    private readonly ConcurrentDictionary<string, ImmutableArray<string>> _keysShown = new(StringComparer.Ordinal);
 
     // Each change looks at what is known and writes something else in one step.
     private readonly SemaphoreSlim _changing = new(1);
@@ -80,15 +84,17 @@ public sealed class HubAuthority(
             CheckCard(invite.GeoLocation, card);
             store.SaveInvite(invite with { UsedAt = now });
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
-            string? former = controller.Current.GeoLocations.GetValueOrDefault(invite.GeoLocation)?.KeyFingerprint;
             authority.Withdrawn.Remove(joined.KeyFingerprint!);
-            X509Certificate2 certificate = await IssueAsync(joined, key).ConfigureAwait(false);
+            X509Certificate2 certificate = Sign(joined.Name, key);
+
+            // Before the metadata says so: from then on it does not know the former ones.
+            foreach (string former in KeysOf(joined.Name).Where(former => former != joined.KeyFingerprint))
+                authority.Withdrawn.Add(former, Withdrawal.Replaced, joined.Name);
+
+            await SaveIssuedAsync(joined, certificate).ConfigureAwait(false);
 
             // Only now that the former card is out: one that came in between would leave a token that the new card does not have.
-            store.SaveStartTokens(invite.GeoLocation, null);
-            if (former is not null && former != joined.KeyFingerprint)
-                authority.Withdrawn.Add(former, Withdrawal.Replaced, invite.GeoLocation);
-
+            store.SaveStartTokens(joined.Name, null);
             return certificate;
         }
         finally
@@ -121,8 +127,9 @@ public sealed class HubAuthority(
             if (left > third && left <= geoLocationLife)
                 return new Renewal(null, left - third);
 
-            X509Certificate2 certificate = await IssueAsync(
-                controller.Current.GeoLocations.GetValueOrDefault(caller.Name) ?? Lost(caller.Name), presented.PublicKey).ConfigureAwait(false);
+            X509Certificate2 certificate = Sign(caller.Name, presented.PublicKey);
+            await SaveIssuedAsync(controller.Current.GeoLocations.GetValueOrDefault(caller.Name) ?? Lost(caller.Name), certificate)
+                .ConfigureAwait(false);
             return new Renewal(certificate, geoLocationLife - third);
         }
         finally
@@ -142,7 +149,7 @@ public sealed class HubAuthority(
             store.DeleteInvites(geoLocation);
 
             // Before the metadata says so: it is what remains where that is lost.
-            if ((known.KeyFingerprint ?? _keysShown.GetValueOrDefault(geoLocation)) is { } key)
+            foreach (string key in KeysOf(geoLocation))
                 authority.Withdrawn.Add(key, Withdrawal.Revoked, geoLocation);
 
             await controller.SaveGeoLocationAsync(known with { Revoked = true }).ConfigureAwait(false);
@@ -260,9 +267,27 @@ public sealed class HubAuthority(
         string shown = CertificateRoles.FingerprintOf(certificate.PublicKey);
         string? problem = FindRightProblem(name, shown);
         if (problem is null && controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is null)
-            _keysShown[name] = shown;
+            NoteShown(name, shown);
 
         return problem;
+    }
+
+    private void NoteShown(string name, string key) => _keysShown.AddOrUpdate(
+        name,
+        static (_, key) => [key],
+        static (_, keys, key) => keys[^1] == key ? keys : [.. keys.Remove(key).TakeLast(MaxKeysShown - 1), key],
+        key);
+
+    /// <summary>
+    /// The keys that have the right of a geo-location: the one of its last join, or, where the metadata was lost, all that have been
+    /// shown to this process since.
+    /// </summary>
+    private ImmutableArray<string> KeysOf(string name)
+    {
+        if (controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is { } known)
+            return [known];
+
+        return _keysShown.TryGetValue(name, out ImmutableArray<string> shown) ? shown : [];
     }
 
     /// <summary>Why a key does not have the right of a geo-location, or null where it has: the one place that decides it.</summary>
@@ -296,14 +321,11 @@ public sealed class HubAuthority(
         ? "this hub has lost which key is that of the geo-location; join again with a new token"
         : null;
 
-    /// <summary>Signs a key for a geo-location, and keeps what is known of that.</summary>
-    private async Task<X509Certificate2> IssueAsync(GeoLocationInfo geoLocation, PublicKey key)
-    {
-        X509Certificate2 certificate = authority.IssueClient(
-            key, CertificateRoles.Subject(geoLocation.Name, CertificateRoles.UnitOf(CallerRole.GeoLocation)), geoLocationLife);
-        await controller.SaveGeoLocationAsync(geoLocation with { CertificateUntil = certificate.NotAfter }).ConfigureAwait(false);
-        return certificate;
-    }
+    private X509Certificate2 Sign(string geoLocation, PublicKey key) => authority.IssueClient(
+        key, CertificateRoles.Subject(geoLocation, CertificateRoles.UnitOf(CallerRole.GeoLocation)), geoLocationLife);
+
+    private Task SaveIssuedAsync(GeoLocationInfo geoLocation, X509Certificate2 certificate) =>
+        controller.SaveGeoLocationAsync(geoLocation with { CertificateUntil = certificate.NotAfter });
 
     /// <summary>That of a geo-location which is not known is judged by its key.</summary>
     private string? FindRevocation(string name) =>

@@ -238,6 +238,53 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Equal("geo-location 'north' was revoked", third.Authenticate(current).Problem);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Keys_that_were_shown_after_a_loss_of_the_metadata_are_out_after_the_next_one_where_they_were_replaced_or_revoked(bool revoked)
+    {
+        // The hub has lost its metadata before the second card joined: it cannot know the first one's key.
+        X509Certificate2 first = await JoinAsync("north"), second = null!, third = null!;
+        await AfterLossAsync(async hub => second = await JoinAsync("north", hub));
+        await AfterLossAsync(async hub =>
+        {
+            foreach (X509Certificate2 shown in (X509Certificate2[])[first, second, first])
+                Assert.Equal("north", hub.Authenticate(shown).Name);
+
+            if (revoked)
+            {
+                await hub.EnsureKnownAsync("north");
+                await hub.RevokeAsync("north");
+            }
+
+            third = await JoinAsync("north", hub);
+            Assert.Null(hub.Authenticate(third).Problem);
+        });
+        await AfterLossAsync(hub =>
+        {
+            string problem = revoked ? "geo-location 'north' was revoked" : "geo-location 'north' has joined again since, with another key";
+            Assert.Equal([problem, problem, null], new[] { first, second, third }.Select(card => hub.Authenticate(card).Problem));
+            return Task.CompletedTask;
+        });
+    }
+
+    [Fact]
+    public async Task Card_that_joins_again_with_its_key_after_a_loss_of_the_metadata_is_not_withdrawn()
+    {
+        X509Certificate2 card = await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
+        await AfterLossAsync(async hub =>
+        {
+            hub.Authenticate(card);
+            X509Certificate2 again = await hub.RedeemAsync((await InviteAsync("north", hub)).Secret, _key, JoiningCard.New);
+            AssertIs("north", hub.Authenticate(again), again);
+        });
+        await AfterLossAsync(hub =>
+        {
+            AssertIs("north", hub.Authenticate(card), card);
+            return Task.CompletedTask;
+        });
+    }
+
     [Fact]
     public async Task Expired_certificate_of_a_geo_location_that_is_not_known_is_not_renewed()
     {
@@ -331,11 +378,20 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     private static void AssertIs(string geoLocation, CallerIdentity caller, X509Certificate2 shown) => Assert.Equal(
         new CallerIdentity(CallerRole.GeoLocation, geoLocation, KeyFingerprint: CertificateRoles.FingerprintOf(shown.PublicKey)), caller);
 
-    private async Task<InviteToken> InviteAsync(string name) =>
-        InviteToken.Parse((await _hub.InviteAsync(name, TimeSpan.FromHours(1))).Token);
+    private async Task<InviteToken> InviteAsync(string name, HubAuthority? hub = null) =>
+        InviteToken.Parse((await (hub ?? _hub).InviteAsync(name, TimeSpan.FromHours(1))).Token);
 
-    private async Task<X509Certificate2> JoinAsync(string name) =>
-        await _hub.RedeemAsync((await InviteAsync(name)).Secret, NewKey(), JoiningCard.New);
+    private async Task<X509Certificate2> JoinAsync(string name, HubAuthority? hub = null) =>
+        await (hub ?? _hub).RedeemAsync((await InviteAsync(name, hub)).Secret, NewKey(), JoiningCard.New);
+
+    /// <summary>What happens at a hub of which only the authority is left.</summary>
+    private async Task AfterLossAsync(Func<HubAuthority, Task> happensAsync)
+    {
+        using var empty = new TempDirectory();
+        await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        await happensAsync(hub);
+    }
 
     private async Task<string> AssertNotRenewedAsync(X509Certificate2 certificate)
     {

@@ -158,7 +158,9 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
         using var downlink = new RawDownlink(_hub, _south.Identity.Certificate);
         await downlink.FollowAsync(Topic, (await ToldAsync(downlink)).Incarnation, 0);
         Assert.NotNull((await downlink.ReceiveAsync()).Batches);
-        await _hub.StopServingAsync().WaitAsync(TimeSpan.FromSeconds(10));
+
+        // Less than the 30 s after which the web server gives up waiting for streams.
+        await _hub.StopServingAsync().WaitAsync(TimeSpan.FromSeconds(25));
     }
 
     private string IncarnationOf(string geo) => _hub.LogOf(geo, Topic)!.Manifest.Incarnation.ToString("N");

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
+using System.Text.Unicode;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
 using MQTTnet.Adapter;
@@ -33,6 +34,7 @@ internal sealed class DeviceChannel(
     private string _device = $"a device at {inner.RemoteEndPoint}";
     private string _clientId = "";
     private int _receiveMaximum;
+    private uint _maximumPacketSize;
     private Will? _will;
     private uint _sessionExpiry;
     private ReadAhead? _ahead;
@@ -160,7 +162,7 @@ internal sealed class DeviceChannel(
             _clientId = answer.AssignedClientIdentifier;
 
         wills.Return(_clientId, answer.IsSessionPresent);
-        return _subscriber = subscribers.Open(_clientId, answer.IsSessionPresent, this, _receiveMaximum);
+        return _subscriber = subscribers.Open(_clientId, answer.IsSessionPresent, this, _receiveMaximum, _maximumPacketSize);
     }
 
     private async Task SendWaitingAsync()
@@ -172,8 +174,9 @@ internal sealed class DeviceChannel(
         }
         catch (Exception gone)
         {
-            // The connection is at its end, which its reader sees.
+            // Mostly the connection is at its end, which its reader sees. Where it is not, nothing would be sent on it any more.
             logger.LogDebug("{Device} could not be sent more: {Problem}", _device, MqttMessages.OneLine(gone));
+            inner.Dispose();
         }
     }
 
@@ -275,10 +278,12 @@ internal sealed class DeviceChannel(
                     connect.ClientId = $"auto-{Guid.NewGuid():N}";
 
                 _device = $"'{connect.ClientId}' at {inner.RemoteEndPoint}";
-                (_clientId, _receiveMaximum, _sessionExpiry) = (connect.ClientId ?? "", connect.ReceiveMaximum, connect.SessionExpiryInterval);
+                (_clientId, _sessionExpiry) = (connect.ClientId ?? "", connect.SessionExpiryInterval);
+                (_receiveMaximum, _maximumPacketSize) = (connect.ReceiveMaximum, connect.MaximumPacketSize);
                 if (connect.WillFlag)
                 {
                     CheckTopic(connect.WillTopic);
+                    CheckProperties(connect.WillContentType, connect.WillResponseTopic, connect.WillUserProperties);
                     _will = Will.Of(connect);
                     connect.WillFlag = false;
                 }
@@ -315,6 +320,7 @@ internal sealed class DeviceChannel(
         else if (publish.TopicAlias == 0)
             throw new MqttProtocolViolationException("a message has neither a topic nor an alias of one");
 
+        CheckProperties(publish.ContentType, publish.ResponseTopic, publish.UserProperties);
         if (publish.TopicAlias != 0)
             ResolveAlias(publish);
     }
@@ -337,14 +343,34 @@ internal sealed class DeviceChannel(
     /// <summary>What is no UTF-8 arrives with replacement characters in its place, and would be stored under a topic that nobody meant.</summary>
     private static void CheckTopic(string topic)
     {
-        if (topic.Contains('\uFFFD', StringComparison.Ordinal))
-            throw new MqttProtocolViolationException("a topic is not valid UTF-8");
-
-        if (topic.Contains('\0', StringComparison.Ordinal))
-            throw new MqttProtocolViolationException("a topic has a null character in it");
-
+        CheckText("a topic", topic);
         if (topic.AsSpan().ContainsAny('+', '#'))
             throw new MqttProtocolViolationException("a topic to publish to has + or # in it");
+    }
+
+    /// <summary>Replacement characters take up to three times the bytes that came: what subscribers are sent could be too long to be sent.</summary>
+    private static void CheckProperties(string? contentType, string? responseTopic, List<MqttUserProperty>? properties)
+    {
+        CheckText("a content type", contentType);
+        CheckText("a response topic", responseTopic);
+        foreach (MqttUserProperty property in properties ?? [])
+        {
+            CheckText("the name of a user property", property.Name);
+            if (!Utf8.IsValid(property.ValueBuffer.Span))
+                throw new MqttProtocolViolationException("the value of a user property is not valid UTF-8");
+        }
+    }
+
+    private static void CheckText(string what, string? text)
+    {
+        if (text is null)
+            return;
+
+        if (text.Contains('\uFFFD', StringComparison.Ordinal))
+            throw new MqttProtocolViolationException($"{what} is not valid UTF-8");
+
+        if (text.Contains('\0', StringComparison.Ordinal))
+            throw new MqttProtocolViolationException($"{what} has a null character in it");
     }
 
     /// <summary>MQTT 5 can say why.</summary>

@@ -88,6 +88,9 @@ internal sealed class Subscriber(string clientId)
     /// <inheritdoc cref="Outstanding"/>
     public int Window { get; set; }
 
+    /// <summary>The largest packet that it takes.</summary>
+    public long MaxPacketBytes { get; set; }
+
     /// <summary>How many were dropped, and how many of these nobody was told of yet.</summary>
     public long Dropped { get; set; }
 

@@ -87,7 +87,8 @@ internal sealed class Subscribers
     /// <param name="isPresent">Whether it goes on with its session.</param>
     /// <param name="connection">Where it is sent to.</param>
     /// <param name="receiveMaximum">What it takes at once; 0 where it has not said.</param>
-    public Subscriber Open(string clientId, bool isPresent, ISubscriberConnection connection, int receiveMaximum)
+    /// <param name="maximumPacketSize">The largest packet that it takes; 0 where it has not said.</param>
+    public Subscriber Open(string clientId, bool isPresent, ISubscriberConnection connection, int receiveMaximum, uint maximumPacketSize)
     {
         lock (_lock)
         {
@@ -100,6 +101,7 @@ internal sealed class Subscribers
             Leave(subscriber);
             TellDropped(subscriber);
             subscriber.Window = receiveMaximum > 0 ? Math.Min(receiveMaximum, MaxUnacknowledged) : MaxUnacknowledged;
+            subscriber.MaxPacketBytes = maximumPacketSize > 0 ? maximumPacketSize : long.MaxValue;
             (subscriber.Connection, subscriber.IsSending) = (connection, true);
             foreach (Delivery delivery in subscriber.Unacknowledged.Values.Reverse().ToArray())
             {
@@ -216,6 +218,12 @@ internal sealed class Subscribers
                 if (delivery.Message?.IsExpired(now) == true)
                 {
                     Discard(delivery);
+                    continue;
+                }
+
+                if (delivery.Message is { } message && ProblemOfSending(delivery, message) is { } problem)
+                {
+                    DiscardUnsendable(delivery, message, problem);
                     continue;
                 }
 
@@ -340,6 +348,24 @@ internal sealed class Subscribers
         TakeFromWaiting(delivery);
         delivery.To.Unacknowledged.Remove(delivery.Sequence);
         _backlog.Release(delivery);
+    }
+
+    /// <summary>What the subscriber cannot take is as if it had been sent ([MQTT-3.1.2-25]); else it would be the first again each time.</summary>
+    private void DiscardUnsendable(Delivery delivery, RoutedMessage message, string problem)
+    {
+        Discard(delivery);
+        string what = $"a message to '{message.Topic}' is not sent to the subscriber '{delivery.To.ClientId}': {problem}";
+        _counters.AddDropped(DropReason.Refused, what);
+        _logger.LogWarning("{Name}: {Problem}", _name, what);
+    }
+
+    private static string? ProblemOfSending(Delivery delivery, RoutedMessage message)
+    {
+        if (!message.IsEncodable)
+            return "a text of it is longer than MQTT allows";
+
+        long size = message.PacketBytes(delivery.Quality, delivery.Identifiers);
+        return size > delivery.To.MaxPacketBytes ? $"its packet of {size} bytes is larger than the {delivery.To.MaxPacketBytes} that it takes" : null;
     }
 
     private void Forget(string clientId)

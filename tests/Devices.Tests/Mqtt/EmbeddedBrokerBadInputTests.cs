@@ -95,6 +95,25 @@ public sealed class EmbeddedBrokerBadInputTests : IAsyncLifetime
         AssertWorks(good);
     }
 
+    [Theory]
+    [InlineData(new byte[] { 0x26, 0, 1, 0xFF, 0, 1, (byte)'x' }, "the name of a user property is not valid UTF-8")]
+    [InlineData(new byte[] { 0x26, 0, 1, (byte)'x', 0, 1, 0xFF }, "the value of a user property is not valid UTF-8")]
+    [InlineData(new byte[] { 0x03, 0, 1, 0xFF }, "a content type is not valid UTF-8")]
+    [InlineData(new byte[] { 0x08, 0, 1, 0 }, "a response topic has a null character in it")]
+    public async Task Property_that_is_no_text_ends_the_connection_in_a_message_and_in_a_will(byte[] property, string reason)
+    {
+        using RawDevice publisher = RawDevice.Connected(_broker.BoundEndpoint!, "publisher", version: 5);
+        publisher.Send(0x32, [0, 3, .. "s/x"u8, 0, 1, (byte)property.Length, .. property, .. "21.5"u8]);
+        Assert.Equal(0xE0, publisher.Receive(out _));
+        await LoggedAsync("'publisher' at 127.0.0.1:", $"was disconnected: {reason}");
+
+        using var mortal = new RawDevice(_broker.BoundEndpoint!);
+        mortal.Send(0x10, [
+            0, 4, .. "MQTT"u8, 5, 0b0000_0110, 0, 60, 0, 0, 6, .. "mortal"u8,
+            (byte)property.Length, .. property, 0, 6, .. "will/d"u8, 0, 1, (byte)'x']);
+        await LoggedAsync("'mortal' at 127.0.0.1:", $"was disconnected: {reason}");
+    }
+
     [Fact]
     public async Task What_is_no_MQTT_ends_the_connection()
     {

@@ -1,0 +1,106 @@
+using System.Buffers;
+using System.Text;
+using EdgeStream.Devices.Mqtt.Broker;
+using Microsoft.Extensions.Time.Testing;
+using MQTTnet;
+using MQTTnet.Packets;
+using MQTTnet.Protocol;
+
+namespace EdgeStream.Devices.Tests.Mqtt;
+
+/// <summary>What subscribers are sent, without a network.</summary>
+public sealed class SubscribersTests
+{
+    private readonly SourceCounters _counters = new();
+    private readonly LogLines<SubscribersTests> _log = new();
+    private readonly RetainedMessages _retained = new(() => { });
+    private readonly Subscribers _subscribers;
+
+    public SubscribersTests() => _subscribers = new Subscribers("broker", 1024 * 1024, _retained, _counters, new FakeTimeProvider(), _log);
+
+    [Fact]
+    public void Message_that_no_packet_can_carry_is_discarded_and_the_next_one_is_sent()
+    {
+        var connection = new Connection();
+        Subscriber subscriber = Open("display", connection);
+        Subscribe(subscriber, "s/#");
+        Publish("s/a", "1", new string('\uFFFD', 30_000));
+        Publish("s/a", "2");
+
+        Assert.Equal("2", TextOf(_subscribers.Next(subscriber, connection)));
+        Assert.Null(_subscribers.Next(subscriber, connection));
+        Assert.Equal(1, _counters.DroppedFor(DropReason.Refused));
+        Assert.Contains(_log.All, line => line.Contains("'s/a' is not sent to the subscriber 'display'", StringComparison.Ordinal));
+
+        // Nor does it come at the next connection.
+        var again = new Connection();
+        Assert.Same(subscriber, Open("display", again));
+        Assert.Equal("2", TextOf(_subscribers.Next(subscriber, again)));
+    }
+
+    [Theory]
+    [InlineData(100, 0)]
+    [InlineData(20_000, 0)]
+    [InlineData(100, 300)]
+    public void Packet_that_is_larger_than_the_subscriber_takes_is_discarded_and_one_that_is_not_is_sent(int size, uint identifier)
+    {
+        var message = new MqttApplicationMessage
+        {
+            Topic = "s/°", Payload = new ReadOnlySequence<byte>(new byte[size]), QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
+            ContentType = "text/plain", ResponseTopic = "r", CorrelationData = [1, 2, 3], MessageExpiryInterval = 60,
+            PayloadFormatIndicator = MqttPayloadFormatIndicator.CharacterData, UserProperties = [new MqttUserProperty("unit", "°C"u8.ToArray())],
+        };
+        var roomy = new Connection();
+        Subscriber any = Open("any", roomy);
+        Subscribe(any, "s/#", identifier);
+        _subscribers.Publish(message, "device");
+        var writer = new MQTTnet.Formatter.MqttBufferWriter(4096, 65_535);
+        uint exact = (uint)new MQTTnet.Formatter.V5.MqttV5PacketFormatter(writer).Encode(_subscribers.Next(any, roomy)!).Length;
+
+        foreach ((uint limit, bool isSent) in new[] { (exact, true), (exact - 1, false) })
+        {
+            var connection = new Connection();
+            Subscriber subscriber = Open($"{limit}", connection, limit);
+            Subscribe(subscriber, "s/#", identifier);
+            _subscribers.Publish(message, "device");
+            Assert.Equal(isSent, _subscribers.Next(subscriber, connection) is MqttPublishPacket);
+        }
+
+        Assert.Equal(1, _counters.DroppedFor(DropReason.Refused));
+    }
+
+    private static string? TextOf(MqttPacket? packet) => (packet as MqttPublishPacket)?.Payload is { } payload
+        ? Encoding.UTF8.GetString(payload) : null;
+
+    private Subscriber Open(string id, Connection connection, uint maximumPacketSize = 0) =>
+        _subscribers.Open(id, isPresent: true, connection, receiveMaximum: 0, maximumPacketSize);
+
+    private List<MqttSubscribeReasonCode> Subscribe(Subscriber subscriber, string filter, uint identifier = 0) => _subscribers.Subscribe(
+        subscriber,
+        new MqttSubscribePacket
+        {
+            SubscriptionIdentifier = identifier,
+            TopicFilters = [new MqttTopicFilter { Topic = filter, QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce }],
+        });
+
+    private void Publish(string topic, string payload, string? propertyName = null) => _subscribers.Publish(
+        new MqttApplicationMessage
+        {
+            Topic = topic,
+            Payload = new ReadOnlySequence<byte>(Encoding.UTF8.GetBytes(payload)),
+            QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
+            UserProperties = propertyName is null ? null : [new MqttUserProperty(propertyName, "x"u8.ToArray())],
+        },
+        "device");
+
+    private sealed class Connection : ISubscriberConnection
+    {
+        public int Aborts { get; private set; }
+
+        public int Sends { get; private set; }
+
+        public void Send() => Sends++;
+
+        public void Abort() => Aborts++;
+    }
+}

@@ -46,7 +46,7 @@ internal sealed class DelayedWills(Func<string, MqttApplicationMessage, Task> pu
     {
         public ITimer? Timer { get; set; }
 
-        public long Bytes => 256 + Message.Payload.Length + (2L * Message.Topic.Length);
+        public long Bytes { get; } = RoutedMessage.BytesOf(Message);
 
         public void Dispose() => Timer?.Dispose();
     }

@@ -34,8 +34,7 @@ internal sealed class RoutedMessage
             ? null
             : [.. properties.Select(property => new MqttUserProperty(property.Name, property.ValueBuffer.ToArray()))];
         Expires = message.MessageExpiryInterval == 0 ? null : now + TimeSpan.FromSeconds(message.MessageExpiryInterval);
-        Bytes = Overhead + (2L * Topic.Length) + Payload.Length + (2L * (ContentType?.Length ?? 0)) + (2L * (ResponseTopic?.Length ?? 0))
-            + (CorrelationData?.Length ?? 0) + (UserProperties?.Sum(property => 64L + (2L * property.Name.Length) + property.ValueBuffer.Length) ?? 0);
+        Bytes = BytesOf(message);
 
         // The texts of each property, by their bytes.
         long[][] carried =
@@ -73,7 +72,7 @@ internal sealed class RoutedMessage
     /// <summary>When nobody is to get it any more; null for never.</summary>
     public TimeSpan? Expires { get; }
 
-    /// <summary>What it takes in memory, about.</summary>
+    /// <inheritdoc cref="BytesOf"/>
     public long Bytes { get; }
 
     /// <summary>Whether a packet can carry it: two bytes say how long a text is.</summary>
@@ -86,6 +85,12 @@ internal sealed class RoutedMessage
 
     /// <summary>What is left of its expiry interval, in whole seconds of which one has begun; 0 where it has none ([MQTT-3.3.2-6]).</summary>
     public uint RemainingSeconds(TimeSpan now) => Expires is { } expires ? (uint)Math.Max(1, Math.Ceiling((expires - now).TotalSeconds)) : 0;
+
+    /// <summary>What a message takes in memory, about.</summary>
+    public static long BytesOf(MqttApplicationMessage message) =>
+        Overhead + (2L * message.Topic.Length) + message.Payload.Length
+        + (2L * (message.ContentType?.Length ?? 0)) + (2L * (message.ResponseTopic?.Length ?? 0)) + (message.CorrelationData?.Length ?? 0)
+        + (message.UserProperties?.Sum(property => 64L + (2L * property.Name.Length) + property.ValueBuffer.Length) ?? 0);
 
     /// <summary>The size of an MQTT 5 packet that carries it.</summary>
     public long PacketBytes(MqttQualityOfServiceLevel quality, IReadOnlyList<uint>? identifiers)

@@ -75,7 +75,7 @@ public sealed class EmbeddedBroker : ISource
     {
         using var abandon = new CancellationTokenSource();
         var store = new MessageStore(_options, _sink, _time, Counters, _logger, abandon.Token);
-        await using RetainedKeeper keeper = RetainedKeeper.Open(_files, _options.Port, _time, _logger);
+        await using RetainedKeeper keeper = RetainedKeeper.Open(_files, Name, _time, _logger);
         var subscribers = new Subscribers(Name, _options.WaitingBytes, keeper.Messages, Counters, _time, _logger);
         using var wills = new DelayedWills((device, will) => PublishWillAsync(store, subscribers, device, will), _time);
         using var listener = new MqttListener(_options, store, subscribers, wills, _time, _logger);

@@ -45,8 +45,6 @@ public sealed record EmbeddedBrokerOptions
 
     internal string Address => Listen is not null ? $"mqtt-broker://{Listen}" : $"mqtts-broker://{TlsListen}";
 
-    internal int Port => (Listen ?? TlsListen)?.Port ?? 0;
-
     /// <summary>Sessions that are kept for devices that are away, and those of the devices that are here.</summary>
     internal int MaxSessions => 5 * MaxConnections;
 

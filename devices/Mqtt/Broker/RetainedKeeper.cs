@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
@@ -39,12 +41,13 @@ internal sealed class RetainedKeeper : IAsyncDisposable
 
     /// <summary>Reads what was kept.</summary>
     /// <param name="files">Null keeps nothing.</param>
-    /// <param name="port">Tells the files of several brokers apart.</param>
+    /// <param name="broker">Where it listens: tells the files of several brokers apart.</param>
     /// <param name="time">The clock.</param>
     /// <param name="logger">Told what cannot be kept.</param>
-    public static RetainedKeeper Open(IDeviceFiles? files, int port, TimeProvider time, ILogger logger)
+    public static RetainedKeeper Open(IDeviceFiles? files, string broker, TimeProvider time, ILogger logger)
     {
-        var keeper = new RetainedKeeper(files, $"mqtt-retained-{port}", time, logger);
+        string name = $"mqtt-retained-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(broker)).AsSpan(0, 8))}";
+        var keeper = new RetainedKeeper(files, name, time, logger);
         keeper.Load();
         return keeper;
     }

@@ -59,6 +59,21 @@ public sealed class EmbeddedBrokerRetainedTests
     }
 
     [Fact]
+    public async Task Brokers_at_the_same_port_of_different_addresses_keep_what_is_theirs()
+    {
+        EmbeddedBroker[] brokers = [Broker("127.0.0.1"), Broker("127.0.0.2")];
+        foreach (EmbeddedBroker broker in brokers)
+        {
+            await using RunningSource run = await RunningSource.StartAsync(broker);
+            await broker.PublishAsync(
+                new MQTTnet.MqttApplicationMessage { Topic = "s/a", Payload = new("1"u8.ToArray()), Retain = true }, CancellationToken.None);
+            await run.StopAsync();
+        }
+
+        Assert.Equal(2, _files.Contents.Count);
+    }
+
+    [Fact]
     public async Task Damaged_file_is_set_aside_and_the_broker_runs()
     {
         EmbeddedBroker broker = Broker();
@@ -84,7 +99,7 @@ public sealed class EmbeddedBrokerRetainedTests
     private static string[] Got(ChildProcess listener) => [.. listener.Output.Split('\n')
         .Where(line => line.StartsWith("got ", StringComparison.Ordinal)).Select(line => line[4..])];
 
-    private EmbeddedBroker Broker() => new(
-        new EmbeddedBrokerOptions { Listen = new IPEndPoint(IPAddress.Loopback, 0), Rules = [new MqttTopicRule("stored/#", "readings")] },
+    private EmbeddedBroker Broker(string address = "127.0.0.1") => new(
+        new EmbeddedBrokerOptions { Listen = new IPEndPoint(IPAddress.Parse(address), 0), Rules = [new MqttTopicRule("stored/#", "readings")] },
         new RecordingSink(), _time, _log, _files);
 }

@@ -199,23 +199,29 @@ public sealed class EmbeddedBroker : ISource
 
         MqttApplicationMessage message = publish.ApplicationMessage;
         publish.ProcessPublish = false;
-        if (store.RuleFor(message.Topic) is { } rule && !await IsNewlyStoredAsync(store, rule, publish).ConfigureAwait(false))
+        if (!await IsNewAsync(store, publish).ConfigureAwait(false))
             return;
 
         if (!subscribers.Publish(message, publish.ClientId))
             publish.Response.ReasonCode = MqttPubAckReasonCode.NoMatchingSubscribers;
     }
 
-    private static async Task<bool> IsNewlyStoredAsync(MessageStore store, MqttTopicRule rule, InterceptingPublishEventArgs publish)
+    /// <summary>Whether it is to be passed on: stored, where a rule is for it, and not known from before.</summary>
+    private static async Task<bool> IsNewAsync(MessageStore store, InterceptingPublishEventArgs publish)
     {
         MqttApplicationMessage message = publish.ApplicationMessage;
+        MqttTopicRule? rule = store.RuleFor(message.Topic);
         (bool isNew, StoreOutcome outcome) = message switch
         {
             { UserProperties: StoringProperties begun } => (true, await begun.Storing.ConfigureAwait(false)),
 
             // Not ended with the connection: whether it was stored has to be known when the device sends it again on the next.
             { QualityOfServiceLevel: MqttQualityOfServiceLevel.ExactlyOnce } => await QosTwoSession.Of(publish.SessionItems)
-                .StoreOnceAsync(() => store.StoreAsync(rule, message, $"'{publish.ClientId}'", CancellationToken.None)).ConfigureAwait(false),
+                .StoreOnceAsync(() => rule is null
+                    ? Task.FromResult(StoreOutcome.Stored)
+                    : store.StoreAsync(rule, message, $"'{publish.ClientId}'", CancellationToken.None)).ConfigureAwait(false),
+
+            _ when rule is null => (true, StoreOutcome.Stored),
 
             _ => (true, await store.StoreAsync(rule, message, $"'{publish.ClientId}'", publish.CancellationToken).ConfigureAwait(false)),
         };

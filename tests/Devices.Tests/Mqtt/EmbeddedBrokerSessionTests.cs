@@ -136,6 +136,26 @@ public sealed class EmbeddedBrokerSessionTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Message_of_QoS_2_that_no_rule_stores_is_passed_on_once()
+    {
+        using RawDevice reader = RawDevice.Connected(_broker.BoundEndpoint!, "reader");
+        reader.Send(0x82, [0, 1, 0, 7, .. "other/a"u8, 0]);
+        Assert.Equal(0x90, reader.Receive(out _));
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "meter");
+        device.Publish(0x34, "other/a", 9, "1");
+        Assert.Equal(0x50, device.Receive(out _));
+        device.Publish(0x3C, "other/a", 9, "1");
+        Assert.Equal(0x50, device.Receive(out _));
+        device.Send(0x62, 0, 9);
+        Assert.Equal(0x70, device.Receive(out _));
+        device.Publish(0x34, "other/a", 9, "2");
+        Assert.Equal(0x50, device.Receive(out _));
+
+        Assert.Equal((0x30, (byte)'1'), (reader.Receive(out byte[] first), first[^1]));
+        Assert.Equal((0x30, (byte)'2'), (reader.Receive(out byte[] second), second[^1]));
+    }
+
+    [Fact]
     public async Task Message_of_QoS_2_whose_storing_outlives_its_connection_is_stored_once()
     {
         _sink.Close();

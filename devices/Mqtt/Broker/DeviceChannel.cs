@@ -39,6 +39,7 @@ internal sealed class DeviceChannel(
     private uint _sessionExpiry;
     private ReadAhead? _ahead;
     private volatile Subscriber? _subscriber;
+    private volatile bool _isEnded;
     private int _disposed;
 
     /// <summary>Sends the acknowledgements that wait for others.</summary>
@@ -60,7 +61,20 @@ internal sealed class DeviceChannel(
 
     public Task ConnectAsync(CancellationToken cancellationToken) => inner.ConnectAsync(cancellationToken);
 
-    public Task DisconnectAsync(CancellationToken cancellationToken) => inner.DisconnectAsync(cancellationToken);
+    public async Task DisconnectAsync(CancellationToken cancellationToken)
+    {
+        if (_isEnded)
+            return;
+
+        try
+        {
+            await inner.DisconnectAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception) when (_isEnded)
+        {
+            // It was ended here meanwhile.
+        }
+    }
 
     public async Task<MqttPacket> ReceivePacketAsync(CancellationToken cancellationToken)
     {
@@ -99,7 +113,7 @@ internal sealed class DeviceChannel(
                 Subscriber? subscriber = Admit(answer);
                 await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
                 if (subscriber is not null)
-                    subscribers.Begin(subscriber);
+                    subscribers.Begin(subscriber, this);
 
                 return;
 
@@ -122,10 +136,12 @@ internal sealed class DeviceChannel(
 
     void ISubscriberConnection.Send() => _ = Task.Run(SendWaitingAsync);
 
-    void ISubscriberConnection.Abort() => _ = Task.Run(() =>
+    void ISubscriberConnection.Abort(string? reason) => _ = Task.Run(() =>
     {
-        logger.LogWarning("{Name}: {Device} was disconnected: it does not read what it is sent, and there is no room for it here", broker, _device);
-        inner.Dispose();
+        if (reason is not null)
+            logger.LogWarning("{Name}: {Device} was disconnected: {Reason}", broker, _device, reason);
+
+        End();
     });
 
     public void Dispose()
@@ -134,15 +150,27 @@ internal sealed class DeviceChannel(
             return;
 
         _ahead?.Dispose();
-        inner.Dispose();
+        End();
         if (_subscriber is not { } subscriber)
             return;
 
         // Where the device is connected anew by now, its will is that of the new connection.
-        if (_will is { } will && !subscribers.IsElsewhere(_clientId, this))
-            wills.Add(_clientId, will.Message, TimeSpan.FromSeconds(Math.Min(will.Delay, _sessionExpiry)));
+        bool isLost = subscribers.Close(subscriber, this);
+        if (_will is not { } will || !isLost)
+            return;
 
-        subscribers.Close(subscriber, this);
+        wills.Add(_clientId, will.Message, TimeSpan.FromSeconds(Math.Min(will.Delay, _sessionExpiry)));
+
+        // It may have come back meanwhile, and found no will to take back yet.
+        if (subscribers.IsElsewhere(_clientId, this))
+            wills.Return(_clientId, isSessionPresent: true);
+    }
+
+    /// <summary>Whoever reads or writes sees it.</summary>
+    private void End()
+    {
+        _isEnded = true;
+        inner.Dispose();
     }
 
     private Subscriber? Admit(MqttConnAckPacket answer)
@@ -161,8 +189,10 @@ internal sealed class DeviceChannel(
         if (!string.IsNullOrEmpty(answer.AssignedClientIdentifier))
             _clientId = answer.AssignedClientIdentifier;
 
+        // In this order: an old connection that ends now either sees this one, or its will is taken back here.
+        _subscriber = subscribers.Open(_clientId, answer.IsSessionPresent, this, _receiveMaximum, _maximumPacketSize);
         wills.Return(_clientId, answer.IsSessionPresent);
-        return _subscriber = subscribers.Open(_clientId, answer.IsSessionPresent, this, _receiveMaximum, _maximumPacketSize);
+        return _subscriber;
     }
 
     private async Task SendWaitingAsync()
@@ -176,7 +206,7 @@ internal sealed class DeviceChannel(
         {
             // Mostly the connection is at its end, which its reader sees. Where it is not, nothing would be sent on it any more.
             logger.LogDebug("{Device} could not be sent more: {Problem}", _device, MqttMessages.OneLine(gone));
-            inner.Dispose();
+            End();
         }
     }
 

@@ -9,7 +9,8 @@ internal interface ISubscriberConnection
     void Send();
 
     /// <summary>Ends the connection. Returns at once.</summary>
-    void Abort();
+    /// <param name="reason">Why, in one line; null where it is at its end, or need not be told.</param>
+    void Abort(string? reason);
 }
 
 /// <summary>What a session has asked for under one filter.</summary>
@@ -76,6 +77,9 @@ internal sealed class Subscriber(string clientId)
 
     /// <summary>Null while it is away.</summary>
     public ISubscriberConnection? Connection { get; set; }
+
+    /// <summary>Its session is removed: nothing comes to it any more.</summary>
+    public bool IsForgotten { get; set; }
 
     public bool IsSending { get; set; }
 

@@ -33,6 +33,8 @@ internal sealed class Subscribers
     // Sent and not acknowledged, of one subscriber that says nothing else.
     private const int MaxUnacknowledged = 250;
 
+    private const string Stalled = "it does not read what it is sent, and there is no room for it here";
+
     // Of each subscriber that does not keep up.
     private static readonly TimeSpan TellAtMost = TimeSpan.FromMinutes(1);
 
@@ -63,7 +65,7 @@ internal sealed class Subscribers
     {
         (_name, _retained, _counters, _time, _logger) = (name, retained, counters, time, logger);
         _begin = time.GetTimestamp();
-        _backlog = new Backlog(maxWaitingBytes, (delivery, message) => Dropped(delivery, message), subscriber => subscriber.Connection?.Abort());
+        _backlog = new Backlog(maxWaitingBytes, (delivery, message) => Dropped(delivery, message), subscriber => subscriber.Connection?.Abort(Stalled));
     }
 
     /// <summary>What waits for all subscribers.</summary>
@@ -115,19 +117,26 @@ internal sealed class Subscribers
         }
     }
 
-    public void Begin(Subscriber subscriber)
+    /// <summary>The subscriber knows that it is connected. No other connection may send for that: its own may not have said so yet.</summary>
+    public void Begin(Subscriber subscriber, ISubscriberConnection connection)
     {
         lock (_lock)
-            subscriber.Connection?.Send();
+        {
+            if (subscriber.Connection == connection)
+                connection.Send();
+        }
     }
 
     /// <summary>The connection has ended. What is to be acknowledged waits until the session is removed.</summary>
-    public void Close(Subscriber subscriber, ISubscriberConnection connection)
+    /// <returns>Whether the client is lost: not connected by now in another way.</returns>
+    public bool Close(Subscriber subscriber, ISubscriberConnection connection)
     {
         lock (_lock)
         {
             if (subscriber.Connection == connection)
                 Leave(subscriber);
+
+            return !IsElsewhere(subscriber.ClientId, connection);
         }
     }
 
@@ -138,11 +147,18 @@ internal sealed class Subscribers
             return _sessions.TryGetValue(clientId, out Subscriber? subscriber) && subscriber.Connection is { } now && now != connection;
     }
 
-    /// <summary>Its session has ended.</summary>
+    /// <summary>
+    /// Its session has ended. A connection that it has all the same, made while the session was about to end, ends too: its client would
+    /// hear nothing more, and not know it.
+    /// </summary>
     public void Remove(string clientId)
     {
         lock (_lock)
+        {
+            ISubscriberConnection? left = _sessions.GetValueOrDefault(clientId)?.Connection;
             Forget(clientId);
+            left?.Abort(null);
+        }
     }
 
     /// <returns>An answer to each filter, in order.</returns>
@@ -152,7 +168,11 @@ internal sealed class Subscribers
         foreach (MqttTopicFilter filter in packet.TopicFilters)
         {
             lock (_lock)
-                answers.Add(Subscribe(subscriber, filter, packet.SubscriptionIdentifier));
+            {
+                answers.Add(subscriber.IsForgotten
+                    ? MqttSubscribeReasonCode.UnspecifiedError
+                    : Subscribe(subscriber, filter, packet.SubscriptionIdentifier));
+            }
         }
 
         return answers;
@@ -373,6 +393,7 @@ internal sealed class Subscribers
         if (!_sessions.Remove(clientId, out Subscriber? subscriber))
             return;
 
+        subscriber.IsForgotten = true;
         Leave(subscriber);
         foreach (string filter in subscriber.Subscriptions.Keys.ToArray())
             Unsubscribe(subscriber, filter);

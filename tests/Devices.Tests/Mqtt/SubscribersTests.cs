@@ -69,6 +69,49 @@ public sealed class SubscribersTests
         Assert.Equal(1, _counters.DroppedFor(DropReason.Refused));
     }
 
+    [Fact]
+    public void Connection_whose_session_is_removed_is_ended_and_subscribes_to_nothing()
+    {
+        var connection = new Connection();
+        Subscriber subscriber = Open("display", connection);
+        _subscribers.Remove("display");
+
+        Assert.Single(connection.Aborts);
+        Assert.Equal([MqttSubscribeReasonCode.UnspecifiedError], Subscribe(subscriber, "s/#"));
+        Publish("s/a", "1");
+        Assert.Equal(0, _subscribers.WaitingBytes);
+        Assert.Null(_subscribers.Next(subscriber, connection));
+    }
+
+    [Fact]
+    public void Connection_that_another_one_replaces_is_left_to_its_end()
+    {
+        var old = new Connection();
+        Subscriber subscriber = Open("display", old);
+        var current = new Connection();
+        Subscriber again = _subscribers.Open("display", isPresent: false, current, 0, 0);
+
+        Assert.NotSame(subscriber, again);
+        Assert.Empty(old.Aborts);
+        Assert.Equal([MqttSubscribeReasonCode.GrantedQoS1], Subscribe(again, "s/#"));
+        Assert.False(_subscribers.Close(subscriber, old));
+        Assert.True(_subscribers.Close(again, current));
+    }
+
+    [Fact]
+    public void Nothing_is_sent_at_a_connection_for_the_beginning_of_the_one_before()
+    {
+        var old = new Connection();
+        Subscriber subscriber = Open("display", old);
+        var current = new Connection();
+        Open("display", current);
+
+        _subscribers.Begin(subscriber, old);
+        Assert.Equal((0, 0), (old.Sends, current.Sends));
+        _subscribers.Begin(subscriber, current);
+        Assert.Equal((0, 1), (old.Sends, current.Sends));
+    }
+
     private static string? TextOf(MqttPacket? packet) => (packet as MqttPublishPacket)?.Payload is { } payload
         ? Encoding.UTF8.GetString(payload) : null;
 
@@ -95,12 +138,12 @@ public sealed class SubscribersTests
 
     private sealed class Connection : ISubscriberConnection
     {
-        public int Aborts { get; private set; }
+        public List<string?> Aborts { get; } = [];
 
         public int Sends { get; private set; }
 
         public void Send() => Sends++;
 
-        public void Abort() => Aborts++;
+        public void Abort(string? reason) => Aborts.Add(reason);
     }
 }

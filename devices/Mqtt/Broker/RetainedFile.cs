@@ -16,6 +16,9 @@ internal static class RetainedFile
     private const uint Magic = 0x4D525345; // "ESRM"
     private const byte Version = 1;
 
+    // That there are no more, and the checksum.
+    private const int EndBytes = 1 + SHA256.HashSizeInBytes;
+
     /// <param name="messages">In the order in which they matter, should there be no room for all.</param>
     /// <param name="now">Of the clock that they expire by.</param>
     /// <param name="maxBytes">No more than this is written.</param>
@@ -29,10 +32,13 @@ internal static class RetainedFile
         leftOut = 0;
         foreach (RoutedMessage message in messages)
         {
-            if (bytes.Length + message.Bytes > maxBytes - SHA256.HashSizeInBytes)
-                leftOut++;
-            else
-                Write(writer, message, now);
+            long begin = bytes.Length;
+            Write(writer, message, now);
+            if (bytes.Length <= maxBytes - EndBytes)
+                continue;
+
+            bytes.SetLength(begin);
+            leftOut++;
         }
 
         writer.Write(false);

@@ -1,8 +1,8 @@
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
-/// The bytes of all that waits for subscribers or for their acknowledgements, whoever they are; what waits for several is counted once.
-/// Where it gets too much, the oldest goes. Not safe for several threads.
+/// The bytes of all that waits for subscribers or for their acknowledgements, whoever they are; what waits for several is counted once, and
+/// what is kept for later subscribers is not: it is there anyway. Where it gets too much, the oldest goes. Not safe for several threads.
 /// </summary>
 /// <param name="maxBytes">The most that is held after each call.</param>
 /// <param name="dropped">Told of each that goes for want of room. Its content is gone then.</param>
@@ -23,9 +23,20 @@ internal sealed class Backlog(long maxBytes, Action<Delivery, RoutedMessage> dro
     public void Hold(Delivery delivery)
     {
         RoutedMessage message = delivery.Message!;
-        _bytes += Overhead + (message.Holders++ == 0 ? message.Bytes : 0);
+        _bytes += Overhead + (message.Holders++ == 0 && !message.IsKept ? message.Bytes : 0);
         delivery.Age = _byAge.AddLast(delivery);
         MakeRoomFor(delivery);
+    }
+
+    /// <summary>A message is not kept for later subscribers any more: what waits of it takes its memory from now on.</summary>
+    public void NoLongerKept(RoutedMessage message)
+    {
+        message.IsKept = false;
+        if (message.Holders == 0)
+            return;
+
+        _bytes += message.Bytes;
+        MakeRoomFor(newest: null);
     }
 
     /// <summary>Lets go of its message, if it still has it.</summary>
@@ -34,12 +45,12 @@ internal sealed class Backlog(long maxBytes, Action<Delivery, RoutedMessage> dro
         if (delivery.Message is not { } message)
             return;
 
-        _bytes -= Overhead + (--message.Holders == 0 ? message.Bytes : 0);
+        _bytes -= Overhead + (--message.Holders == 0 && !message.IsKept ? message.Bytes : 0);
         _byAge.Remove(delivery.Age!);
         (delivery.Message, delivery.Age) = (null, null);
     }
 
-    private void MakeRoomFor(Delivery newest)
+    private void MakeRoomFor(Delivery? newest)
     {
         LinkedListNode<Delivery>? next = _byAge.First;
         while (_bytes > maxBytes && next is { Value: var delivery } && delivery != newest)

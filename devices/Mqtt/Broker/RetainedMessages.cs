@@ -14,6 +14,9 @@ internal sealed class RetainedMessages(Action changed)
     private readonly Dictionary<string, RoutedMessage> _byTopic = new(StringComparer.Ordinal);
     private long _bytes;
 
+    /// <summary>Told of each that is not kept any more: it was replaced, taken away, or has expired.</summary>
+    public Action<RoutedMessage> LetGo { get; set; } = message => message.IsKept = false;
+
     /// <summary>Keeps it in place of what its topic had; an empty payload takes that away.</summary>
     /// <returns>False where there is no room.</returns>
     public bool TryKeep(RoutedMessage message, TimeSpan now)
@@ -40,8 +43,12 @@ internal sealed class RetainedMessages(Action changed)
             return false;
 
         _byTopic[message.Topic] = message;
+        message.IsKept = true;
         _bytes += more;
         changed();
+        if (known is not null)
+            LetGo(known);
+
         return true;
     }
 
@@ -72,5 +79,6 @@ internal sealed class RetainedMessages(Action changed)
         _byTopic.Remove(message.Topic);
         _bytes -= message.Bytes;
         changed();
+        LetGo(message);
     }
 }

@@ -78,6 +78,9 @@ internal sealed class RoutedMessage
     /// <summary>Whether a packet can carry it: two bytes say how long a text is.</summary>
     public bool IsEncodable { get; }
 
+    /// <summary>It is kept for later subscribers, so that deliveries of it take no memory for it.</summary>
+    public bool IsKept { get; set; }
+
     /// <summary>How many deliveries hold it. Belongs to <see cref="Backlog"/>.</summary>
     public int Holders { get; set; }
 

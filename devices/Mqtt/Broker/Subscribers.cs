@@ -66,6 +66,7 @@ internal sealed class Subscribers
         (_name, _retained, _counters, _time, _logger) = (name, retained, counters, time, logger);
         _begin = time.GetTimestamp();
         _backlog = new Backlog(maxWaitingBytes, (delivery, message) => Dropped(delivery, message), subscriber => subscriber.Connection?.Abort(Stalled));
+        _retained.LetGo = _backlog.NoLongerKept;
     }
 
     /// <summary>What waits for all subscribers.</summary>

@@ -11,12 +11,14 @@ namespace EdgeStream.Devices.Tests.Mqtt;
 /// <summary>What subscribers are sent, without a network.</summary>
 public sealed class SubscribersTests
 {
+    private const int Budget = 1024 * 1024;
+
     private readonly SourceCounters _counters = new();
     private readonly LogLines<SubscribersTests> _log = new();
     private readonly RetainedMessages _retained = new(() => { });
     private readonly Subscribers _subscribers;
 
-    public SubscribersTests() => _subscribers = new Subscribers("broker", 1024 * 1024, _retained, _counters, new FakeTimeProvider(), _log);
+    public SubscribersTests() => _subscribers = new Subscribers("broker", Budget, _retained, _counters, new FakeTimeProvider(), _log);
 
     [Fact]
     public void Message_that_no_packet_can_carry_is_discarded_and_the_next_one_is_sent()
@@ -110,6 +112,44 @@ public sealed class SubscribersTests
         Assert.Equal((0, 0), (old.Sends, current.Sends));
         _subscribers.Begin(subscriber, current);
         Assert.Equal((0, 1), (old.Sends, current.Sends));
+    }
+
+    [Fact]
+    public void What_is_kept_takes_no_room_from_what_waits_until_it_is_replaced()
+    {
+        const int Messages = 40, Size = 100_000;
+        Subscriber absent = Open("absent", new Connection());
+        Subscribe(absent, "precious");
+        Publish("precious", "1");
+        for (int i = 0; i < Messages; i++)
+            Keep($"s/{i}", Size);
+
+        // Four times what may wait.
+        var connection = new Connection();
+        Subscriber display = Open("display", connection);
+        Subscribe(display, "s/#");
+        Assert.InRange(_subscribers.WaitingBytes, 1, Size);
+        Assert.Equal(0, _counters.DroppedFor(DropReason.SlowSubscriber));
+
+        // What is replaced is held by those alone who wait for it.
+        Keep("s/0", Size + 1);
+        Assert.InRange(_subscribers.WaitingBytes, Size, 2 * Size);
+        for (int i = 0; i < Messages; i++)
+            Keep($"s/{i}", Size + 2);
+
+        Assert.InRange(_subscribers.WaitingBytes, 0, Budget);
+        Assert.NotEqual(0, _counters.DroppedFor(DropReason.SlowSubscriber));
+        _subscribers.Remove("display");
+        _subscribers.Remove("absent");
+        Assert.Equal(0, _subscribers.WaitingBytes);
+
+        void Keep(string topic, int size) => _subscribers.Publish(
+            new MqttApplicationMessage
+            {
+                Topic = topic, Payload = new ReadOnlySequence<byte>(new byte[size]), Retain = true,
+                QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
+            },
+            "device");
     }
 
     private static string? TextOf(MqttPacket? packet) => (packet as MqttPublishPacket)?.Payload is { } payload

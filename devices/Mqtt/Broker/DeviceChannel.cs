@@ -27,6 +27,9 @@ internal sealed class DeviceChannel(
     // MQTTnet allows 65,535, each for a topic of up to 64 KiB.
     private const ushort MaxTopicAliases = 32;
 
+    // For the last packet to a device. Others wait for it: MQTTnet lets nobody in meanwhile, and ends one connection after the other.
+    private static readonly TimeSpan GoodbyePatience = TimeSpan.FromMilliseconds(250);
+
     private readonly StoringGate _unanswered = new();
     private readonly Dictionary<ushort, string> _aliases = [];
     private readonly ConcurrentDictionary<ushort, List<MqttSubscribeReasonCode>> _subscribed = [];
@@ -39,6 +42,7 @@ internal sealed class DeviceChannel(
     private uint _sessionExpiry;
     private ReadAhead? _ahead;
     private volatile Subscriber? _subscriber;
+    private long _writingSince;
     private volatile bool _isEnded;
     private int _disposed;
 
@@ -121,6 +125,10 @@ internal sealed class DeviceChannel(
                 answer.ReasonCodes = codes;
                 break;
 
+            case MqttDisconnectPacket:
+                await SayGoodbyeAsync(packet, cancellationToken).ConfigureAwait(false);
+                return;
+
             case MqttPubAckPacket or MqttPubRecPacket:
                 await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
                 _unanswered.Leave();
@@ -195,12 +203,38 @@ internal sealed class DeviceChannel(
         return _subscriber;
     }
 
+    /// <summary>Waits no longer than that for a device that does not read, and not at all for one that has not read what came before.</summary>
+    private async Task SayGoodbyeAsync(MqttPacket goodbye, CancellationToken cancellationToken)
+    {
+        long since = Volatile.Read(ref _writingSince);
+        if (since != 0 && Environment.TickCount64 - since > GoodbyePatience.TotalMilliseconds)
+        {
+            End();
+            return;
+        }
+
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        patience.CancelAfter(GoodbyePatience);
+        try
+        {
+            await inner.SendPacketAsync(goodbye, patience.Token).ConfigureAwait(false);
+        }
+        catch (Exception) when (patience.IsCancellationRequested)
+        {
+            End();
+        }
+    }
+
     private async Task SendWaitingAsync()
     {
         try
         {
             while (_subscriber is { } subscriber && subscribers.Next(subscriber, this) is { } next)
+            {
+                Volatile.Write(ref _writingSince, Environment.TickCount64);
                 await inner.SendPacketAsync(next, CancellationToken.None).ConfigureAwait(false);
+                Volatile.Write(ref _writingSince, 0);
+            }
         }
         catch (Exception gone)
         {

@@ -78,6 +78,47 @@ public sealed class EmbeddedBrokerSubscriberTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Subscriber_that_does_not_read_makes_nobody_wait_where_it_connects_again_and_at_the_stop()
+    {
+        // MQTTnet would wait 10 s for each.
+        TimeSpan patience = TimeSpan.FromSeconds(5);
+        List<RawDevice> stuck = [];
+        try
+        {
+            foreach (string id in (string[])["first", "second", "third"])
+                stuck.Add(Stuck(id));
+
+            string file = FileOf(200_000);
+            for (int i = 0; Dropped == 0; i++)
+            {
+                Assert.InRange(i, 0, 500);
+                await PublishAsync("-q", "0", "-t", "big/x", "-f", file);
+            }
+
+            long begin = TimeProvider.System.GetTimestamp();
+            using (RawDevice again = RawDevice.Connected(_broker.BoundEndpoint!, "first", 5))
+            using (RawDevice other = RawDevice.Connected(_broker.BoundEndpoint!, "other", 5))
+                Assert.InRange(TimeProvider.System.GetElapsedTime(begin), TimeSpan.Zero, patience);
+
+            begin = TimeProvider.System.GetTimestamp();
+            await _run!.StopAsync();
+            Assert.InRange(TimeProvider.System.GetElapsedTime(begin), TimeSpan.Zero, patience);
+        }
+        finally
+        {
+            stuck.ForEach(device => device.Dispose());
+        }
+
+        RawDevice Stuck(string id)
+        {
+            RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, id, 5);
+            device.Send(0x82, [0, 1, 0, 0, 5, .. "big/#"u8, 0]);
+            Assert.Equal(0x90, device.Receive(out _));
+            return device;
+        }
+    }
+
+    [Fact]
     public async Task Messages_beyond_those_that_may_wait_are_counted_and_told()
     {
         const int Messages = 400, MayWait = 250;

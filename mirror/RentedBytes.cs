@@ -12,6 +12,13 @@ internal sealed class RentedBytes(byte[] array, int length, IDisposable? charge 
 
     public ReadOnlyMemory<byte> Memory => _array.AsMemory(0, length);
 
+    /// <summary>Another charge stands for the bytes from now on; the one that did goes back.</summary>
+    public void Recharge(IDisposable other)
+    {
+        charge?.Dispose();
+        charge = other;
+    }
+
     public void Dispose()
     {
         if (_array is { } rented)

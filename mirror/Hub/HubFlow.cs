@@ -5,10 +5,10 @@ namespace EdgeStream.Mirror.Hub;
 /// <summary>
 /// Shares the hub's memory among its uplinks: those that send get equal windows, small when all of them come back at once. Three
 /// bounds hold for all together: what has arrived and is not acknowledged, what belongs to chunks of which pieces are still to come,
-/// and what chunks have become when they were decompressed. Safe from any thread.
+/// and what chunks have become that were put together or decompressed. Safe from any thread.
 /// </summary>
 /// <remarks>
-/// Nobody waits for ever. Who has arrived or decompressed bytes waits for a disk only, never for its peer and never for a bound that
+/// Nobody waits for ever. Who has arrived or whole bytes waits for a disk only, never for its peer and never for a bound that
 /// comes before. An unfinished chunk does wait for its peer: so it gets room for all of it when it begins, or its topic is refused for
 /// now; and an edge that has one under way does not wait for the next, whose room could only come from itself.
 /// </remarks>
@@ -26,7 +26,7 @@ public sealed class HubFlow
     private readonly long _totalBytes;
     private readonly ByteBudget _arrived;
     private readonly ByteBudget _unfinished;
-    private readonly ByteBudget _inflated;
+    private readonly ByteBudget _whole;
     private int _sending;
 
     /// <param name="totalBytes">What all uplinks together may have of each kind, in bytes.</param>
@@ -35,7 +35,7 @@ public sealed class HubFlow
         _totalBytes = totalBytes;
         _arrived = new ByteBudget(totalBytes);
         _unfinished = new ByteBudget(totalBytes);
-        _inflated = new ByteBudget(totalBytes);
+        _whole = new ByteBudget(totalBytes);
     }
 
     /// <summary>How many bytes each uplink that sends may have on its way right now.</summary>
@@ -44,17 +44,17 @@ public sealed class HubFlow
     /// <summary>What has arrived of all uplinks and is not acknowledged, in bytes.</summary>
     public long ArrivedBytes => _arrived.Used;
 
-    /// <summary>What chunks may take whose last piece has not come, or that are being appended as they came in pieces, in bytes.</summary>
+    /// <summary>What chunks may take whose last piece has not come, in bytes.</summary>
     public long UnfinishedBytes => _unfinished.Used;
 
-    /// <summary>What was decompressed and is not appended yet, in bytes.</summary>
-    public long InflatedBytes => _inflated.Used;
+    /// <summary>What was put together or decompressed and is not appended yet, in bytes.</summary>
+    public long WholeBytes => _whole.Used;
 
-    /// <summary>Waits for room to decompress a chunk into; it is given back when what is returned is disposed.</summary>
-    internal async ValueTask<IDisposable> ChargeInflatedAsync(int bytes, CancellationToken cancellationToken)
+    /// <summary>Waits for room for a chunk that is to be appended; it is given back when what is returned is disposed.</summary>
+    internal async ValueTask<IDisposable> ChargeWholeAsync(int bytes, CancellationToken cancellationToken)
     {
-        await _inflated.AcquireAsync(bytes, cancellationToken).ConfigureAwait(false);
-        return new Charge(() => _inflated.Release(bytes));
+        await _whole.AcquireAsync(bytes, cancellationToken).ConfigureAwait(false);
+        return new Charge(() => _whole.Release(bytes));
     }
 
     /// <summary>One uplink's share.</summary>

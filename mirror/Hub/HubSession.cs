@@ -303,6 +303,9 @@ internal sealed class HubSession(
             if (topic.Assembly.HasBegun && (memory = topic.Assembly.Add(piece)) is null)
                 return reply;
 
+            if (memory is not null && piece.UncompressedBytes == 0)
+                memory.Recharge(await flow.ChargeWholeAsync(memory.Memory.Length, cancellationToken).ConfigureAwait(false));
+
             if (piece.UncompressedBytes != 0)
             {
                 using RentedBytes? frame = memory;
@@ -352,7 +355,7 @@ internal sealed class HubSession(
         ReadOnlyMemory<byte> frame, int bytes, Decompressor decompressor, CancellationToken cancellationToken)
     {
         ChunkCodec.CheckSize(bytes);
-        IDisposable charge = await flow.ChargeInflatedAsync(bytes, cancellationToken).ConfigureAwait(false);
+        IDisposable charge = await flow.ChargeWholeAsync(bytes, cancellationToken).ConfigureAwait(false);
         try
         {
             return ChunkCodec.Decompress(decompressor, frame.Span, bytes, charge);

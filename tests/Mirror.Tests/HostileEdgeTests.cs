@@ -227,7 +227,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
             await deaf.SendAsync(new V1.EdgeMessage { Chunk = bomb });
 
         await Eventually.HoldsAsync(() => _hub.Flow.ArrivedBytes >= 300 * frame.Length, "all of them have arrived");
-        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == 0, "nothing is kept of what they have become");
+        await Eventually.HoldsAsync(() => _hub.Flow.WholeBytes == 0, "nothing is kept of what they have become");
         Assert.True(ResidentBytes() - before < 200L * 1024 * 1024, $"{ResidentBytes() - before} bytes more are taken");
     }
 
@@ -242,10 +242,45 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         {
             Chunk = new V1.Chunk { Topic = "t", Data = ByteString.CopyFrom(Frame(batch)), UncompressedBytes = batch.Length },
         });
-        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == batch.Length, "it counts while it is written");
+        await Eventually.HoldsAsync(() => _hub.Flow.WholeBytes == batch.Length, "it counts while it is written");
         _hub.Files.BeforeSync = null;
         syncMayRun.Set();
-        await Eventually.HoldsAsync(() => _hub.Flow.InflatedBytes == 0, "it counts no more");
+        await Eventually.HoldsAsync(() => _hub.Flow.WholeBytes == 0, "it counts no more");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Chunk_that_is_being_written_is_in_the_way_of_no_other(bool saysSize)
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        byte[] batch = Batches.Of(new string('x', 2_000_000));
+        foreach (string topic in (string[])["a", "b"])
+            Assert.NotNull((await uplink.OpenAsync(topic, Incarnation)).Opened);
+
+        using var syncMayRun = new ManualResetEventSlim(false);
+        _hub.Files.BeforeSync = _ => Assert.True(syncMayRun.Wait(Eventually.Deadline));
+        int written = 0;
+        foreach (string topic in (string[])["a", "b"])
+        {
+            // It might become the largest, and is charged for what it is once it is whole.
+            await uplink.SendAsync(PieceOf(topic, batch.AsSpan(0, batch.Length / 2), saysSize ? ChunkCodec.MaxUncompressedBytes : 0, more: true));
+            await uplink.SendAsync(PieceOf(topic, batch.AsSpan(batch.Length / 2), 0, more: false));
+            written += batch.Length;
+            await Eventually.HoldsAsync(() => _hub.Flow.WholeBytes == written, "it is being written");
+            await Eventually.HoldsAsync(() => _hub.Flow.UnfinishedBytes == 0, "it is not unfinished any more");
+        }
+
+        _hub.Files.BeforeSync = null;
+        syncMayRun.Set();
+        foreach (string topic in (string[])["a", "b"])
+        {
+            await uplink.ReceiveAsync();
+            V1.MirrorAck ack = (await uplink.ReceiveAsync()).Ack;
+            Assert.Equal((topic, 1L), (ack.Topic, ack.DurableEnd));
+        }
+
+        Assert.Equal(0, _hub.Flow.WholeBytes);
     }
 
     [Fact]
@@ -330,6 +365,11 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         Assert.Equal(batch.Length, (await uplink.ReceiveAsync()).Ack.PieceBytes);
         Assert.Empty(_hub.Parts.Controller.Current.Topics);
     }
+
+    private static V1.EdgeMessage PieceOf(string topic, ReadOnlySpan<byte> data, int chunkBytes, bool more) => new()
+    {
+        Chunk = new V1.Chunk { Topic = topic, Data = ByteString.CopyFrom(data), ChunkBytes = chunkBytes, More = more },
+    };
 
     private static long ResidentBytes()
     {

@@ -28,15 +28,15 @@ public sealed class HubFlowTests
                     share.Return(ChunkBytes / 2);
                 }
 
-                using IDisposable inflated = await flow.ChargeInflatedAsync(4 * ChunkBytes, CancellationToken.None);
-                Assert.True(flow.InflatedBytes <= 10 * ChunkBytes);
+                using IDisposable inflated = await flow.ChargeWholeAsync(4 * ChunkBytes, CancellationToken.None);
+                Assert.True(flow.WholeBytes <= 10 * ChunkBytes);
                 await Task.Yield();
             }
 
             Interlocked.Increment(ref done);
         })).InTimeAsync();
         Assert.Equal(1000, done);
-        Assert.Equal((0, 0, 0), (flow.ArrivedBytes, flow.UnfinishedBytes, flow.InflatedBytes));
+        Assert.Equal((0, 0, 0), (flow.ArrivedBytes, flow.UnfinishedBytes, flow.WholeBytes));
     }
 
     [Fact]

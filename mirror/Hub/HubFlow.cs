@@ -10,7 +10,8 @@ namespace EdgeStream.Mirror.Hub;
 /// <remarks>
 /// Nobody waits for ever. Who has arrived or whole bytes waits for a disk only, never for its peer and never for a bound that
 /// comes before. An unfinished chunk does wait for its peer: so it gets room for all of it when it begins, or its topic is refused for
-/// now; and an edge that has one under way does not wait for the next, whose room could only come from itself.
+/// now; and an edge that has one under way does not wait for the next, whose room could only come from itself. The chunk of an old edge,
+/// which does not say how large it becomes, grows where there is room at once, and is refused where there is none.
 /// </remarks>
 public sealed class HubFlow
 {
@@ -103,41 +104,89 @@ public sealed class HubFlow
         /// Room for a chunk that comes in pieces, until what is returned is disposed; null where there is none now, or this edge has
         /// as much unfinished as one may have.
         /// </summary>
-        public async ValueTask<IDisposable?> TryBeginChunkAsync(int bytes, CancellationToken cancellationToken)
+        public async ValueTask<ChunkRoom?> TryBeginChunkAsync(int bytes, CancellationToken cancellationToken)
         {
-            bool isFirst;
-            lock (_lock)
-            {
-                isFirst = _unfinished == 0;
-                if (_unfinished + bytes > ChunkCodec.MaxUnfinishedBytes)
-                    return null;
+            bool isFirst = Volatile.Read(ref _unfinished) == 0;
+            if (TryTakeMore(bytes))
+                return new ChunkRoom(this, bytes);
 
-                _unfinished += bytes;
-            }
+            if (!isFirst || !TryCount(bytes))
+                return null;
 
             using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
             patience.CancelAfter(Patience);
             try
             {
-                await flow._unfinished.AcquireAsync(bytes, isFirst ? patience.Token : new CancellationToken(canceled: true)).ConfigureAwait(false);
-                return new Charge(() =>
-                {
-                    flow._unfinished.Release(bytes);
-                    EndChunk(bytes);
-                });
+                await flow._unfinished.AcquireAsync(bytes, patience.Token).ConfigureAwait(false);
+                return new ChunkRoom(this, bytes);
             }
             catch (OperationCanceledException)
             {
-                EndChunk(bytes);
+                Count(-bytes);
                 cancellationToken.ThrowIfCancellationRequested();
                 return null;
             }
         }
 
-        private void EndChunk(int bytes)
+        /// <summary>Room for a chunk that begins, or more for one that has begun: at once, or not at all.</summary>
+        internal bool TryTakeMore(int bytes)
+        {
+            if (!TryCount(bytes))
+                return false;
+
+            if (flow._unfinished.TryAcquire(bytes))
+                return true;
+
+            Count(-bytes);
+            return false;
+        }
+
+        internal void EndChunk(int bytes)
+        {
+            flow._unfinished.Release(bytes);
+            Count(-bytes);
+        }
+
+        private bool TryCount(int bytes)
         {
             lock (_lock)
-                _unfinished -= bytes;
+            {
+                if (_unfinished + bytes > ChunkCodec.MaxUnfinishedBytes)
+                    return false;
+
+                _unfinished += bytes;
+                return true;
+            }
+        }
+
+        private void Count(int bytes)
+        {
+            lock (_lock)
+                _unfinished += bytes;
+        }
+    }
+
+    /// <summary>
+    /// What a chunk that comes in pieces may take, until it is disposed; further disposals do nothing. For one caller at a time.
+    /// </summary>
+    internal sealed class ChunkRoom(Share share, int bytes) : IDisposable
+    {
+        public int Bytes { get; private set; } = bytes;
+
+        /// <summary>Makes it larger without waiting for anybody; where there is no room, it stays as it is.</summary>
+        public bool TryGrowTo(int bytes)
+        {
+            if (!share.TryTakeMore(bytes - Bytes))
+                return false;
+
+            Bytes = bytes;
+            return true;
+        }
+
+        public void Dispose()
+        {
+            share.EndChunk(Bytes);
+            Bytes = 0;
         }
     }
 

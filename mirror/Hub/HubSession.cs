@@ -298,7 +298,7 @@ internal sealed class HubSession(
         try
         {
             if (piece.More && !topic.Assembly.HasBegun)
-                await BeginChunkAsync(topic, piece, cancellationToken).ConfigureAwait(false);
+                await topic.Assembly.BeginAsync(piece, _share, cancellationToken).ConfigureAwait(false);
 
             if (topic.Assembly.HasBegun && (memory = topic.Assembly.Add(piece)) is null)
                 return reply;
@@ -340,15 +340,6 @@ internal sealed class HubSession(
         {
             memory?.Dispose();
         }
-    }
-
-    private async ValueTask BeginChunkAsync(OpenedTopic topic, V1.Chunk first, CancellationToken cancellationToken)
-    {
-        int bytes = ChunkAssembly.SizeOf(first);
-        IDisposable room = await _share.TryBeginChunkAsync(bytes, cancellationToken).ConfigureAwait(false)
-            ?? throw new ClusterException(
-                ErrorCode.Unavailable, $"the hub has no memory free now for a chunk of {bytes} bytes beside those that are under way; nothing was changed");
-        topic.Assembly.Begin(bytes, room);
     }
 
     private async ValueTask<RentedBytes> InflateAsync(

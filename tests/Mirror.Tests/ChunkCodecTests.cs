@@ -11,8 +11,10 @@ public sealed class ChunkCodecTests : IDisposable
     private readonly Compressor _compressor = ChunkCodec.CreateCompressor();
     private readonly Decompressor _decompressor = new();
     private readonly ChunkAssembly _assembly = new();
-    private int _begun;
-    private int _given;
+    private readonly HubFlow _flow = new();
+    private readonly HubFlow.Share _share;
+
+    public ChunkCodecTests() => _share = new HubFlow.Share(_flow);
 
     public void Dispose()
     {
@@ -42,7 +44,7 @@ public sealed class ChunkCodecTests : IDisposable
 
             Assert.Equal(batches, chunk!.Memory.ToArray());
             chunk.Dispose();
-            Assert.Equal(_begun, _given);
+            Assert.Equal(0, _flow.UnfinishedBytes);
         }
     }
 
@@ -88,7 +90,7 @@ public sealed class ChunkCodecTests : IDisposable
                 Add(Piece(piece, more: true, 0));
         });
         Assert.True(taken * piece.Length <= ChunkCodec.MaxUncompressedBytes);
-        Assert.Equal((1, 1), (_begun, _given));
+        Assert.Equal(0, _flow.UnfinishedBytes);
     }
 
     [Fact]
@@ -106,10 +108,7 @@ public sealed class ChunkCodecTests : IDisposable
     private RentedBytes? Add(V1.Chunk piece)
     {
         if (piece.More && !_assembly.HasBegun)
-        {
-            _assembly.Begin(ChunkAssembly.SizeOf(piece), new Room(() => _given++));
-            _begun++;
-        }
+            _assembly.BeginAsync(piece, _share, CancellationToken.None).AsTask().GetAwaiter().GetResult();
 
         using RentedBytes? pieces = _assembly.HasBegun ? _assembly.Add(piece) : null;
         return piece.More ? null : ChunkCodec.Decompress(_decompressor, (pieces?.Memory ?? piece.Data.Memory).Span, piece.UncompressedBytes);
@@ -124,9 +123,4 @@ public sealed class ChunkCodecTests : IDisposable
 
     private static V1.Chunk Piece(ReadOnlySpan<byte> data, bool more, int uncompressed) =>
         new() { Topic = "t", Data = ByteString.CopyFrom(data), More = more, UncompressedBytes = more ? 0 : uncompressed };
-
-    private sealed class Room(Action given) : IDisposable
-    {
-        public void Dispose() => given();
-    }
 }

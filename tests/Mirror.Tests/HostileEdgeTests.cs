@@ -284,7 +284,37 @@ public sealed class HostileEdgeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Unfinished_chunks_of_one_edge_are_bounded_however_many_topics_it_has()
+    public async Task Old_edge_has_chunks_of_many_topics_under_way_at_once()
+    {
+        using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
+        byte[] batch = Batches.Of(new string('x', 200_000)), large = Batches.Of(new string('x', 1_500_000));
+        string[] topics = [.. Enumerable.Range(0, 10).Select(n => $"t{n}")];
+        byte[] BatchOf(string topic) => topic == "t0" ? large : batch;
+        foreach (string topic in topics)
+            Assert.NotNull((await uplink.OpenAsync(topic, Incarnation)).Opened);
+
+        // It says of none how large it becomes, and lets all of them take turns.
+        for (int third = 0; third < 3; third++)
+        {
+            foreach (string topic in topics)
+            {
+                int size = BatchOf(topic).Length / 3;
+                ReadOnlySpan<byte> rest = BatchOf(topic).AsSpan(third * size);
+                await uplink.SendAsync(PieceOf(topic, third < 2 ? rest[..size] : rest, 0, more: third < 2));
+                V1.MirrorAck ack = (await uplink.ReceiveAsync()).Ack;
+                Assert.Equal((topic, third < 2 ? 0L : 1L), (ack.Topic, ack.DurableEnd));
+            }
+        }
+
+        await Eventually.HoldsAsync(() => _hub.Flow is { UnfinishedBytes: 0, WholeBytes: 0 }, "all of it was given back");
+    }
+
+    [Theory]
+    [InlineData(ChunkCodec.MaxUncompressedBytes, 19)]
+
+    // Of an old edge: as much as there is of each.
+    [InlineData(0, 14)]
+    public async Task Unfinished_chunks_of_one_edge_are_bounded_however_many_topics_it_has(int chunkBytes, int expected)
     {
         using RawUplink uplink = await RawUplink.ConnectAsync(_hub, _edge.Identity.Certificate);
         byte[] piece = new byte[1_000_000];
@@ -292,7 +322,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
         for (int i = 0; i < 20; i++)
         {
             Assert.NotNull((await uplink.OpenAsync($"t{i}", Incarnation)).Opened);
-            await uplink.SendAsync(new V1.EdgeMessage { Chunk = new V1.Chunk { Topic = $"t{i}", Data = ByteString.CopyFrom(piece), More = true } });
+            await uplink.SendAsync(PieceOf($"t{i}", piece, chunkBytes, more: true));
             if ((await uplink.ReceiveAsync()) is { Refused: { } refusal })
             {
                 Assert.Equal("UNAVAILABLE", refusal.ErrorCode);
@@ -303,8 +333,7 @@ public sealed class HostileEdgeTests : IAsyncLifetime
             Assert.True(_hub.Flow.UnfinishedBytes <= ChunkCodec.MaxUnfinishedBytes);
         }
 
-        // One that is not told how large it becomes may become the largest.
-        Assert.Equal(19, refused);
+        Assert.Equal(expected, refused);
         uplink.Dispose();
         await Eventually.HoldsAsync(() => _hub.Flow.UnfinishedBytes == 0, "all of it was given back");
     }

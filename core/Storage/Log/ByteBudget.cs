@@ -60,6 +60,19 @@ public sealed class ByteBudget(long limit)
         }
     }
 
+    /// <summary>Takes <paramref name="bytes"/> where that needs no waiting; then one <see cref="Release"/> follows.</summary>
+    public bool TryAcquire(long bytes)
+    {
+        lock (_lock)
+        {
+            if (_closed is not null || _waiting.Count > 0 || !Fits(bytes))
+                return false;
+
+            _used += bytes;
+            return true;
+        }
+    }
+
     public void Release(long bytes)
     {
         lock (_lock)

@@ -44,15 +44,34 @@ public sealed class HubFlowTests
     {
         var flow = new HubFlow(10 * ChunkBytes);
         HubFlow.Share holder = new(flow), other = new(flow);
-        using IDisposable? first = await holder.TryBeginChunkAsync(6 * ChunkBytes, CancellationToken.None);
+        using HubFlow.ChunkRoom? first = await holder.TryBeginChunkAsync(6 * ChunkBytes, CancellationToken.None);
         using IDisposable? rest = await other.TryBeginChunkAsync(4 * ChunkBytes, CancellationToken.None);
 
         // Its other pieces could not be read meanwhile.
         Assert.Null(await holder.TryBeginChunkAsync(ChunkBytes, CancellationToken.None).AsTask().InTimeAsync());
-        Task<IDisposable?> waiting = new HubFlow.Share(flow).TryBeginChunkAsync(ChunkBytes, CancellationToken.None).AsTask();
+        Task<HubFlow.ChunkRoom?> waiting = new HubFlow.Share(flow).TryBeginChunkAsync(ChunkBytes, CancellationToken.None).AsTask();
         Assert.False(waiting.IsCompleted);
         first!.Dispose();
         Assert.NotNull(await waiting.InTimeAsync());
+    }
+
+    [Fact]
+    public async Task Room_grows_at_once_or_not_at_all()
+    {
+        var flow = new HubFlow(10 * ChunkBytes);
+        HubFlow.Share one = new(flow), other = new(flow);
+        using HubFlow.ChunkRoom? room = await one.TryBeginChunkAsync(ChunkBytes, CancellationToken.None);
+        using (await other.TryBeginChunkAsync(6 * ChunkBytes, CancellationToken.None))
+        {
+            Assert.True(room!.TryGrowTo(4 * ChunkBytes));
+            Assert.False(room.TryGrowTo(5 * ChunkBytes));
+            Assert.Equal((4 * ChunkBytes, 10 * ChunkBytes), (room.Bytes, flow.UnfinishedBytes));
+        }
+
+        Assert.True(room.TryGrowTo(5 * ChunkBytes));
+        room.Dispose();
+        room.Dispose();
+        Assert.Equal(0, flow.UnfinishedBytes);
     }
 
     [Fact]

@@ -25,9 +25,13 @@ internal sealed class HubSession(
     HubFlow flow,
     CardFence fence,
     Action checkRight,
+    TimeProvider time,
     ILogger logger)
 {
-    // An edge may be past a window that has become smaller, by a piece, and a batch larger than the window may go alone.
+    /// <summary>For how long an answer may wait for the edge to read: what has arrived behind it takes the hub's memory meanwhile.</summary>
+    public static readonly TimeSpan MaxUnread = TimeSpan.FromSeconds(30);
+
+    // An edge may be past a window that has become smaller, by a piece.
     private const int MaxArrivedBytes = HubFlow.MaxWindowBytes + (1024 * 1024);
 
     // What all but the data of a chunk and the notes of a clock fits in: a reply may say it again.
@@ -266,7 +270,7 @@ internal sealed class HubSession(
     private async ValueTask AppendAsync(V1.Chunk piece, Decompressor decompressor, CancellationToken cancellationToken)
     {
         int size = piece.Data.Length;
-        if (_share.Bytes > 0 && _share.Bytes + size > MaxArrivedBytes)
+        if (_share.Bytes + size > MaxArrivedBytes)
             throw new ClusterException(ErrorCode.InvalidArgument, $"'{geoLocation}' has sent more than the {HubFlow.MaxWindowBytes} bytes that it was granted");
 
         await _share.TakeAsync(size, cancellationToken).ConfigureAwait(false);
@@ -411,7 +415,24 @@ internal sealed class HubSession(
         await foreach (PendingReply reply in _replies.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
         {
             V1.HubMessage message = reply.Message ?? await AcknowledgeAsync(reply, responses, cancellationToken).ConfigureAwait(false);
-            await responses.WriteAsync(message, cancellationToken).ConfigureAwait(false);
+            await WriteAsync(responses, message, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <exception cref="ClusterException">The edge does not read; its stream was aborted.</exception>
+    private async Task WriteAsync(IServerStreamWriter<V1.HubMessage> responses, V1.HubMessage message, CancellationToken cancellationToken)
+    {
+        using var unread = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task writing = responses.WriteAsync(message, unread.Token);
+        try
+        {
+            await writing.WaitAsync(MaxUnread, time, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (TimeoutException)
+        {
+            await unread.CancelAsync().ConfigureAwait(false);
+            await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            throw new ClusterException(ErrorCode.Unavailable, $"'{geoLocation}' has read nothing for {MaxUnread.TotalSeconds:0} s; it is to connect anew");
         }
     }
 
@@ -444,9 +465,7 @@ internal sealed class HubSession(
                 topic.IsRefused = true;
                 topic.Partition.MirrorProblem = refusal.Message;
                 logger.LogWarning("{GeoLocation}: {Topic} was refused: {Problem}", geoLocation, reply.Topic, refusal.Message);
-                await responses
-                    .WriteAsync(Refused(reply.Topic, refusal, topic.Partition.Log.Offsets.End), cancellationToken)
-                    .ConfigureAwait(false);
+                await WriteAsync(responses, Refused(reply.Topic, refusal, topic.Partition.Log.Offsets.End), cancellationToken).ConfigureAwait(false);
             }
         }
 

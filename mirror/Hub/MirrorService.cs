@@ -21,6 +21,7 @@ public sealed class MirrorService(
     HubFlow flow,
     CardFence fence,
     HubAuthority authority,
+    TimeProvider time,
     IHostApplicationLifetime lifetime,
     ILogger<MirrorService> logger)
     : V1.Mirror.MirrorBase
@@ -49,7 +50,7 @@ public sealed class MirrorService(
         {
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
             var session = new HubSession(
-                geoLocation, startToken, controller, presence, flow, fence, () => authority.CheckRight(caller), logger);
+                geoLocation, startToken, controller, presence, flow, fence, () => authority.CheckRight(caller), time, logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)

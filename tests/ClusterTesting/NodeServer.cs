@@ -38,8 +38,8 @@ public sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
         builder.Services.AddGrpc(grpc =>
         {
-            // The largest batch and what stands around it.
-            grpc.MaxReceiveMessageSize = RecordBatchHeader.MaxBatchSize + 1024;
+            // As a node has it.
+            grpc.MaxReceiveMessageSize = 16 * 1024 * 1024;
             grpc.Interceptors.Add<GuardInterceptor>();
         });
         services(builder.Services);

@@ -211,6 +211,44 @@ public sealed class HostileEdgeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Edge_that_does_not_read_is_cut_off_and_keeps_none_of_the_hubs_memory()
+    {
+        await _hub.StopServingAsync();
+        var time = new HeldTimers(HubSession.MaxUnread);
+        _hub.Time = time;
+        await _hub.StartServingAsync();
+        using RawUplink deaf = await OpenedAsync();
+        string name = new('x', 200);
+        Assert.NotNull((await deaf.OpenAsync(name, Incarnation)).Opened);
+        for (int i = 0; i < 1500; i++)
+            await deaf.SendAsync(new V1.EdgeMessage { Gap = new V1.MirrorGap { Topic = name, FirstOffset = 0, LastOffset = 0 } });
+
+        byte[] batch = Batches.Of(new string('x', 1_000_000));
+        await deaf.SendChunkAsync("t", batch);
+        await Eventually.HoldsAsync(() => _hub.LogOf("north", "t")!.Offsets.Durable == 1 && time.Count == 1, "it is stored, and the answers wait");
+        Assert.Equal(batch.Length, _hub.Flow.ArrivedBytes);
+        time.RunOut();
+        await Eventually.HoldsAsync(() => _hub.Flow.ArrivedBytes == 0, "it takes no memory any more");
+        await deaf.EndsAsync();
+    }
+
+    [Fact]
+    public async Task First_piece_is_no_larger_than_what_the_others_may_be_together()
+    {
+        using RawUplink uplink = await OpenedAsync();
+        try
+        {
+            await uplink.SendAsync(PieceOf("t", new byte[HubFlow.MaxWindowBytes + (1024 * 1024) + 1], 0, more: false));
+        }
+        catch (Exception ended) when (ended is RpcException or InvalidOperationException or IOException)
+        {
+        }
+
+        RpcException error = await uplink.EndsAsync();
+        Assert.True(error.Trailers.GetValue(RpcErrors.CodeTrailer) == "INVALID_ARGUMENT", error.ToString());
+    }
+
+    [Fact]
     public async Task Frames_that_inflate_take_no_memory_of_a_hub_whose_answers_are_not_read()
     {
         using RawUplink deaf = await OpenedAsync();

@@ -116,7 +116,7 @@ public sealed class GapLedger
     public void Add(Gap gap)
     {
         foreach ((long first, long last) in Uncovered(gap.First, gap.Last))
-            AddUncovered(gap with { First = first, Last = last });
+            AddUncovered([gap with { First = first, Last = last }]);
     }
 
     /// <summary>
@@ -127,30 +127,19 @@ public sealed class GapLedger
     public void Add(IReadOnlyList<Gap> gaps)
     {
         Gap[] uncovered = [.. gaps.SelectMany(gap => Uncovered(gap.First, gap.Last).Select(part => gap with { First = part.First, Last = part.Last }))];
-        if (uncovered.Length < 2)
-        {
-            foreach (Gap gap in uncovered)
-                AddUncovered(gap);
-
+        if (uncovered.Length == 0)
             return;
-        }
 
-        int first = Array.LastIndexOf(_isUsed, true) + 1;
-        while (first + uncovered.Length > EntriesIn(_length))
-            Grow(EntrySize * (1L + first + uncovered.Length) - _length);
-
-        byte[] entries = new byte[uncovered.Length * EntrySize];
-        for (int i = 0; i < uncovered.Length; i++)
-            WriteEntry(entries.AsSpan(i * EntrySize, EntrySize), uncovered[i]);
-
-        using (ILogFile file = _files.OpenForWriting(_path))
+        try
         {
-            file.Write([entries], PositionOf(first));
-            file.SyncData();
+            AddUncovered(uncovered);
         }
-
-        Array.Fill(_isUsed, true, first, uncovered.Length);
-        Volatile.Write(ref _known, uncovered.Aggregate(_known, (known, gap) => known.With(gap)));
+        catch (IOException) when (uncovered.Length > 1)
+        {
+            // On a full disk there may be room for each of them that there is not for all of them in a row.
+            foreach (Gap gap in uncovered)
+                AddUncovered([gap]);
+        }
     }
 
     /// <summary>
@@ -202,10 +191,10 @@ public sealed class GapLedger
         file.SyncData();
     }
 
-    private void AddUncovered(Gap gap)
+    private void AddUncovered(Gap[] gaps)
     {
-        KnownGaps after = Volatile.Read(ref _known).With(gap);
-        int free = FindFree();
+        KnownGaps after = gaps.Aggregate(_known, (known, gap) => known.With(gap));
+        int free = FindFree(gaps.Length);
         if (free < 0 && after.Count <= EntriesPerSector)
         {
             JoinInPlace(after.ToArray());
@@ -220,28 +209,31 @@ public sealed class GapLedger
 
         if (free < 0)
         {
-            free = _isUsed.Length;
-            Grow(StepBytes);
+            free = Array.LastIndexOf(_isUsed, true) + 1;
+            Grow(PositionOf(free + gaps.Length) - _length);
         }
 
-        byte[] entry = new byte[EntrySize];
-        WriteEntry(entry, gap);
+        byte[] entries = new byte[gaps.Length * EntrySize];
+        for (int i = 0; i < gaps.Length; i++)
+            WriteEntry(entries.AsSpan(i * EntrySize, EntrySize), gaps[i]);
+
         using (ILogFile file = _files.OpenForWriting(_path))
         {
-            file.Write([entry], PositionOf(free));
+            file.Write([entries], PositionOf(free));
             file.SyncData();
         }
 
-        _isUsed[free] = true;
-        _freeFrom = free + 1;
+        Array.Fill(_isUsed, true, free, gaps.Length);
         Volatile.Write(ref _known, after);
     }
 
-    private int FindFree()
+    /// <summary>The first of so many free entries in a row; negative where there are not so many.</summary>
+    private int FindFree(int count)
     {
-        int free = Array.IndexOf(_isUsed, false, _freeFrom);
-        _freeFrom = free < 0 ? _isUsed.Length : free;
-        return free;
+        int first = _isUsed.AsSpan(_freeFrom).IndexOf(false);
+        _freeFrom = first < 0 ? _isUsed.Length : _freeFrom + first;
+        int free = _isUsed.AsSpan(_freeFrom).IndexOf(new bool[count]);
+        return free < 0 ? free : _freeFrom + free;
     }
 
     /// <summary>

@@ -101,6 +101,47 @@ public class GapLedgerTests
         Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
     }
 
+    [Theory]
+
+    // As many as are left of the file, and more.
+    [InlineData(60, 2)]
+    [InlineData(60, 5)]
+    [InlineData(60, 50)]
+
+    // What was joined into the last sector is behind the free ones.
+    [InlineData(64, 2)]
+    [InlineData(64, 30)]
+    public void Full_disk_is_no_end_of_what_can_be_noted_at_once(int before, int run)
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        long size = ledger.SizeInBytes;
+        for (int i = 0; i < before; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 9));
+
+        _disk.Faults = new FaultPlan(0, FaultyFiles.DiskFull, kind => kind is OperationKind.Create or OperationKind.Allocate, untilHealed: true);
+        ledger.Add([.. Enumerable.Range(before, run).Select(i => Of(10 * i, (10 * i) + 9, i % 2 == 0 ? GapReason.Damage : GapReason.Retention))]);
+        Assert.Equal(1 + run, ledger.Gaps.Count);
+        Assert.Empty(ledger.Uncovered(0, (10 * (before + run)) - 1));
+        Assert.Equal(size, ledger.SizeInBytes);
+        _disk.Faults = null;
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+    }
+
+    [Fact]
+    public void Run_of_gaps_on_a_full_disk_goes_into_the_entries_that_are_free_wherever_they_are()
+    {
+        GapLedger ledger = GapLedger.Open(_disk, Folder);
+        for (int i = 0; i < 64; i++)
+            ledger.Add(Of(10 * i, (10 * i) + 9));
+
+        // Behind the last sector's one is room for seven, and before it for 55: all in a row do not fit.
+        _disk.Faults = new FaultPlan(0, FaultyFiles.DiskFull, kind => kind is OperationKind.Create or OperationKind.Allocate, untilHealed: true);
+        ledger.Add([.. Enumerable.Range(0, 60).Select(i => Of(1000 + (10 * i), 1004 + (10 * i)))]);
+        Assert.Equal(61, ledger.Gaps.Count);
+        _disk.Faults = null;
+        Assert.Equal(Said(ledger), Said(GapLedger.Open(_disk, Folder)));
+    }
+
     [Fact]
     public void Many_gaps_that_do_not_touch_are_all_kept()
     {

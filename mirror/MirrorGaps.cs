@@ -5,6 +5,25 @@ namespace EdgeStream.Mirror;
 /// <summary>Gaps on the wire.</summary>
 internal static class MirrorGaps
 {
+    /// <summary>
+    /// What is missing at an offset; null where nothing is. Where the ledger knows of nothing but the log begins later, another hub had
+    /// the records when retention took them, or this hub had them once and has lost them: to it they are lost, as far as the ledger
+    /// has nothing to say.
+    /// </summary>
+    /// <param name="next">The offset.</param>
+    /// <param name="logStart">Where the log began, before the ledger was asked.</param>
+    /// <param name="known">The gap in the ledger that the offset lies in, or the next one behind it.</param>
+    /// <param name="now">When that is noted.</param>
+    public static Gap? FindAt(long next, long logStart, Gap? known, DateTimeOffset now)
+    {
+        if (known?.First <= next)
+            return known;
+
+        return next < logStart
+            ? new Gap(next, Math.Min(logStart, known?.First ?? long.MaxValue) - 1, Bytes: 0, -1, -1, GapReason.Retention, now.ToUnixTimeMilliseconds())
+            : null;
+    }
+
     /// <param name="topic">Whose gap it is.</param>
     /// <param name="gap">The gap.</param>
     /// <param name="durable">Upward: the durable end of the log that it is a gap of.</param>

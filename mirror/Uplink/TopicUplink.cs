@@ -205,20 +205,11 @@ internal sealed class TopicUplink(
         }
     }
 
-    /// <summary>
-    /// What is missing at an offset. Where the ledger knows of nothing but the log begins later, another hub had the records
-    /// when retention took them, or this hub had them once and has lost them: to it they are lost.
-    /// </summary>
     private Gap? FindGap(long next)
     {
-        if (log.FindGap(next) is { } gap)
-            return gap;
-
-        // As far as the ledger has nothing to say.
-        long known = Math.Min(log.StartOffset, log.FindNextGap(next)?.First ?? long.MaxValue);
-        return next < log.StartOffset
-            ? new Gap(next, known - 1, Bytes: 0, -1, -1, GapReason.Retention, time.GetUtcNow().ToUnixTimeMilliseconds())
-            : null;
+        // In this order: what retention takes is noted before the log's start moves.
+        long start = log.StartOffset;
+        return MirrorGaps.FindAt(next, start, log.FindNextGap(next), time.GetUtcNow());
     }
 
     /// <summary>The gaps at an offset, in the place of their records; where the log goes on.</summary>

@@ -1,6 +1,5 @@
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
-using EdgeStream.Storage.Records;
 using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;

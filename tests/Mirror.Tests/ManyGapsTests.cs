@@ -6,7 +6,15 @@ using EdgeStream.Testing;
 
 namespace EdgeStream.Mirror.Tests;
 
+/// <summary>Memory is measured of the process, so nothing else may run in it.</summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class ManyGapsCollection
+{
+    public const string Name = "many gaps";
+}
+
 /// <summary>A ledger of a million gaps goes up like everything else: in bounded memory, and while the hub answers others.</summary>
+[Collection(ManyGapsCollection.Name)]
 public sealed class ManyGapsTests
 {
     private const int Count = 1_000_000;

@@ -39,6 +39,11 @@ internal static class TopicCommands
     {
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
         var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
+        var replicas = new Option<int>("--replicas")
+        {
+            Description = "At how many NATS servers each record is stored (default: storage.replicas of the hub, or 1)",
+            HelpName = "n",
+        };
         var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
         var down = new Option<bool>("--down") { Description = "At a hub: the topic flows down to geo-locations, a partition for each" };
         var geo = new Option<string[]>("--geo")
@@ -53,7 +58,7 @@ internal static class TopicCommands
             "edgestream topic create readings --mirror --retention-bytes 256MiB\nedgestream topic create commands --down --ttl 10m")
         {
             Arguments = { name },
-            Options = { partitions, mirror, down, geo },
+            Options = { partitions, replicas, mirror, down, geo },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
@@ -75,6 +80,7 @@ internal static class TopicCommands
                     RetentionAgeMs = kept.RetentionAgeMs,
                     Overflow = kept.Overflow,
                     SyncIntervalMs = kept.SyncIntervalMs,
+                    Replicas = result.GetValue(replicas),
                 },
             }));
             result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' created");
@@ -114,7 +120,7 @@ internal static class TopicCommands
             using var client = ConnectionOptions.Open(result);
             Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
             var table = new TableOutput(
-                "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync", "down", "ttl");
+                "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync", "down", "ttl", "replicas");
             foreach (Topic topic in topology.Topics)
             {
                 TopicSettings settings = topic.Settings;
@@ -125,7 +131,8 @@ internal static class TopicCommands
                     settings.Overflow == Overflow.Reject ? "reject" : "drop-oldest",
                     settings.SyncIntervalMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.SyncIntervalMs)) : "commit",
                     settings.Down,
-                    settings.TimeToLiveMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.TimeToLiveMs)) : null);
+                    settings.TimeToLiveMs > 0 ? Quantities.FormatTime(TimeSpan.FromMilliseconds(settings.TimeToLiveMs)) : null,
+                    settings.Replicas);
             }
 
             table.Write(result, "There are no topics yet; 'edgestream topic create NAME' makes one.");

@@ -23,9 +23,14 @@ internal sealed class AgentService(
     private UplinkHost Uplinks => uplinks
         ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join, leave and export belong to edges");
 
-    public override Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context) => Task.FromResult(Status());
+    public override async Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
+    {
+        NodeStatus status = Status();
+        status.Partitions.AddRange(await TopologyMessages.ToStatusesAsync(node.Spu.Partitions, context.CancellationToken).ConfigureAwait(false));
+        return status;
+    }
 
-    /// <summary>How the node is. Safe from any thread.</summary>
+    /// <summary>How the node is, its partitions left out: what of them is read may lie elsewhere. Safe from any thread.</summary>
     public NodeStatus Status()
     {
         var status = new NodeStatus
@@ -35,7 +40,6 @@ internal sealed class AgentService(
             UptimeSeconds = (long)time.GetElapsedTime(_started).TotalSeconds,
             DataDirectory = node.Data.Path,
             Storage = node.Storage.Status(),
-            Partitions = { node.Spu.Partitions.Select(TopologyMessages.ToStatus) },
             Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
@@ -142,7 +146,7 @@ internal sealed class AgentService(
     [
         .. node.Spu.Partitions
             .Where(partition => partition is { IsOpen: true, Log.Settings.IsMirrored: true })
-            .Select(partition => MirrorLag.Of(partition.Log, uplink.Marks.Of(partition.Log))),
+            .Select(partition => MirrorLag.Of(partition.Segments, uplink.Marks.Of(partition.Segments))),
     ];
 
     private UplinkStatus ToMessage(HubUplink uplink)

@@ -112,7 +112,7 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
         {
             try
             {
-                PartitionLog log = controller.GetPartition(id.Topic, id.Partition).Log;
+                IPartitionLog log = controller.GetPartition(id.Topic, id.Partition).Log;
                 AppendedRange range = await log.AppendAsync(batch, AckLevel.Written).ConfigureAwait(false);
                 _problem = null;
                 return WaitForDurableAsync(log, range);
@@ -128,7 +128,7 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
         }
     }
 
-    private static async Task<long> WaitForDurableAsync(PartitionLog log, AppendedRange range)
+    private static async Task<long> WaitForDurableAsync(IPartitionLog log, AppendedRange range)
     {
         await log.WaitForDurableAsync(range.LastOffset + 1, CancellationToken.None).ConfigureAwait(false);
         return range.BaseOffset;

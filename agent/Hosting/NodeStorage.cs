@@ -14,6 +14,9 @@ internal sealed class NodeStorage : IAsyncDisposable
 {
     private static readonly TimeSpan CleaningInterval = TimeSpan.FromMinutes(1);
 
+    // Between two attempts to reach what is elsewhere.
+    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(15);
+
     // Thousands of partitions share a hub's disk; each grows as it needs.
     private const int HubPreallocateBytes = 256 * 1024;
 
@@ -23,6 +26,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     private readonly WearMeter _wear = new(TimeProvider.System);
     private readonly CancellationTokenSource _stop = new();
     private Task _cleaning = Task.CompletedTask;
+    private Task _reopening = Task.CompletedTask;
     private SpuNode? _spu;
     private StreamController? _controller;
 
@@ -54,13 +58,14 @@ internal sealed class NodeStorage : IAsyncDisposable
         return new LogOptions { SegmentBytes = segment, PreallocateBytes = isHub ? HubPreallocateBytes : segment };
     }
 
-    /// <summary>Begins to clean, at once and then every minute, and to open what could not be opened.</summary>
+    /// <summary>Begins to clean, at once and then every minute, and to try again what could not be opened.</summary>
     public void Start(SpuNode spu, StreamController controller)
     {
         _spu = spu;
         _controller = controller;
         spu.Clean();
         _cleaning = Task.Run(CleanAsync);
+        _reopening = Task.Run(ReopenAsync);
     }
 
     public StorageStatus Status()
@@ -85,6 +90,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _cleaning.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _reopening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _age.Save();
         _stop.Dispose();
     }
@@ -95,9 +101,24 @@ internal sealed class NodeStorage : IAsyncDisposable
         while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
         {
             _spu!.Clean();
-            await _controller!.ReopenPartitionsAsync().ConfigureAwait(false);
             _age.SaveIfDue();
             _wear.Sample(Resources.Budget.Used);
+        }
+    }
+
+    /// <summary>Tries again what is closed, soon at first and then less often, until it is open.</summary>
+    private async Task ReopenAsync()
+    {
+        TimeSpan pause = _spu!.RetryAfter;
+        while (true)
+        {
+            await Task.Delay(pause, _stop.Token).ConfigureAwait(false);
+            bool tried = _spu.HasClosed;
+            if (tried)
+                await _controller!.ReopenPartitionsAsync().ConfigureAwait(false);
+
+            TimeSpan longer = pause * 2 < LongestRetry ? pause * 2 : pause > LongestRetry ? pause : LongestRetry;
+            pause = tried && _spu.HasClosed ? longer : _spu.RetryAfter;
         }
     }
 

@@ -188,7 +188,7 @@ internal sealed class UplinkHost(
         .Where(topic => topic.Settings.Mirror)
         .Select(topic => controller.GetPartition(topic.Name, 0))
         .Where(partition => partition.IsOpen)
-        .Select(partition => partition.Log);
+        .Select(partition => partition.Segments);
 
     /// <summary>Whether waiting brings the hub what it does not have: not where there is no link, or one that may carry nothing now.</summary>
     private bool IsBehind(HubUplink uplink)

@@ -8,21 +8,21 @@ internal sealed class BatchCursor : IDisposable
 {
     private const int ReadBytes = 256 * 1024;
 
-    private readonly LogReader _reader;
+    private readonly IPartitionReader _reader;
     private LogSlice? _slice;
     private ReadOnlyMemory<byte> _rest;
 
     /// <param name="log">The log; what is compared must be durable in it.</param>
     /// <param name="offset">Where to begin, or the log's start where that is later.</param>
-    public BatchCursor(PartitionLog log, long offset) => _reader = log.OpenReader(Math.Max(offset, log.StartOffset));
+    public BatchCursor(IPartitionLog log, long offset) => _reader = log.OpenReader(Math.Max(offset, log.StartOffset));
 
     /// <summary>
     /// Whether the log holds something else at a batch's offsets. What it does not hold any more (dropped, or lost) cannot
     /// differ. To be asked in ascending order.
     /// </summary>
-    public bool Differs(in RecordBatchHeader header, ReadOnlyMemory<byte> batch)
+    public async ValueTask<bool> DiffersAsync(RecordBatchHeader header, ReadOnlyMemory<byte> batch, CancellationToken cancellationToken)
     {
-        while (TryPeek(out RecordBatchHeader held))
+        while (await PeekAsync(cancellationToken).ConfigureAwait(false) is { } held)
         {
             if (held.BaseOffset >= header.NextOffset)
                 return false;
@@ -43,15 +43,15 @@ internal sealed class BatchCursor : IDisposable
         _reader.Dispose();
     }
 
-    private bool TryPeek(out RecordBatchHeader header)
+    private async ValueTask<RecordBatchHeader?> PeekAsync(CancellationToken cancellationToken)
     {
         if (_rest.IsEmpty)
         {
             _slice?.Dispose();
-            _slice = _reader.Read(ReadBytes);
+            _slice = await _reader.ReadAsync(ReadBytes, cancellationToken: cancellationToken).ConfigureAwait(false);
             _rest = _slice.Batches;
         }
 
-        return RecordBatchHeader.TryRead(_rest.Span, out header, out _);
+        return RecordBatchHeader.TryRead(_rest.Span, out RecordBatchHeader header, out _) ? header : null;
     }
 }

@@ -37,7 +37,7 @@ public sealed class BundleExporter : IDisposable
         Partition partition, string geoLocation, X509Certificate2 signer, V1.ExportLogRequest request, DateTimeOffset createdAt,
         Func<ReadOnlyMemory<byte>, ValueTask> write)
     {
-        PartitionLog log = partition.Log;
+        PartitionLog log = partition.Segments;
         LogOffsets offsets = log.Offsets;
         long from = request.HasFrom ? request.From : offsets.Start;
         long to = Math.Min(request.HasTo ? request.To : offsets.Durable, offsets.Durable);

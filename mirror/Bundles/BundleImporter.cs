@@ -106,7 +106,7 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
                 if (batchHeader.BaseOffset >= end)
                     return end;
 
-                if (batchHeader.NextOffset > end || copy.Differs(batchHeader, batch))
+                if (batchHeader.NextOffset > end || await copy.DiffersAsync(batchHeader, batch, cancellationToken).ConfigureAwait(false))
                 {
                     throw new ClusterException(
                         ErrorCode.OffsetConflict,
@@ -124,11 +124,11 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
         await authority.EnsureKnownAsync(header.GeoLocation).ConfigureAwait(false);
         PartitionId id = await controller.EnsureMirrorPartitionAsync(header.Topic, header.GeoLocation).ConfigureAwait(false);
         Partition partition = controller.GetPartition(id.Topic, id.Partition);
-        PartitionLog log = partition.Log;
+        IPartitionLog log = partition.Log;
         long end = header.LastOffset + 1;
         if (held < end)
         {
-            MirrorOrigin.CheckOrAdopt(partition, header.Incarnation, firstOffset: 0);
+            await MirrorOrigin.CheckOrAdoptAsync(partition, header.Incarnation, firstOffset: 0).ConfigureAwait(false);
             using BundleReader reader = Rewind(bundle);
             while (reader.ReadChunk() is { } chunk)
             {

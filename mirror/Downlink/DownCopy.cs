@@ -26,7 +26,7 @@ internal sealed class DownCopy
     /// <summary>That of the hub's log.</summary>
     public string Incarnation { get; }
 
-    public PartitionLog Log => _partition.Log;
+    public PartitionLog Log => _partition.Segments;
 
     /// <summary>Opens the copy, or makes it, anew where it is one of another log.</summary>
     /// <param name="controller">Has the topics.</param>
@@ -45,7 +45,7 @@ internal sealed class DownCopy
 
         TimeSpan? timeToLive = TimeToLiveOf(told);
         await controller.EnsureDownTopicAsync(told.Topic, timeToLive).ConfigureAwait(false);
-        PartitionLog log = controller.GetPartition(told.Topic, 0).Log;
+        PartitionLog log = controller.GetPartition(told.Topic, 0).Segments;
         string? known = log.Manifest.Settings.GetValueOrDefault(HubIncarnationSetting);
         if (log.Manifest.Settings.GetValueOrDefault(HubSetting) is { } other && other != hub)
         {
@@ -63,7 +63,7 @@ internal sealed class DownCopy
                 told.Topic);
             await controller.DeleteTopicAsync(told.Topic).ConfigureAwait(false);
             await controller.EnsureDownTopicAsync(told.Topic, timeToLive).ConfigureAwait(false);
-            log = controller.GetPartition(told.Topic, 0).Log;
+            log = controller.GetPartition(told.Topic, 0).Segments;
             known = null;
         }
 

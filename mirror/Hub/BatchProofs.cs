@@ -11,20 +11,20 @@ internal static class BatchProofs
 
     /// <summary>Base offset and CRC-32C of the batch before <paramref name="end"/>; base offset -1 where there is none.</summary>
     /// <exception cref="IOException">The log cannot be read.</exception>
-    public static (long BaseOffset, uint Crc) Last(PartitionLog log, long end)
+    public static async ValueTask<(long BaseOffset, uint Crc)> LastAsync(IPartitionLog log, long end, CancellationToken cancellationToken)
     {
         if (end <= log.StartOffset || log.FindGap(end - 1) is not null)
             return (-1, 0);
 
-        using LogReader reader = log.OpenReader(end - 1);
-        using LogSlice slice = reader.Read(RecordBatchHeader.Size);
+        using IPartitionReader reader = log.OpenReader(end - 1);
+        using LogSlice slice = await reader.ReadAsync(RecordBatchHeader.Size, cancellationToken: cancellationToken).ConfigureAwait(false);
         return RecordBatchHeader.TryRead(slice.Batches.Span, out RecordBatchHeader header, out _) ? (header.BaseOffset, header.Crc) : (-1, 0);
     }
 
     /// <summary>The batches in a range of offsets, as far as the log holds them; where it ends comes first.</summary>
     public static async IAsyncEnumerable<V1.ListBatchesResponse> Of(Partition partition, long from, long to)
     {
-        PartitionLog log = partition.Log;
+        IPartitionLog log = partition.Log;
         long end = log.Offsets.Durable;
         yield return new V1.ListBatchesResponse { DurableEnd = end, Incarnation = MirrorOrigin.Known(partition) ?? "" };
 
@@ -32,11 +32,11 @@ internal static class BatchProofs
         if (Math.Max(from, log.StartOffset) >= limit)
             yield break;
 
-        using LogReader reader = log.OpenReader(Math.Max(from, log.StartOffset));
+        using IPartitionReader reader = log.OpenReader(Math.Max(from, log.StartOffset));
         while (true)
         {
             var response = new V1.ListBatchesResponse();
-            using (LogSlice slice = reader.Read(ReadBytes, limit))
+            using (LogSlice slice = await reader.ReadAsync(ReadBytes, limit).ConfigureAwait(false))
             {
                 if (slice.IsEmpty)
                     yield break;

@@ -17,7 +17,7 @@ namespace EdgeStream.Mirror.Hub;
 /// <param name="send">Takes a message, whose memory is free when it has completed.</param>
 internal sealed class DownlinkFeed(
     string topic,
-    PartitionLog log,
+    IPartitionLog log,
     Func<TimeSpan?> timeToLive,
     TimeProvider time,
     Func<V1.DownHubMessage, CancellationToken, ValueTask> send)
@@ -47,14 +47,14 @@ internal sealed class DownlinkFeed(
         while (true)
         {
             offset = await SendLostAsync(offset, cancellationToken).ConfigureAwait(false);
-            using LogReader? reader = TryOpenReader(offset);
+            using IPartitionReader? reader = TryOpenReader(offset);
             if (reader is not null)
                 offset = await SendRunAsync(reader, cancellationToken).ConfigureAwait(false);
         }
     }
 
     /// <summary>Null where retention was faster: what it took goes down as a gap.</summary>
-    private LogReader? TryOpenReader(long offset)
+    private IPartitionReader? TryOpenReader(long offset)
     {
         try
         {
@@ -87,7 +87,7 @@ internal sealed class DownlinkFeed(
     }
 
     /// <summary>Sends until a gap comes; the offset at which it starts.</summary>
-    private async ValueTask<long> SendRunAsync(LogReader reader, CancellationToken cancellationToken)
+    private async ValueTask<long> SendRunAsync(IPartitionReader reader, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -99,7 +99,7 @@ internal sealed class DownlinkFeed(
             if (log.FindGap(next) is not null)
                 return next;
 
-            using LogSlice? slice = TryRead(reader, next);
+            using LogSlice? slice = await TryReadAsync(reader, next, cancellationToken).ConfigureAwait(false);
             if (slice is null)
                 return next;
 
@@ -108,11 +108,11 @@ internal sealed class DownlinkFeed(
     }
 
     /// <summary>Null where what was at the offset is lost since: by retention, or because damage was found.</summary>
-    private LogSlice? TryRead(LogReader reader, long offset)
+    private async ValueTask<LogSlice?> TryReadAsync(IPartitionReader reader, long offset, CancellationToken cancellationToken)
     {
         try
         {
-            LogSlice slice = reader.Read(MaxBatchBytes);
+            LogSlice slice = await reader.ReadAsync(MaxBatchBytes, cancellationToken: cancellationToken).ConfigureAwait(false);
             if (!slice.IsEmpty && slice.BaseOffset <= offset)
                 return slice;
 

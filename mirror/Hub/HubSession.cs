@@ -219,7 +219,7 @@ internal sealed class HubSession(
         {
             PartitionId id = await controller.EnsureMirrorPartitionAsync(open.Topic, geoLocation).ConfigureAwait(false);
             Partition partition = controller.GetPartition(id.Topic, id.Partition);
-            long resume = CheckContinues(partition, open);
+            long resume = await CheckContinuesAsync(partition, open).ConfigureAwait(false);
 
             // The edge takes what lies below for mirrored, so it must be durable before it is told.
             await partition.Log.WaitForDurableAsync(resume, cancellationToken).ConfigureAwait(false);
@@ -228,7 +228,7 @@ internal sealed class HubSession(
             if (_open.Remove(open.Topic, out OpenedTopic? before))
                 before.Dispose();
 
-            (long lastBatch, uint crc) = BatchProofs.Last(partition.Log, resume);
+            (long lastBatch, uint crc) = await BatchProofs.LastAsync(partition.Log, resume, cancellationToken).ConfigureAwait(false);
             _open[open.Topic] = new OpenedTopic(partition);
             answer = new V1.HubMessage
             {
@@ -252,10 +252,10 @@ internal sealed class HubSession(
     }
 
     /// <summary>Whether the edge's log is the one that the partition was filled from; where it goes on.</summary>
-    private static long CheckContinues(Partition partition, V1.OpenTopic open)
+    private static async ValueTask<long> CheckContinuesAsync(Partition partition, V1.OpenTopic open)
     {
         long end = partition.Log.Offsets.End;
-        MirrorOrigin.CheckOrAdopt(partition, open.Incarnation, open.FirstOffset);
+        await MirrorOrigin.CheckOrAdoptAsync(partition, open.Incarnation, open.FirstOffset).ConfigureAwait(false);
         if (end > open.Durable)
         {
             throw new ClusterException(

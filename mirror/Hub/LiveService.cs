@@ -15,11 +15,13 @@ public sealed class LiveService(HubAuthority authority, LiveValues values, IHost
         while (await requestStream.MoveNext(stop.Token).ConfigureAwait(false))
         {
             authority.CheckRight(caller);
-            int taken = values.Take(caller.Name, requestStream.Current.Topic, requestStream.Current.Values);
+            int taken = await values.TakeAsync(caller.Name, requestStream.Current.Topic, requestStream.Current.Values, stop.Token).ConfigureAwait(false);
             await responseStream.WriteAsync(new V1.LiveTaken { Values = taken }, stop.Token).ConfigureAwait(false);
         }
     }
 
-    public override Task<V1.LatestResponse> Latest(V1.LatestRequest request, ServerCallContext context) =>
-        Task.FromResult(new V1.LatestResponse { Values = { values.Read(request.Topic, request.GeoLocation) } });
+    public override async Task<V1.LatestResponse> Latest(V1.LatestRequest request, ServerCallContext context) => new()
+    {
+        Values = { await values.ReadAsync(request.Topic, request.GeoLocation, context.CancellationToken).ConfigureAwait(false) },
+    };
 }

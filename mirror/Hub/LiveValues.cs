@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
@@ -15,28 +16,36 @@ public sealed class LiveValues(StreamController controller)
 {
     private readonly ConcurrentDictionary<PartitionId, Known> _known = new();
 
+    [SuppressMessage("Design", "CA1001", Justification = "A semaphore whose handle nobody waits for has nothing to dispose.")]
     private sealed class Known(Partition partition)
     {
-        private readonly Lock _lock = new();
+        // One at a time.
+        private readonly SemaphoreSlim _turn = new(1);
         private readonly LatestByKey _latest = new();
         private LogTail? _tail;
 
         public Partition Partition { get; } = partition;
 
-        public int Take(IEnumerable<V1.LiveValue> values)
+        public async Task<int> TakeAsync(IEnumerable<V1.LiveValue> values, CancellationToken cancellationToken)
         {
-            lock (_lock)
+            await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
             {
-                CatchUp();
+                await CatchUpAsync(cancellationToken).ConfigureAwait(false);
                 return values.Count(_latest.TryTake);
+            }
+            finally
+            {
+                _turn.Release();
             }
         }
 
-        public IReadOnlyList<V1.LatestValue> Read()
+        public async Task<IReadOnlyList<V1.LatestValue>> ReadAsync(CancellationToken cancellationToken)
         {
-            lock (_lock)
+            await _turn.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
             {
-                CatchUp();
+                await CatchUpAsync(cancellationToken).ConfigureAwait(false);
                 long durable = Partition.Log.Offsets.Durable;
                 return
                 [
@@ -48,18 +57,22 @@ public sealed class LiveValues(StreamController controller)
                     }),
                 ];
             }
+            finally
+            {
+                _turn.Release();
+            }
         }
 
-        private void CatchUp()
+        private ValueTask CatchUpAsync(CancellationToken cancellationToken)
         {
             _tail ??= new LogTail(Partition.Log, _latest, Partition.Log.Offsets.Durable);
-            _tail.CatchUp();
+            return _tail.CatchUpAsync(cancellationToken);
         }
     }
 
     /// <summary>Takes what an edge tells of one of its own topics; how many of the values were newer than what is known.</summary>
     /// <exception cref="ClusterException">The geo-location mirrors no such topic.</exception>
-    public int Take(string geoLocation, string topic, IEnumerable<V1.LiveValue> values)
+    public Task<int> TakeAsync(string geoLocation, string topic, IEnumerable<V1.LiveValue> values, CancellationToken cancellationToken)
     {
         PartitionInfo info = controller.Current.Topics.GetValueOrDefault(topic) is { Settings.Mirror: true } known
             && known.PartitionOf(geoLocation) is { } own
@@ -67,27 +80,33 @@ public sealed class LiveValues(StreamController controller)
             : throw new ClusterException(ErrorCode.TopicNotFound, $"'{geoLocation}' mirrors no topic '{topic}'");
         var id = new PartitionId(topic, info.Number);
         Partition partition = controller.GetPartition(topic, info.Number);
-        return _known.AddOrUpdate(id, _ => new Known(partition), (_, before) => before.Partition == partition ? before : new Known(partition)).Take(values);
+        return _known.AddOrUpdate(id, _ => new Known(partition), (_, before) => before.Partition == partition ? before : new Known(partition))
+            .TakeAsync(values, cancellationToken);
     }
 
     /// <summary>What is known of a topic.</summary>
     /// <param name="topic">The topic.</param>
     /// <param name="geoLocation">Whose; empty for all.</param>
+    /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="ClusterException">There is no such topic or geo-location.</exception>
-    public IReadOnlyList<V1.LatestValue> Read(string topic, string geoLocation)
+    public async Task<IReadOnlyList<V1.LatestValue>> ReadAsync(string topic, string geoLocation, CancellationToken cancellationToken)
     {
         TopicInfo info = controller.Current.Topics.GetValueOrDefault(topic) ?? throw ClusterException.TopicNotFound(topic);
         if (geoLocation.Length > 0 && !controller.Current.GeoLocations.ContainsKey(geoLocation))
             throw ClusterException.GeoLocationNotFound(geoLocation);
 
-        return
+        Known[] asked =
         [
             .. info.Partitions
                 .Where(partition => geoLocation.Length == 0 || partition.GeoLocation == geoLocation)
                 .Select(partition => _known.GetValueOrDefault(new PartitionId(topic, partition.Number)))
                 .OfType<Known>()
-                .Where(known => known.Partition.IsOpen && controller.GetPartition(topic, known.Partition.Id.Partition) == known.Partition)
-                .SelectMany(known => known.Read()),
+                .Where(known => known.Partition.IsOpen && controller.GetPartition(topic, known.Partition.Id.Partition) == known.Partition),
         ];
+        List<V1.LatestValue> values = [];
+        foreach (Known known in asked)
+            values.AddRange(await known.ReadAsync(cancellationToken).ConfigureAwait(false));
+
+        return values;
     }
 }

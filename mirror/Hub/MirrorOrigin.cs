@@ -39,7 +39,7 @@ internal static class MirrorOrigin
     /// As <see cref="Check"/>, where a log that begins where the partition ends, or later, may continue it: nothing is written
     /// over, and what lies in between becomes a gap. The partition is this log's from now on, durably.
     /// </summary>
-    public static void CheckOrAdopt(Partition partition, string incarnation, long firstOffset)
+    public static async ValueTask CheckOrAdoptAsync(Partition partition, string incarnation, long firstOffset)
     {
         CheckForm(incarnation);
         if (Known(partition) == incarnation)
@@ -48,7 +48,7 @@ internal static class MirrorOrigin
         if (firstOffset == 0 || firstOffset < partition.Log.Offsets.End)
             Check(partition, incarnation);
 
-        partition.Log.SaveSetting(EdgeIncarnationSetting, incarnation);
+        await partition.Log.SaveSettingsAsync(new Dictionary<string, string?> { [EdgeIncarnationSetting] = incarnation }).ConfigureAwait(false);
     }
 
     /// <summary>The log that a partition was filled from last; null where from none yet.</summary>

@@ -45,7 +45,7 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
                 string topic = turns.Dequeue();
                 turns.Enqueue(topic);
                 if (Find(followed, topic, connection.Marks) is not { } tail
-                    || tail.Next(connection.Marks, time, Math.Min(room, MaxUpdateBytes)) is not { } values)
+                    || await tail.NextAsync(connection.Marks, time, Math.Min(room, MaxUpdateBytes), cancellationToken).ConfigureAwait(false) is not { } values)
                 {
                     continue;
                 }
@@ -69,8 +69,8 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
             return null;
         }
 
-        if (!followed.TryGetValue(topic, out Followed? known) || known.Log != partition.Log)
-            followed[topic] = known = new Followed(partition.Log, marks.Of(partition.Log));
+        if (!followed.TryGetValue(topic, out Followed? known) || known.Log != partition.Segments)
+            followed[topic] = known = new Followed(partition.Segments, marks.Of(partition.Segments));
 
         return known;
     }
@@ -94,11 +94,11 @@ public sealed class LiveLane(StreamController controller, IReadOnlySet<string> t
         /// Values that the hub has not been told, so many bytes of them or the one that is larger; null where there are none, or no
         /// backlog.
         /// </summary>
-        public List<V1.LiveValue>? Next(HubMarks marks, TimeProvider time, int maxBytes)
+        public async ValueTask<List<V1.LiveValue>?> NextAsync(HubMarks marks, TimeProvider time, int maxBytes, CancellationToken cancellationToken)
         {
             try
             {
-                _tail.CatchUp();
+                await _tail.CatchUpAsync(cancellationToken).ConfigureAwait(false);
             }
             catch (Exception problem) when (problem is IOException or EdgeStreamException)
             {

@@ -40,7 +40,7 @@ internal sealed class CardReplacement(GrpcChannel channel, StreamController cont
 
     private async Task RunAsync(string topic, CancellationToken cancellationToken)
     {
-        PartitionLog log = controller.GetPartition(topic, 0).Log;
+        PartitionLog log = controller.GetPartition(topic, 0).Segments;
         LogOffsets offsets = log.Offsets;
         using AsyncServerStreamingCall<V1.ListBatchesResponse> call = _hub.ListBatches(
             new V1.ListBatchesRequest { Topic = topic, FromOffset = offsets.Start, ToOffset = offsets.Durable },

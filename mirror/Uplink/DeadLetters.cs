@@ -48,7 +48,7 @@ internal sealed class DeadLetters(StreamController controller, TimeProvider time
         if (!controller.Current.Topics.ContainsKey(Topic))
             await controller.CreateTopicAsync(Topic, 1, new TopicSettings(Mirror: true)).ConfigureAwait(false);
 
-        PartitionLog letters = controller.GetPartition(Topic, 0).Log;
+        PartitionLog letters = controller.GetPartition(Topic, 0).Segments;
         int parts = (batch.Length + MaxPartBytes - 1) / MaxPartBytes;
         using var writer = new RecordBatchWriter();
         for (int part = 0; part < parts; part++)

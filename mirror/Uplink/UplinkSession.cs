@@ -189,7 +189,7 @@ internal sealed class UplinkSession(
                         continue;
 
                     var uplink = new TopicUplink(
-                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Log, marks, options, _writer, _window, limits,
+                        topic.Name, options.Priorities.GetValueOrDefault(topic.Name), partition.Segments, marks, options, _writer, _window, limits,
                         _compressor, _unfinished, deadLetters, observer, time, logger);
                     if (_topics.TryAdd(topic.Name, uplink))
                         running.Add(RunTopicAsync(topic.Name, uplink, cancellationToken));

@@ -43,7 +43,7 @@ public sealed class NodeParts : IAsyncDisposable
         return parts;
     }
 
-    public PartitionLog Log(string topic, int partition = 0) => Controller.GetPartition(topic, partition).Log;
+    public PartitionLog Log(string topic, int partition = 0) => Controller.GetPartition(topic, partition).Segments;
 
     public async ValueTask DisposeAsync()
     {

@@ -118,7 +118,8 @@ public sealed class LiveLaneTests : IAsyncLifetime
         }
 
         Assert.Contains("uplink.bandwidth lets 64 kbit/s through", waiting, StringComparison.Ordinal);
-        await Eventually.HoldsAsync(() => _hub.Latest.Read("readings", "north").Any(latest => !latest.Ordered), "something was told ahead");
+        await Eventually.HoldsAsync(
+            () => _hub.Latest.ReadAsync("readings", "north", CancellationToken.None).GetAwaiter().GetResult().Any(latest => !latest.Ordered), "something was told ahead");
         double most = ((Stopwatch.GetElapsedTime(start).TotalSeconds + 2) * Rate) + 10_000;
         Assert.InRange(edge.Uplink.State.WireSentBytes, 0, most);
     }
@@ -178,7 +179,7 @@ public sealed class LiveLaneTests : IAsyncLifetime
                 Assert.Equal(100, call.ResponseStream.Current.Values);
             }
 
-            IReadOnlyList<V1.LatestValue> known = _hub.Latest.Read("readings", "north");
+            IReadOnlyList<V1.LatestValue> known = await _hub.Latest.ReadAsync("readings", "north", CancellationToken.None);
             Assert.InRange(known.Sum(latest => latest.Value.CalculateSize()), 500_000, 1_200_000);
             Assert.Equal("k3999", known[^1].Value.Key.ToStringUtf8());
 
@@ -188,7 +189,7 @@ public sealed class LiveLaneTests : IAsyncLifetime
             Assert.Equal(StatusCode.Unauthenticated, revoked.StatusCode);
         }
 
-        Assert.Equal(ErrorCode.GeoLocationNotFound, Assert.Throws<ClusterException>(() => _hub.Latest.Read("readings", "south")).Code);
+        Assert.Equal(ErrorCode.GeoLocationNotFound, (await Assert.ThrowsAsync<ClusterException>(() => _hub.Latest.ReadAsync("readings", "south", CancellationToken.None))).Code);
     }
 
     [Fact]
@@ -256,7 +257,7 @@ public sealed class LiveLaneTests : IAsyncLifetime
 
     private string[] Latest() =>
     [
-        .. _hub.Latest.Read("readings", "north").Where(latest => latest.Value.HasKey).Select(latest =>
+        .. _hub.Latest.ReadAsync("readings", "north", CancellationToken.None).GetAwaiter().GetResult().Where(latest => latest.Value.HasKey).Select(latest =>
             $"{latest.Value.Key.ToStringUtf8()}={latest.Value.Value.ToStringUtf8()} {(latest.Ordered ? "ordered" : "live")}"),
     ];
 }

@@ -49,7 +49,7 @@ public sealed class ManyGapsTests
         {
             Assert.True(TimeProvider.System.GetElapsedTime(started) < Long, $"the hub has {log.Offsets.Mirrored} of {log.Offsets.Durable} offsets");
             long asked = TimeProvider.System.GetTimestamp();
-            _ = hub.Parts.Spu.Partitions.Select(TopologyMessages.ToStatus).ToList();
+            _ = await TopologyMessages.ToStatusesAsync(hub.Parts.Spu.Partitions, CancellationToken.None);
             TimeSpan took = TimeProvider.System.GetElapsedTime(asked);
             slowest = took > slowest ? took : slowest;
             most = Math.Max(most, Environment.WorkingSet);

@@ -42,6 +42,21 @@ public static class Batches
         }
     }
 
+    /// <summary>As <see cref="ReadValues"/>, of any log; gaps are passed over.</summary>
+    public static async Task<List<string>> ReadValuesAsync(IPartitionLog log, long from = 0, int maxBytes = 64 * 1024)
+    {
+        using IPartitionReader reader = log.OpenReader(from);
+        var values = new List<string>();
+        while (true)
+        {
+            using LogSlice slice = await reader.ReadAsync(maxBytes);
+            if (slice.IsEmpty)
+                return values;
+
+            values.AddRange(ValuesOf(slice, Math.Max(from, slice.BaseOffset)));
+        }
+    }
+
     /// <summary>The values of all durable records by their offsets, gaps passed over.</summary>
     public static SortedDictionary<long, string> ReadRecords(PartitionLog log)
     {

@@ -304,7 +304,7 @@ internal static class NodeMetrics
             if (!partition.IsOpen)
                 return new PartitionFigures(partition.Id, labels, null, EdgeProgress.Unknown, 0, 0, gaps);
 
-            PartitionLog log = partition.Log;
+            IPartitionLog log = partition.Log;
             foreach (Gap gap in log.Gaps)
             {
                 // A newer version may have noted a reason that this one does not know.

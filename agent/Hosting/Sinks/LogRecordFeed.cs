@@ -60,7 +60,7 @@ internal sealed class LogRecordFeed : IRecordFeed
     }
 
     private IEnumerable<SinkPosition> EndsOf(string topic) => (FindPartitions(_controller.Current, topic) ?? []).Select(
-        partition => new SinkPosition(partition.Id.Partition, partition.Log.Manifest.Incarnation, partition.Log.Offsets.Durable));
+        partition => new SinkPosition(partition.Id.Partition, partition.Segments.Manifest.Incarnation, partition.Segments.Offsets.Durable));
 
     /// <summary>Null where the topic is not there or cannot be opened, or is being deleted.</summary>
     private List<Partition>? FindPartitions(TopologyMap map, string topic)
@@ -104,7 +104,7 @@ internal sealed class LogRecordFeed : IRecordFeed
     private sealed class Follower(
         LogRecordFeed feed, ISink sink, Partition partition, Func<SinkRecord, CancellationToken, ValueTask> act, SemaphoreSlim acting)
     {
-        private readonly PartitionLog _log = partition.Log;
+        private readonly PartitionLog _log = partition.Segments;
         private bool _toldOfClock;
 
         public async Task RunAsync(CancellationToken cancellationToken)

@@ -72,10 +72,11 @@ public sealed class StreamController : IDisposable
     /// <param name="geoLocations">Of one that flows down: those that it is for; empty for all.</param>
     /// <exception cref="InvalidNameException"/>
     /// <exception cref="ClusterException">It exists already, or the settings contradict each other.</exception>
-    public Task<TopicInfo> CreateTopicAsync(
+    public async Task<TopicInfo> CreateTopicAsync(
         string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null)
     {
         Names.CheckTopic(name);
+        settings = settings with { Replicas = settings.Replicas == 0 ? _spu.DefaultReplicas : settings.Replicas };
         TopicLimits.Check(settings);
         geoLocations ??= [];
         if (geoLocations.Count > 0 && !settings.IsDown)
@@ -93,7 +94,8 @@ public sealed class StreamController : IDisposable
             AtEveryEdge = _isHub && settings.Mirror,
             Down = !settings.IsDown ? DownTo.Nobody : geoLocations.Count > 0 ? DownTo.Chosen : DownTo.Everybody,
         };
-        return ChangeAsync(map =>
+        await _spu.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
+        return await ChangeAsync(map =>
         {
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
@@ -103,7 +105,7 @@ public sealed class StreamController : IDisposable
                 : [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
             _spu.CheckRoomFor(topic.Partitions.Length);
             return (SaveTopic(map, topic), topic);
-        });
+        }).ConfigureAwait(false);
     }
 
     /// <summary>At an edge: has the copy of a topic that flows down from the hub, made at the first call.</summary>
@@ -146,6 +148,7 @@ public sealed class StreamController : IDisposable
             Mirror = topic.Settings.Mirror,
             AtEveryEdge = topic.Settings.AtEveryEdge,
             Down = topic.Settings.Down,
+            Replicas = topic.Settings.Replicas,
         };
 
         // What has flown down keeps the hub's.
@@ -160,11 +163,11 @@ public sealed class StreamController : IDisposable
         return (SaveTopic(map, topic), topic);
     });
 
-    public Task DeleteTopicAsync(string name) => ChangeAsync(map =>
+    /// <exception cref="EdgeStreamException">There is no such topic, or its records cannot be deleted now.</exception>
+    public Task DeleteTopicAsync(string name) => ChangeAsync(async map =>
     {
-        if (!map.Topics.ContainsKey(Names.CheckTopic(name)))
-            throw ClusterException.TopicNotFound(name);
-
+        await _spu.DeleteBeforehandAsync(map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name))
+            .ConfigureAwait(false);
         _store.DeleteTopic(name);
         TopicDeleted?.Invoke(name);
         return (map with { Topics = map.Topics.Remove(name) }, true);
@@ -181,7 +184,7 @@ public sealed class StreamController : IDisposable
         return await ChangeAsync(map =>
         {
             TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(
-                topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject }, []);
+                topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject, Replicas = _spu.DefaultReplicas }, []);
             if (!topic.Settings.Mirror)
             {
                 throw new ClusterException(
@@ -266,12 +269,14 @@ public sealed class StreamController : IDisposable
         return map with { Topics = map.Topics.SetItem(topic.Name, topic) };
     }
 
-    private async Task<T> ChangeAsync<T>(Func<TopologyMap, (TopologyMap Next, T Result)> change)
+    private Task<T> ChangeAsync<T>(Func<TopologyMap, (TopologyMap Next, T Result)> change) => ChangeAsync(map => Task.FromResult(change(map)));
+
+    private async Task<T> ChangeAsync<T>(Func<TopologyMap, Task<(TopologyMap Next, T Result)>> change)
     {
         await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
-            (TopologyMap next, T result) = change(_current);
+            (TopologyMap next, T result) = await change(_current).ConfigureAwait(false);
             await _spu.ApplyAsync(next).ConfigureAwait(false);
             Volatile.Write(ref _current, next);
             Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();

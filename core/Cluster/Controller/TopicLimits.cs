@@ -12,6 +12,9 @@ public static class TopicLimits
     /// </summary>
     public const long MinRetentionBytes = 16 * 1024 * 1024;
 
+    /// <summary>The most that NATS JetStream can have.</summary>
+    public const int MaxReplicas = 5;
+
     public static readonly TimeSpan MinRetentionAge = TimeSpan.FromMinutes(1);
 
     public static readonly TimeSpan MinTimeToLive = TimeSpan.FromMilliseconds(1);
@@ -27,6 +30,9 @@ public static class TopicLimits
 
         if (settings.RetentionAge is { } age && age < MinRetentionAge)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a topic keeps records for at least 1m, not {age.TotalSeconds} s");
+
+        if (settings.Replicas is < 1 or > MaxReplicas)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"a topic has 1 to {MaxReplicas} replicas, not {settings.Replicas}");
 
         if (settings is { IsDown: true, Mirror: true })
             throw new ClusterException(ErrorCode.InvalidArgument, "a topic is mirrored up or flows down, not both; choose --mirror or --down");

@@ -163,26 +163,29 @@ public sealed class GroupCoordinator : IAsyncDisposable
 
     /// <summary>Sets where a group without members goes on, of one partition or all; a group that is new is made. Durable on return.</summary>
     /// <exception cref="ClusterException">It has members, or there is no such topic or partition, or no such offset.</exception>
-    public Task ResetAsync(string group, string topic, int? partition, Func<PartitionLog, long> to)
+    public async Task ResetAsync(string group, string topic, int? partition, Func<IPartitionLog, ValueTask<long>> to)
     {
         TopicInfo known = TopicOf(topic);
         Names.CheckGroup(group);
         Dictionary<int, long> positions = [];
         foreach (int number in partition is { } one ? [one] : known.Partitions.Select(info => info.Number))
         {
-            PartitionLog log = _controller.GetPartition(topic, number).Log;
+            IPartitionLog log = _controller.GetPartition(topic, number).Log;
             LogOffsets offsets = log.Offsets;
-            long offset = to(log);
+            long offset = await to(log).ConfigureAwait(false);
             positions[number] = offset >= offsets.Start && offset <= offsets.Durable
                 ? offset
                 : throw new ClusterException(ErrorCode.OffsetOutOfRange, $"{topic}/{number} has the offsets {offsets.Start} to {offsets.Durable}, not {offset}");
         }
 
+        Task saved;
         lock (_lock)
         {
             CheckUnused(group, topic);
-            return _positions.SetAsync(group, topic, positions);
+            saved = _positions.SetAsync(group, topic, positions);
         }
+
+        await saved.ConfigureAwait(false);
     }
 
     /// <summary>Forgets what a group without members has read of a topic, or of all. Durable on return.</summary>

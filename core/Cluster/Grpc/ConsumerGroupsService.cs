@@ -47,12 +47,12 @@ public sealed class ConsumerGroupsService(
 
     public override async Task<V1.ResetGroupResponse> ResetGroup(V1.ResetGroupRequest request, ServerCallContext context)
     {
-        await coordinator.ResetAsync(request.Group, request.Topic, request.HasPartition ? request.Partition : null, log => request.ToCase switch
+        await coordinator.ResetAsync(request.Group, request.Topic, request.HasPartition ? request.Partition : null, async log => request.ToCase switch
         {
             V1.ResetGroupRequest.ToOneofCase.Beginning => log.StartOffset,
             V1.ResetGroupRequest.ToOneofCase.End => log.Offsets.Durable,
             V1.ResetGroupRequest.ToOneofCase.Offset => request.Offset,
-            V1.ResetGroupRequest.ToOneofCase.Time => log.FindOffsetByTime(request.Time),
+            V1.ResetGroupRequest.ToOneofCase.Time => await log.FindOffsetByTimeAsync(request.Time, context.CancellationToken).ConfigureAwait(false),
             _ => throw new ClusterException(ErrorCode.InvalidArgument, "it is not said where the group is to go on"),
         }).ConfigureAwait(false);
         return new V1.ResetGroupResponse();

@@ -54,20 +54,16 @@ public sealed class ControlPlaneService(
         return new V1.DeleteTopicResponse();
     }
 
-    public override Task<V1.ListPartitionsResponse> ListPartitions(V1.ListPartitionsRequest request, ServerCallContext context)
+    public override async Task<V1.ListPartitionsResponse> ListPartitions(V1.ListPartitionsRequest request, ServerCallContext context)
     {
         if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
-        return Task.FromResult(new V1.ListPartitionsResponse
+        IEnumerable<Partition> asked = spu.Partitions.Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic);
+        return new V1.ListPartitionsResponse
         {
-            Partitions =
-            {
-                spu.Partitions
-                    .Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic)
-                    .Select(TopologyMessages.ToStatus),
-            },
-        });
+            Partitions = { await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false) },
+        };
     }
 
     public override Task<V1.Invite> InviteGeoLocation(V1.InviteGeoLocationRequest request, ServerCallContext context)

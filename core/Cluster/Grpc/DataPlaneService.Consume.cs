@@ -18,7 +18,7 @@ public sealed partial class DataPlaneService
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         Partition partition = controller.GetPartition(request.Topic, request.Partition);
-        PartitionLog log = partition.Log;
+        IPartitionLog log = partition.Log;
         int chunkBytes = request.MaxBytes switch
         {
             0 => DefaultChunkBytes,
@@ -26,9 +26,9 @@ public sealed partial class DataPlaneService
             _ => Math.Min(request.MaxBytes, MaxChunkBytes),
         };
 
-        long start = StartOffset(request, log);
+        long start = await StartOffsetAsync(request, log, stop.Token).ConfigureAwait(false);
         long end = log.Offsets.Durable;
-        using LogReader reader = log.OpenReader(start);
+        using IPartitionReader reader = log.OpenReader(start);
         HubClock? expiresBy = controller.Current.Topics.GetValueOrDefault(request.Topic) is { Settings.IsDown: true } ? hubClock : null;
         ClockHistory told = log.Clock.History;
         var first = new V1.ConsumeResponse { StartOffset = start, Durable = end, Clock = ToMessage(told, log.Clock.Monotonic) };
@@ -36,7 +36,7 @@ public sealed partial class DataPlaneService
         while (!request.StopAtEnd || reader.NextOffset < end)
         {
             long next = reader.NextOffset;
-            using LogSlice slice = reader.Read(chunkBytes, request.StopAtEnd ? end : long.MaxValue);
+            using LogSlice slice = await reader.ReadAsync(chunkBytes, request.StopAtEnd ? end : long.MaxValue, stop.Token).ConfigureAwait(false);
             IEnumerable<Gap> gaps = GapsBetween(log, next, slice.IsEmpty ? reader.NextOffset : slice.BaseOffset);
             if (slice.IsEmpty && reader.NextOffset == next)
             {
@@ -64,7 +64,7 @@ public sealed partial class DataPlaneService
     private static V1.ClockHistory ToMessage(ClockHistory history, long monotonic) =>
         new() { Anchors = UnsafeByteOperations.UnsafeWrap(history.EncodeBehind([])), MonotonicMs = monotonic };
 
-    private static IEnumerable<Gap> GapsBetween(PartitionLog log, long next, long end)
+    private static IEnumerable<Gap> GapsBetween(IPartitionLog log, long next, long end)
     {
         while (next < end && log.FindGap(next) is { } gap)
         {
@@ -73,14 +73,14 @@ public sealed partial class DataPlaneService
         }
     }
 
-    private static long StartOffset(V1.ConsumeRequest request, PartitionLog log)
+    private static async ValueTask<long> StartOffsetAsync(V1.ConsumeRequest request, IPartitionLog log, CancellationToken cancellationToken)
     {
         LogOffsets offsets = log.Offsets;
         return request.StartCase switch
         {
             V1.ConsumeRequest.StartOneofCase.Offset => request.Offset,
             V1.ConsumeRequest.StartOneofCase.Beginning => offsets.Start,
-            V1.ConsumeRequest.StartOneofCase.Time => log.FindOffsetByTime(request.Time),
+            V1.ConsumeRequest.StartOneofCase.Time => await log.FindOffsetByTimeAsync(request.Time, cancellationToken).ConfigureAwait(false),
             V1.ConsumeRequest.StartOneofCase.Last when request.Last < 0 =>
                 throw new ClusterException(ErrorCode.InvalidArgument, $"last is {request.Last}, which is negative"),
             V1.ConsumeRequest.StartOneofCase.Last => Math.Max(offsets.Start, offsets.Durable - request.Last),

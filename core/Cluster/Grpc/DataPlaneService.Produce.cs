@@ -21,7 +21,7 @@ public sealed partial class DataPlaneService
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false))
             return;
 
-        (PartitionLog log, AckLevel ack, bool isDown) = Open(requestStream.Current.Open);
+        (IPartitionLog log, AckLevel ack, bool isDown) = Open(requestStream.Current.Open);
         var unacknowledged = Channel.CreateBounded<Task<AppendedRange>>(
             new BoundedChannelOptions(MaxUnacknowledged) { SingleReader = true, SingleWriter = true });
         Task responses = RespondAsync(unacknowledged.Reader, responseStream, stop);
@@ -48,7 +48,7 @@ public sealed partial class DataPlaneService
         }
     }
 
-    private (PartitionLog Log, AckLevel Ack, bool IsDown) Open(V1.ProduceOpen? open)
+    private (IPartitionLog Log, AckLevel Ack, bool IsDown) Open(V1.ProduceOpen? open)
     {
         if (open is null)
             throw new ClusterException(ErrorCode.InvalidArgument, "the first request of Produce names the topic ('open')");

@@ -18,6 +18,7 @@ public static class TopicSettingsMessages
         RetentionAgeMs = (long)(settings.RetentionAge?.TotalMilliseconds ?? 0),
         Overflow = settings.Overflow == OverflowPolicy.Reject ? V1.Overflow.Reject : V1.Overflow.DropOldest,
         SyncIntervalMs = (long)settings.Sync.Interval.TotalMilliseconds,
+        Replicas = settings.Replicas,
         Down = settings.IsDown,
         TimeToLiveMs = (long)(settings.TimeToLive?.TotalMilliseconds ?? 0),
     };
@@ -30,6 +31,7 @@ public static class TopicSettingsMessages
         RetentionAge = Age(message.RetentionAgeMs),
         Overflow = Overflow(message.Overflow),
         Sync = Sync(message.SyncIntervalMs),
+        Replicas = message.Replicas,
         Down = message.Down ? DownTo.Everybody : DownTo.Nobody,
         TimeToLive = TimeToLive(message.TimeToLiveMs),
     };

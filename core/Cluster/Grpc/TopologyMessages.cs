@@ -58,7 +58,7 @@ public static class TopologyMessages
         Count = refusal.Count,
     };
 
-    public static V1.PartitionStatus ToStatus(Partition partition)
+    private static async ValueTask<V1.PartitionStatus> ToStatusAsync(Partition partition, CancellationToken cancellationToken)
     {
         var status = new V1.PartitionStatus
         {
@@ -81,7 +81,7 @@ public static class TopologyMessages
             status.LostRecords = partition.Log.Gaps.Sum(gap => gap.Records);
             if (partition.Log.Settings.IsMirrored)
             {
-                MirrorLag lag = MirrorLag.Of(partition.Log);
+                MirrorLag lag = await MirrorLag.OfAsync(partition.Log, cancellationToken).ConfigureAwait(false);
                 status.LagBytes = lag.Bytes;
                 status.LagMs = (long)(lag.AgeAt(DateTimeOffset.UtcNow)?.TotalMilliseconds ?? 0);
             }
@@ -89,6 +89,15 @@ public static class TopologyMessages
         }
 
         return status;
+    }
+
+    public static async ValueTask<IReadOnlyList<V1.PartitionStatus>> ToStatusesAsync(IEnumerable<Partition> partitions, CancellationToken cancellationToken)
+    {
+        List<V1.PartitionStatus> statuses = [];
+        foreach (Partition partition in partitions)
+            statuses.Add(await ToStatusAsync(partition, cancellationToken).ConfigureAwait(false));
+
+        return statuses;
     }
 
     /// <summary>Gaps of partitions from one of them on, as many as one answer may carry.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Retention;
@@ -15,10 +16,11 @@ internal static class StorageSettingsText
     private const string RetentionAge = "retention-age-ms";
     private const string Overflow = "overflow";
     private const string SyncInterval = "sync-interval-ms";
+    private const string Replicas = "replicas";
     private const string Down = "down-to";
     private const string TimeToLive = "time-to-live-ms";
 
-    public static IReadOnlyList<string> Names { get; } = [RetentionBytes, RetentionAge, Overflow, SyncInterval, Down, TimeToLive];
+    public static IReadOnlyList<string> Names { get; } = [RetentionBytes, RetentionAge, Overflow, SyncInterval, Replicas, Down, TimeToLive];
 
     public static Dictionary<string, string> Write(TopicSettings settings)
     {
@@ -35,6 +37,9 @@ internal static class StorageSettingsText
         if (settings.Sync != SyncPolicy.Commit)
             values[SyncInterval] = Text((long)settings.Sync.Interval.TotalMilliseconds);
 
+        if (settings.Replicas > 1)
+            values[Replicas] = Text(settings.Replicas);
+
         if (settings.IsDown)
             values[Down] = settings.Down.ToString();
 
@@ -50,6 +55,7 @@ internal static class StorageSettingsText
         RetentionAge = Number(value(RetentionAge)) is { } age ? TimeSpan.FromMilliseconds(age) : null,
         Overflow = Enum.TryParse(value(Overflow), out OverflowPolicy overflow) ? overflow : default,
         Sync = Number(value(SyncInterval)) is { } interval ? SyncPolicy.Every(TimeSpan.FromMilliseconds(interval)) : SyncPolicy.Commit,
+        Replicas = Number(value(Replicas)) is { } replicas and <= TopicLimits.MaxReplicas ? (int)replicas : 1,
         Down = Enum.TryParse(value(Down), out DownTo down) ? down : default,
         TimeToLive = Number(value(TimeToLive)) is { } life ? TimeSpan.FromMilliseconds(life) : null,
     };

@@ -16,21 +16,32 @@ public readonly record struct MirrorLag(long Records, long Bytes, long? OldestTi
     /// <summary>By what one hub has, where there are several.</summary>
     public static MirrorLag Of(PartitionLog log, long mirrored)
     {
+        // Files of this machine are read synchronously.
+        Task<MirrorLag> lag = OfAsync(log, mirrored).AsTask();
+        return lag.IsCompleted ? lag.GetAwaiter().GetResult() : throw new InvalidOperationException("a segment log answers at once");
+    }
+
+    /// <summary>By the log's own mark; reads where there is a lag.</summary>
+    public static ValueTask<MirrorLag> OfAsync(IPartitionLog log, CancellationToken cancellationToken) =>
+        OfAsync(log, log.Offsets.Mirrored, cancellationToken);
+
+    private static async ValueTask<MirrorLag> OfAsync(IPartitionLog log, long mirrored, CancellationToken cancellationToken = default)
+    {
         LogOffsets offsets = log.Offsets with { Mirrored = mirrored };
         if (offsets.Mirrored >= offsets.Durable)
             return default;
 
         try
         {
-            using LogReader reader = log.OpenReader(Math.Max(offsets.Mirrored, offsets.Start));
-            using LogSlice slice = reader.Read(RecordBatchHeader.Size);
+            using IPartitionReader reader = log.OpenReader(Math.Max(offsets.Mirrored, offsets.Start));
+            using LogSlice slice = await reader.ReadAsync(RecordBatchHeader.Size, cancellationToken: cancellationToken).ConfigureAwait(false);
             if (slice.IsEmpty || !RecordBatchHeader.TryRead(slice.Batches.Span, out RecordBatchHeader header, out _))
                 return default;
 
             long first = Math.Max(slice.BaseOffset, offsets.Mirrored);
             return new MirrorLag(
                 offsets.Durable - first - log.LostRecordsFrom(first), log.BytesFrom(slice.BaseOffset),
-                log.CorrectTimestamp(header.BaseOffset, header.BaseTimestamp).Timestamp);
+                log.Clock.Correct(header.BaseOffset, header.BaseTimestamp).Timestamp);
         }
         catch (Exception error) when (error is IOException or EdgeStreamException)
         {

@@ -8,12 +8,12 @@ namespace EdgeStream.Cluster.Spu;
 /// </summary>
 public sealed class Partition : IAsyncDisposable
 {
-    private readonly PartitionLog? _log;
+    private readonly IPartitionLog? _log;
     private readonly string? _problem;
     private volatile EdgeProgress _edge = EdgeProgress.Unknown;
     private volatile string? _mirrorProblem;
 
-    public Partition(PartitionId id, PartitionInfo info, PartitionLog log)
+    public Partition(PartitionId id, PartitionInfo info, IPartitionLog log)
         : this(id, info) => _log = log;
 
     public Partition(PartitionId id, PartitionInfo info, string problem)
@@ -30,10 +30,15 @@ public sealed class Partition : IAsyncDisposable
     public PartitionInfo Info { get; }
 
     /// <exception cref="ClusterException">The partition could not be opened.</exception>
-    public PartitionLog Log => _log ?? throw new ClusterException(ErrorCode.StorageFailed, _problem!);
+    public IPartitionLog Log => _log ?? throw new ClusterException(ErrorCode.StorageFailed, _problem!);
+
+    /// <summary>The log as segment files of this machine, for what only an edge and local tools do.</summary>
+    /// <exception cref="ClusterException">The partition could not be opened, or lies elsewhere.</exception>
+    public PartitionLog Segments => Log as PartitionLog
+        ?? throw new ClusterException(ErrorCode.WrongRole, $"{Id} is not kept in files of this machine; do this at an edge, or at a hub whose storage.engine is \"log\"");
 
     /// <summary>What is wrong, in one line; null while the partition is well.</summary>
-    public string? Problem => _problem ?? _log?.Failure?.Message ?? _log?.FullReason ?? (_log is null ? null : Damage(_log));
+    public string? Problem => _problem ?? _log?.Problem;
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
@@ -53,15 +58,6 @@ public sealed class Partition : IAsyncDisposable
     {
         get => _mirrorProblem;
         set => _mirrorProblem = value;
-    }
-
-    /// <summary>Stays until the next start, so that somebody sees it; the gaps stay for good.</summary>
-    private static string? Damage(PartitionLog log)
-    {
-        if (!log.DamageNoted && log.Recovery.LostRecords == 0)
-            return null;
-
-        return "records could not be read any more; 'edgestream gaps' lists which, and the disk should be looked at";
     }
 
     public ValueTask DisposeAsync() => _log?.DisposeAsync() ?? ValueTask.CompletedTask;

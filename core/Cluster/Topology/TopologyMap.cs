@@ -43,6 +43,9 @@ public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compres
 
     public SyncPolicy Sync { get; init; }
 
+    /// <summary>At how many places each record is stored; 0, in a request only, for as many as the SPU's engine has by default.</summary>
+    public int Replicas { get; init; } = 1;
+
     /// <summary>
     /// At a hub: one partition for each geo-location, which producers at the hub fill and that geo-location copies. At an edge:
     /// the copy, which nobody else appends to.
@@ -79,6 +82,9 @@ public sealed record TopicInfo(string Name, TopicSettings Settings, ImmutableArr
     /// <summary>At a hub: the partition of a geo-location.</summary>
     public PartitionInfo? PartitionOf(string geoLocation) =>
         Partitions.FirstOrDefault(partition => partition.GeoLocation == geoLocation);
+
+    /// <summary>Whether a partition's records were stamped elsewhere: those of an edge at the hub, or what has flown down at an edge.</summary>
+    public bool IsCopy(PartitionInfo partition, bool isHub) => isHub ? partition.GeoLocation is not null && !Settings.IsDown : Settings.IsDown;
 
     /// <summary>Not their count: after the metadata was rebuilt, a number may be missing in between.</summary>
     public int NextPartitionNumber => Partitions.Select(partition => partition.Number + 1).DefaultIfEmpty().Max();

@@ -4,7 +4,7 @@ namespace EdgeStream.Storage.Gaps;
 /// Gaps in memory, ascending and without overlaps. Gaps that touch and have one reason are one. Immutable, but that the array behind
 /// it may be shared with the next one, which has more of it: so a gap behind the others, the usual case, is added in constant time.
 /// </summary>
-internal sealed class KnownGaps(Gap[] items, int count)
+public sealed class KnownGaps(Gap[] items, int count)
 {
     public int Count { get; } = count;
 

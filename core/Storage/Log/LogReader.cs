@@ -8,7 +8,7 @@ namespace EdgeStream.Storage.Log;
 /// Reads a partition onward from an offset, up to what is durable. For one caller at a time. It holds one file open, and a
 /// position, so that reading on needs no lookup; a slow one costs the log nothing.
 /// </summary>
-public sealed class LogReader : IDisposable
+public sealed class LogReader : IPartitionReader
 {
     private readonly PartitionLog _log;
     private ILogFile? _file;
@@ -70,6 +70,8 @@ public sealed class LogReader : IDisposable
         }
     }
 
+    ValueTask<LogSlice> IPartitionReader.ReadAsync(int maxBytes, long endOffset, CancellationToken cancellationToken) => new(Read(maxBytes, endOffset));
+
     /// <summary>Completes once there is something to read.</summary>
     public ValueTask WaitAsync(CancellationToken cancellationToken) =>
         _log.WaitForDurableAsync(NextOffset + 1, cancellationToken);
@@ -86,31 +88,8 @@ public sealed class LogReader : IDisposable
             if (slice.IsEmpty)
                 return NextOffset;
 
-            foreach ((RecordBatchHeader header, ReadOnlyMemory<byte> batch) in RecordBatches.Split(slice.Batches))
-            {
-                if (header.MaxTimestamp >= timestamp && FindInBatch(batch, header, timestamp) is { } found)
-                    return found;
-            }
-        }
-    }
-
-    private static long? FindInBatch(ReadOnlyMemory<byte> batch, in RecordBatchHeader header, long timestamp)
-    {
-        try
-        {
-            using RecordBatchReader reader = RecordBatchReader.Open(batch);
-            while (reader.TryRead(out Record record))
-            {
-                if (record.Timestamp >= timestamp)
-                    return record.Offset;
-            }
-
-            return null;
-        }
-        catch (CorruptBatchException)
-        {
-            // Its header is all that can be told of it.
-            return header.BaseOffset;
+            if (RecordBatches.FindByTime(slice.Batches, timestamp) is { } found)
+                return found;
         }
     }
 

@@ -10,7 +10,12 @@ public sealed class LogSlice : IDisposable
 {
     private byte[]? _buffer;
 
-    internal LogSlice(byte[]? buffer, int start, int length, long baseOffset, long nextOffset)
+    /// <param name="buffer">From the shared pool, and the slice's from here on; null for an empty one.</param>
+    /// <param name="start">Where in it the batches begin.</param>
+    /// <param name="length">How many bytes they have.</param>
+    /// <param name="baseOffset">See <see cref="BaseOffset"/>.</param>
+    /// <param name="nextOffset">See <see cref="NextOffset"/>.</param>
+    public LogSlice(byte[]? buffer, int start, int length, long baseOffset, long nextOffset)
     {
         _buffer = buffer;
         Batches = buffer is null ? default : buffer.AsMemory(start, length);

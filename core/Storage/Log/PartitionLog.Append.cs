@@ -74,8 +74,8 @@ public sealed partial class PartitionLog
     private async ValueTask<Task<AppendedRange>> QueueAsync(
         ReadOnlyMemory<byte> batches, bool offsetsGiven, AckLevel ack, CancellationToken cancellationToken)
     {
-        VerifyBatches(batches.Span);
-        if (!offsetsGiven && AnyIsNumbered(batches.Span))
+        RecordBatches.Verify(batches.Span);
+        if (!offsetsGiven && ProducerSequences.IsAnyNumbered(batches.Span))
             await LoadSequencesAsync(cancellationToken).ConfigureAwait(false);
 
         await _pendingBytes.AcquireAsync(batches.Length, cancellationToken).ConfigureAwait(false);
@@ -116,26 +116,6 @@ public sealed partial class PartitionLog
     {
         var request = new AppendRequest(default, offsetsGiven: false, AckLevel.Durable);
         return _appends.Writer.TryWrite(request) ? request.Completion : null;
-    }
-
-    private static void VerifyBatches(ReadOnlySpan<byte> batches)
-    {
-        if (batches.IsEmpty)
-            throw new CorruptBatchException("there is no batch to append");
-
-        while (!batches.IsEmpty)
-        {
-            if (!RecordBatchHeader.TryRead(batches, out RecordBatchHeader header, out string? problem))
-                throw new CorruptBatchException($"not a record batch: {problem}");
-
-            if (header.TotalLength > batches.Length)
-                throw new CorruptBatchException($"a batch of {header.TotalLength} bytes was cut short to {batches.Length}");
-
-            if (!RecordBatchHeader.VerifyChecksum(batches[..header.TotalLength]))
-                throw new CorruptBatchException("the checksum of a batch is wrong; it was damaged on its way");
-
-            batches = batches[header.TotalLength..];
-        }
     }
 
     private async Task WriteLoopAsync()

@@ -19,20 +19,6 @@ public sealed partial class PartitionLog
     /// <summary>The writer: a commit was lost, and what it had noted of producers with it.</summary>
     private void ForgetSequences() => _sequences = null;
 
-    private static bool AnyIsNumbered(ReadOnlySpan<byte> batches)
-    {
-        while (!batches.IsEmpty)
-        {
-            RecordBatchHeader.TryRead(batches, out RecordBatchHeader header, out _);
-            if (ProducerSequences.IsNumbered(header))
-                return true;
-
-            batches = batches[header.TotalLength..];
-        }
-
-        return false;
-    }
-
     /// <summary>Not by the writer: reading may come upon damage, and its repair waits for the writer.</summary>
     private async ValueTask LoadSequencesAsync(CancellationToken cancellationToken)
     {

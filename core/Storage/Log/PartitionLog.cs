@@ -28,7 +28,7 @@ namespace EdgeStream.Storage.Log;
 /// ones, <c>.Repair</c> deals with damage, <c>.Read</c> looks up. <see cref="LogRecovery"/> opens.
 /// </para>
 /// </remarks>
-public sealed partial class PartitionLog : IAsyncDisposable
+public sealed partial class PartitionLog : IPartitionLog
 {
     private readonly IStorageFiles _files;
     private readonly LogOptions _options;

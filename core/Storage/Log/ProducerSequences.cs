@@ -7,7 +7,7 @@ namespace EdgeStream.Storage.Log;
 /// What the producers that number their batches have appended last: it tells a batch that is sent again from the next one. The numbers are
 /// those of Kafka's record batches (producer id, epoch, base sequence), a producer's first batch has 0. For one caller at a time.
 /// </summary>
-internal sealed class ProducerSequences
+public sealed class ProducerSequences
 {
     /// <summary>Producers that are remembered; of more, those that appended longest ago go.</summary>
     public const int MaxProducers = 1000;
@@ -27,6 +27,21 @@ internal sealed class ProducerSequences
         public int Next { get; set; }
 
         public Queue<(int Sequence, AppendedRange Range)> Batches { get; } = new();
+    }
+
+    /// <summary>Whether any of these batches, one behind the other and verified, has a producer's number.</summary>
+    public static bool IsAnyNumbered(ReadOnlySpan<byte> batches)
+    {
+        while (!batches.IsEmpty)
+        {
+            RecordBatchHeader.TryRead(batches, out RecordBatchHeader header, out _);
+            if (IsNumbered(header))
+                return true;
+
+            batches = batches[header.TotalLength..];
+        }
+
+        return false;
     }
 
     public static bool IsNumbered(in RecordBatchHeader header) => header.ProducerId >= 0 && header.BaseSequence >= 0;

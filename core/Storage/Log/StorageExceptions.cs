@@ -37,6 +37,9 @@ public sealed class StorageFullException : EdgeStreamException
         $"no room to write '{path}': the storage budget of {limit} bytes is used up and nothing may be dropped; raise storage.budget, "
         + "or let the hub catch up");
 
+    public static StorageFullException OfStream(string stream, string problem) => new(
+        $"no room in the NATS stream '{stream}' ({problem}); raise the topic's retention or the servers' max_file_store, or free some of it");
+
     public static StorageFullException OfTopic(string path, long limit) => new(
         $"no room to write '{path}': the topic keeps {limit} bytes and rejects more until the hub has them; raise its retention, or let "
         + "the hub catch up");

@@ -11,7 +11,7 @@ namespace EdgeStream.Storage.Time;
 /// Magic "ESLC" u32, version u32 (1), big-endian; then <see cref="ClockAnchor"/>s to the end. The first that cannot be read ends
 /// it, and is overwritten. A file of another version counts as empty.
 /// </remarks>
-internal sealed class AnchorFile(IStorageFiles files, string directory)
+internal sealed class AnchorFile(IStorageFiles files, string directory) : IAnchorStore
 {
     public const string FileName = "clock";
 
@@ -29,7 +29,7 @@ internal sealed class AnchorFile(IStorageFiles files, string directory)
 
     /// <summary>The good anchors at the beginning of the file; none where there is no file.</summary>
     /// <exception cref="IOException">The file cannot be read.</exception>
-    public List<ClockAnchor> Load()
+    public IReadOnlyList<ClockAnchor> Load()
     {
         Count = 0;
         List<ClockAnchor> anchors = [];

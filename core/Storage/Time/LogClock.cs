@@ -27,7 +27,7 @@ public sealed class LogClock
     private const int KeptAnchors = AnchorFile.MaxAnchors * 3 / 4;
     private const long RetryAfter = 60_000;
 
-    private readonly AnchorFile _file;
+    private readonly IAnchorStore _store;
     private readonly IClockSource? _clock;
 
     // Guards the list, the file, and the replacement of the history.
@@ -38,9 +38,9 @@ public sealed class LogClock
     // When to try again what could not be written, by the monotonic clock in ms.
     private long _retryAt = long.MaxValue;
 
-    private LogClock(IStorageFiles files, string directory, IClockSource? clock)
+    private LogClock(IAnchorStore store, IClockSource? clock)
     {
-        _file = new AnchorFile(files, directory);
+        _store = store;
         _clock = clock;
     }
 
@@ -57,12 +57,16 @@ public sealed class LogClock
     /// <param name="directory">The partition's, which exists.</param>
     /// <param name="clock">The machine's clocks; null for a copy, whose records were stamped elsewhere.</param>
     /// <param name="endOffset">The log's end, after recovery. What is known of offsets beyond it is forgotten.</param>
-    public static LogClock Open(IStorageFiles files, string directory, IClockSource? clock, long endOffset)
+    public static LogClock Open(IStorageFiles files, string directory, IClockSource? clock, long endOffset) =>
+        Open(new AnchorFile(files, directory), clock, endOffset);
+
+    /// <summary>As with a directory, of anchors that are kept somewhere else.</summary>
+    public static LogClock Open(IAnchorStore store, IClockSource? clock, long endOffset)
     {
-        var log = new LogClock(files, directory, clock);
+        var log = new LogClock(store, clock);
         try
         {
-            foreach (ClockAnchor anchor in log._file.Load())
+            foreach (ClockAnchor anchor in log._store.Load())
                 log._anchors.Add(anchor);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -152,7 +156,7 @@ public sealed class LogClock
         {
             foreach (ClockAnchor anchor in added)
             {
-                if (_file.Count >= AnchorFile.MaxAnchors || _anchors.Count >= AnchorFile.MaxAnchors)
+                if (_store.Count >= AnchorFile.MaxAnchors || _anchors.Count >= AnchorFile.MaxAnchors)
                     _anchors.KeepNewest(KeptAnchors);
 
                 _anchors.Add(anchor);
@@ -163,10 +167,10 @@ public sealed class LogClock
 
             try
             {
-                if (added.Length == 1 && _retryAt == long.MaxValue && _file.Count < AnchorFile.MaxAnchors)
-                    _file.Append(added[0]);
+                if (added.Length == 1 && _retryAt == long.MaxValue && _store.Count < AnchorFile.MaxAnchors)
+                    _store.Append(added[0]);
                 else
-                    _file.Replace(_anchors.ToArray());
+                    _store.Replace(_anchors.ToArray());
 
                 Volatile.Write(ref _retryAt, long.MaxValue);
             }

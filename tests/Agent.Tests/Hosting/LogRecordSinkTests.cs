@@ -152,7 +152,7 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
     private List<(long Offset, Record Record)> Records(string topic, int partition)
     {
         List<(long, Record)> records = [];
-        using LogReader reader = _controller.GetPartition(topic, partition).Log.OpenReader(0);
+        using LogReader reader = _controller.GetPartition(topic, partition).Segments.OpenReader(0);
         while (true)
         {
             using LogSlice slice = reader.Read(1024 * 1024);

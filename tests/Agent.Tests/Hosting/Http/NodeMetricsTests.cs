@@ -52,7 +52,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
     public async Task Partition_shows_its_marks_and_what_was_appended()
     {
         await _controller.CreateTopicAsync("t", 1, new TopicSettings(Mirror: true));
-        PartitionLog log = _controller.GetPartition("t", 0).Log;
+        PartitionLog log = _controller.GetPartition("t", 0).Segments;
         byte[] batch = Batch(5);
         await log.AppendAsync(batch, Storage.Log.AckLevel.Durable, TestContext.Current.CancellationToken);
         log.SetMirrored(2);

@@ -2,7 +2,7 @@ using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Retention;
 
-namespace EdgeStream.Cluster.Spu;
+namespace EdgeStream.Cluster.Engines;
 
 /// <summary>
 /// Puts a new log in the place of an old one, with some of its records at new offsets. The partition is closed meanwhile.

@@ -1,0 +1,66 @@
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+
+namespace EdgeStream.Cluster.Engines;
+
+/// <summary>
+/// Where an SPU's partitions are stored, and how they get there. For one caller at a time, opening excepted, which may go on for several
+/// partitions at once.
+/// </summary>
+public interface IPartitionEngine : IAsyncDisposable
+{
+    /// <summary>
+    /// How soon a partition that could not be opened is worth another try, or one that has failed where
+    /// <see cref="ReopensFailed"/>; those that follow may come later.
+    /// </summary>
+    TimeSpan RetryAfter { get; }
+
+    /// <summary>
+    /// Whether a log that has failed may be opened anew while the node runs. Not where it is unknown what became of the records: there
+    /// only a restart helps.
+    /// </summary>
+    bool ReopensFailed { get; }
+
+    /// <summary>Called once, before the first partition is opened. That the store cannot be reached is no failure here.</summary>
+    /// <exception cref="EdgeStreamException">The data directory belongs to another engine, or cannot be used.</exception>
+    ValueTask StartAsync(TopologyMap topology);
+
+    /// <summary>Opens a partition's log, made at the first time.</summary>
+    /// <exception cref="EdgeStreamException">It cannot be opened now; nothing was changed, and it may be tried again.</exception>
+    /// <exception cref="IOException">The same, of the disk.</exception>
+    ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info);
+
+    /// <summary>Lets go of a log and disposes it.</summary>
+    ValueTask CloseAsync(IPartitionLog log);
+
+    /// <summary>Whether <see cref="DeleteBeforehandAsync"/> does anything.</summary>
+    bool DeletesBeforehand { get; }
+
+    /// <summary>
+    /// Deletes what is stored of a topic whose deletion the metadata does not know yet, where that can fail for others' reasons: so a
+    /// topic of that name never finds its records. Its logs are closed.
+    /// </summary>
+    /// <exception cref="EdgeStreamException">The store cannot be reached; some may be gone, and it may be tried again.</exception>
+    ValueTask DeleteBeforehandAsync(TopicInfo topic);
+
+    /// <summary>Deletes what is left of a topic that is gone. Its logs are closed.</summary>
+    void Delete(string topic);
+
+    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="Spu.SpuNode.ReplaceLogAsync"/>. It is closed.</summary>
+    ValueTask ReplaceAsync(PartitionId id, TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom);
+
+    /// <param name="partitions">How many are wanted.</param>
+    /// <param name="present">How many there are.</param>
+    /// <exception cref="ClusterException">There is no room for so many more partitions.</exception>
+    void CheckRoomFor(int partitions, int present);
+
+    /// <summary>How many replicas a topic has that does not say.</summary>
+    int DefaultReplicas { get; }
+
+    /// <exception cref="ClusterException">So many replicas cannot be had here.</exception>
+    ValueTask CheckReplicasAsync(int replicas);
+
+    /// <summary>Frees what is too old or too much. Blocks on the disk; called now and then.</summary>
+    void Clean();
+}

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-packaging/install-tools.sh mosquitto:mosquitto mosquitto-clients:mosquitto_pub iproute2:ip nftables:nft util-linux:nsenter e2fsprogs:mkfs.ext4 strace:strace \
+packaging/install-tools.sh mosquitto:mosquitto mosquitto-clients:mosquitto_pub nats-server:nats-server iproute2:ip nftables:nft util-linux:nsenter e2fsprogs:mkfs.ext4 strace:strace \
     systemd-container:systemd-nspawn mmdebstrap:mmdebstrap lintian:lintian apt-utils:apt-ftparchive gnupg:gpg \
     qemu-user-static:qemu-aarch64-static libc6-arm64-cross:/usr/aarch64-linux-gnu/lib/libc.so.6 || exit 1
 dotnet build EdgeStream.sln -c Release --nologo -v quiet || exit 1

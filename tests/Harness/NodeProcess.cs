@@ -44,8 +44,21 @@ public sealed class NodeProcess : IDisposable
         return new NodeProcess(name, directory, ["run", "--config", file, .. Http(http)], runInNamespace);
     }
 
-    public static NodeProcess Hub(string directory, string listen, string name = "hub", string? runInNamespace = null) =>
-        new(name, directory, ["hub", "--listen", listen, .. Http(FreeHttp)], runInNamespace);
+    /// <param name="directory">Where data and socket go.</param>
+    /// <param name="listen">Where edges find it.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="runInNamespace">The network namespace it lives in.</param>
+    /// <param name="configuration">The configuration file's text; null where it has none.</param>
+    public static NodeProcess Hub(
+        string directory, string listen, string name = "hub", string? runInNamespace = null, string? configuration = null)
+    {
+        string file = Path.Combine(directory, $"{name}.toml");
+        if (configuration is not null)
+            File.WriteAllText(file, configuration);
+
+        return new NodeProcess(
+            name, directory, ["hub", "--listen", listen, .. Http(FreeHttp), .. configuration is null ? [] : (string[])["--config", file]], runInNamespace);
+    }
 
     /// <summary>Starts it and waits until it serves.</summary>
     public async Task StartAsync()

@@ -1,0 +1,174 @@
+using System.Collections.Concurrent;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Time;
+using Microsoft.Extensions.Logging;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
+
+namespace EdgeStream.Cluster.Engines.JetStream;
+
+/// <summary>
+/// Partitions as streams of NATS JetStream, a stream each, replicated by its servers: the engine of a hub where one machine is not enough.
+/// Where the servers do not answer, partitions are closed with the reason, and opened when they do.
+/// </summary>
+public sealed class JetStreamEngine : IPartitionEngine
+{
+    private static readonly TimeSpan MaintenanceInterval = TimeSpan.FromSeconds(10);
+
+    private readonly string _dataDirectory;
+    private readonly JetStreamOptions _options;
+    private readonly IClockSource? _clock;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly bool _isHub;
+    private readonly JetStreamServers _servers;
+    private readonly ConcurrentDictionary<JetStreamLog, bool> _open = new();
+    private readonly CancellationTokenSource _stop = new();
+    private Task _maintaining = Task.CompletedTask;
+    private string? _clusterId;
+    private StateBucket? _bucket;
+
+    /// <param name="dataDirectory">The hub's own, where the metadata lies.</param>
+    /// <param name="options">Where the servers are.</param>
+    /// <param name="logger">Told what becomes of the connection.</param>
+    /// <param name="clock">The machine's clocks, for records that are stamped here; null where nobody asks.</param>
+    /// <param name="time">For retention by age.</param>
+    /// <param name="isHub">Whether mirror topics end here.</param>
+    public JetStreamEngine(
+        string dataDirectory, JetStreamOptions options, ILogger logger, IClockSource? clock = null, TimeProvider? time = null, bool isHub = true)
+    {
+        _dataDirectory = dataDirectory;
+        _options = options;
+        _clock = clock;
+        _time = time ?? TimeProvider.System;
+        _logger = logger;
+        _isHub = isHub;
+        _servers = new JetStreamServers(options, logger);
+    }
+
+    public TimeSpan RetryAfter { get; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>What is stored the servers know, whatever this process was told.</summary>
+    public bool ReopensFailed => true;
+
+    /// <summary>A stream cannot be set aside under another name: so it goes before the topic, or the topic stays.</summary>
+    public bool DeletesBeforehand => true;
+
+    public int DefaultReplicas => _options.Replicas;
+
+    private StateBucket Bucket => _bucket ?? throw new InvalidOperationException("not started");
+
+    public ValueTask StartAsync(TopologyMap topology)
+    {
+        EngineMark.Claim(_dataDirectory, EngineMark.JetStream);
+        _clusterId = topology.ClusterId;
+        _bucket = new StateBucket(_servers, topology.ClusterId);
+        _maintaining = Task.Run(MaintainAsync);
+        return ValueTask.CompletedTask;
+    }
+
+    public async ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info)
+    {
+        await EnsureAsync(topic.Settings.Replicas).ConfigureAwait(false);
+        JetStreamLog log = await JetStreamLog.OpenAsync(
+            _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _logger)
+            .ConfigureAwait(false);
+        _open[log] = true;
+        return log;
+    }
+
+    public ValueTask CloseAsync(IPartitionLog log)
+    {
+        _open.TryRemove((JetStreamLog)log, out _);
+        return log.DisposeAsync();
+    }
+
+    public async ValueTask DeleteBeforehandAsync(TopicInfo topic)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        try
+        {
+            foreach (PartitionInfo info in topic.Partitions)
+            {
+                var names = StreamNames.Of(_clusterId!, new PartitionId(topic.Name, info.Number));
+                StreamInfo? known = await _servers.FindStreamAsync(names.Stream).ConfigureAwait(false);
+                if (names.FindIncarnation(known?.Config.Description) is not { } incarnation)
+                    continue;
+
+                await _servers.DeleteStreamAsync(names.Stream).ConfigureAwait(false);
+                await Bucket.DeleteAsync(incarnation).ConfigureAwait(false);
+            }
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw new ClusterException(ErrorCode.StorageFailed, $"NATS does not delete the streams of '{topic.Name}': {refusal.Error.Description}");
+        }
+    }
+
+    public void Delete(string topic)
+    {
+        // Its streams went first.
+    }
+
+    public ValueTask ReplaceAsync(PartitionId id, TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom) =>
+        throw new ClusterException(ErrorCode.WrongRole, "only an edge puts another log in the place of its own");
+
+    /// <summary>The servers say so, when there is none.</summary>
+    public void CheckRoomFor(int partitions, int present)
+    {
+    }
+
+    public ValueTask CheckReplicasAsync(int replicas) => replicas <= 1 ? ValueTask.CompletedTask : EnsureAsync(replicas);
+
+    public void Clean()
+    {
+        // Retention is the streams' own, and MaintainAsync's.
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _maintaining.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _servers.DisposeAsync().ConfigureAwait(false);
+        _bucket?.Dispose();
+        _stop.Dispose();
+    }
+
+    /// <summary>Has a connection, and a bucket that is on as many servers: where that cannot be, no stream can either.</summary>
+    private async ValueTask EnsureAsync(int replicas)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        try
+        {
+            await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode)
+                ? JetStreamLog.TooManyReplicas(replicas, refusal)
+                : _servers.Unavailable(refusal.Message);
+        }
+    }
+
+    private async Task MaintainAsync()
+    {
+        using var timer = new PeriodicTimer(MaintenanceInterval);
+        while (await timer.WaitForNextTickAsync(_stop.Token).ConfigureAwait(false))
+        {
+            foreach (JetStreamLog log in _open.Keys)
+            {
+                try
+                {
+                    await log.MaintainAsync(_time.GetUtcNow()).ConfigureAwait(false);
+                }
+                catch (Exception error) when (error is EdgeStreamException or NatsJSException)
+                {
+                    // Its writer and readers say so where it matters; here it is tried again.
+                    _logger.LogDebug("{Partition} cannot be looked after now: {Problem}", log.Manifest.Topic, error.Message);
+                }
+            }
+        }
+    }
+}

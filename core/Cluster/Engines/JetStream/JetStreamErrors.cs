@@ -1,0 +1,24 @@
+namespace EdgeStream.Cluster.Engines.JetStream;
+
+/// <summary>The servers' error codes that something depends on here (<c>server/errors.json</c> of nats-server).</summary>
+internal static class JetStreamErrors
+{
+    public const int NoSuitablePeers = 10005;
+    public const int InsufficientResources = 10023;
+    public const int MessageNotFound = 10037;
+    public const int NotEnabledForAccount = 10039;
+    public const int StorageExceeded = 10047;
+    public const int StreamNameInUse = 10058;
+    public const int StreamNotFound = 10059;
+    public const int SubjectsOverlap = 10065;
+    public const int WrongLastSequence = 10071;
+    public const int ReplicasNotSupported = 10074;
+    public const int NotEnabled = 10076;
+    public const int StoreFailed = 10077;
+
+    private const int AccountLimit = 10002;
+
+    public static bool IsFull(int code) => code is StoreFailed or InsufficientResources or StorageExceeded or AccountLimit;
+
+    public static bool IsTooManyReplicas(int code) => code is NoSuitablePeers or ReplicasNotSupported;
+}

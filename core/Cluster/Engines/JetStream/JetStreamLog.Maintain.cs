@@ -1,0 +1,174 @@
+using System.Buffers.Binary;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Gaps;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Retention;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
+
+namespace EdgeStream.Cluster.Engines.JetStream;
+
+/// <content>What is done now and then: what lies beside the records is kept, what is too old goes, and the start follows retention.</content>
+internal sealed partial class JetStreamLog
+{
+    // Of the newest gaps, as many as a value of the bucket may have; all are in the stream, as long as retention leaves them there.
+    private const int MaxSavedGaps = 10_000;
+
+    private readonly SemaphoreSlim _maintaining = new(1);
+
+    // The acknowledging loop adds, and so does a reader that finds that something is missing.
+    private readonly Lock _gapsLock = new();
+    private long _lastGapSequence;
+    private int _savedGaps;
+    private int _savedAnchors;
+    private long _savedMirrored;
+
+    /// <summary>For one caller at a time; errors are the caller's to report, and the next call tries again.</summary>
+    /// <exception cref="EdgeStreamException">The servers do not answer.</exception>
+    public async Task MaintainAsync(DateTimeOffset now)
+    {
+        if (_failure is not null || Volatile.Read(ref _disposed) != 0)
+            return;
+
+        await RefreshAsync().ConfigureAwait(false);
+        if (_settings.RetentionAge is { } age)
+            await DropExpiredAsync(now - age).ConfigureAwait(false);
+
+        await SaveStateAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Asks the servers what retention has left.</summary>
+    private async Task RefreshAsync()
+    {
+        StreamInfo stream = await FindOwnAsync().ConfigureAwait(false);
+        Interlocked.Exchange(ref _storedBytes, stream.State.Bytes);
+        if ((long)stream.State.FirstSeq <= Volatile.Read(ref _firstSequence))
+            return;
+
+        using StreamMessage? first = await _servers.FindFromLeaderAsync(_names.Stream, (long)stream.State.FirstSeq, _names.Subject + ".*")
+            .ConfigureAwait(false);
+        if (first is not null)
+            MoveStart(first);
+    }
+
+    private void MoveStart(StreamMessage first)
+    {
+        long start = Math.Min(first.BaseOffset, _durable.Value);
+        if (start < StartOffset)
+            return;
+
+        // What the copy did not have is lost; what it has, or is nobody else's, was dropped as it should be.
+        long lost = Math.Max(_mirrored.Value, StartOffset);
+        if (_settings.IsMirrored && lost < start)
+        {
+            GapReason reason = _settings.RetentionAge is not null ? GapReason.Retention : GapReason.Overflow;
+            NoteGap(new Gap(lost, start - 1, 0, -1, -1, reason, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()), sequence: null);
+        }
+
+        _mirrored.Advance(start);
+        Volatile.Write(ref _firstSequence, first.Sequence);
+        Volatile.Write(ref _start, start);
+        _index.RemoveBelow(first.Sequence);
+        Clock.Forget(start);
+    }
+
+    /// <summary>The last message stays, whatever its age.</summary>
+    private async Task DropExpiredAsync(DateTimeOffset before)
+    {
+        long low = Volatile.Read(ref _firstSequence), high = Volatile.Read(ref _lastSequence);
+        long keepFrom = low;
+        while (low <= high)
+        {
+            long middle = low + ((high - low) / 2);
+            using StreamMessage? message = await _servers.FindFromLeaderAsync(_names.Stream, middle, _names.Subject + ".*").ConfigureAwait(false);
+            if (message is null || message.StoredAt >= before)
+            {
+                high = middle - 1;
+            }
+            else
+            {
+                low = message.Sequence + 1;
+                keepFrom = low;
+            }
+        }
+
+        keepFrom = Math.Min(keepFrom, Volatile.Read(ref _lastSequence));
+        if (keepFrom <= Volatile.Read(ref _firstSequence))
+            return;
+
+        await _servers.PurgeAsync(_names.Stream, new StreamPurgeRequest { Seq = (ulong)keepFrom }).ConfigureAwait(false);
+        await RefreshAsync().ConfigureAwait(false);
+    }
+
+    private void NoteGap(Gap gap, long? sequence)
+    {
+        lock (_gapsLock)
+        {
+            if (FindGap(gap.First) is not null)
+                return;
+
+            Volatile.Write(ref _gaps, _gaps.With(gap));
+            _lastGapSequence = Math.Max(_lastGapSequence, sequence ?? 0);
+            _savedGaps = -1;
+        }
+    }
+
+    private async Task SaveStateAsync()
+    {
+        await _maintaining.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await SaveGapsAsync().ConfigureAwait(false);
+            int anchors = _anchors.Changes;
+            if (anchors != _savedAnchors)
+            {
+                await _clockEntry.SaveAsync(Clock.History.EncodeBehind([])).ConfigureAwait(false);
+                _savedAnchors = anchors;
+            }
+
+            long mirrored = _mirrored.Value;
+            if (_settings.IsMirrored && mirrored != _savedMirrored)
+            {
+                byte[] mark = new byte[sizeof(long)];
+                BinaryPrimitives.WriteInt64BigEndian(mark, mirrored);
+                await _mirroredEntry.SaveAsync(mark).ConfigureAwait(false);
+                _savedMirrored = mirrored;
+            }
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw _servers.Unavailable(refusal.Message);
+        }
+        finally
+        {
+            _maintaining.Release();
+        }
+    }
+
+    private async Task SaveGapsAsync()
+    {
+        byte[] value;
+        int count;
+        lock (_gapsLock)
+        {
+            count = _gaps.Count;
+            if (_savedGaps == count)
+                return;
+
+            byte[] sequence = new byte[sizeof(long)];
+            BinaryPrimitives.WriteInt64BigEndian(sequence, _lastGapSequence);
+            value = [.. sequence, .. Gaps.TakeLast(MaxSavedGaps).SelectMany(StreamMessage.Encode)];
+            _savedGaps = count;
+        }
+
+        try
+        {
+            await _gapsEntry.SaveAsync(value).ConfigureAwait(false);
+        }
+        catch
+        {
+            _savedGaps = -1;
+            throw;
+        }
+    }
+}

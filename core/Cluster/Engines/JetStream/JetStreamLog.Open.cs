@@ -1,0 +1,284 @@
+using System.Globalization;
+using System.Text.Json;
+using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Gaps;
+using EdgeStream.Storage.Log;
+using EdgeStream.Storage.Records;
+using EdgeStream.Storage.Retention;
+using EdgeStream.Storage.Time;
+using Microsoft.Extensions.Logging;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
+
+namespace EdgeStream.Cluster.Engines.JetStream;
+
+/// <content>Opening: whose the stream is, where it ends, and taking the place of its writer.</content>
+internal sealed partial class JetStreamLog
+{
+    // Somebody else may write in between, an earlier writer that was on its way. Two that both go on are stopped by this.
+    private const int MaxAttempts = 20;
+
+    /// <summary>What opening found.</summary>
+    private sealed record Taken(long NextOffset, long Latest, long LastSequence);
+
+    private JetStreamLog(
+        PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, StateBucket bucket, PartitionManifest manifest,
+        LogSettings settings, Taken taken, Guid writerId, State state, IClockSource? clock, ILogger logger)
+    {
+        _id = id;
+        _names = names;
+        _servers = servers;
+        _options = options;
+        _logger = logger;
+        _settings = settings;
+        _writerId = writerId;
+        Manifest = manifest;
+        (_settingsEntry, _gapsEntry, _clockEntry, _mirroredEntry) = (state.Settings, state.Gaps, state.Clock, state.Mirrored);
+        _gaps = state.KnownGaps;
+        _savedGaps = _gaps.Count;
+        _lastGapSequence = state.LastGapSequence;
+        _start = state.Start;
+        _firstSequence = state.FirstSequence;
+        _storedBytes = state.Bytes;
+        _lastSequence = taken.LastSequence;
+        _durable = new OffsetWatermark(taken.NextOffset);
+        _mirrored = new OffsetWatermark(state.MirroredOffset);
+        _savedMirrored = state.MirroredOffset;
+        (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (taken.NextOffset, taken.Latest, taken.LastSequence, taken.Latest);
+        _anchors = new AnchorMemory(state.Clock.Value);
+        Clock = LogClock.Open(_anchors, clock, taken.NextOffset);
+        _ = bucket;
+    }
+
+    /// <summary>What lies beside the records, as it was found.</summary>
+    private sealed record State(StateEntry Settings, StateEntry Gaps, StateEntry Clock, StateEntry Mirrored)
+    {
+        public KnownGaps KnownGaps { get; set; } = new([], 0);
+
+        public long LastGapSequence { get; set; }
+
+        public long MirroredOffset { get; set; }
+
+        public long Start { get; set; }
+
+        public long FirstSequence { get; set; }
+
+        public long Bytes { get; set; }
+    }
+
+    /// <summary>Opens a partition's stream, or makes it, and takes the place of its writer.</summary>
+    /// <exception cref="ClusterException">The servers do not answer, refuse it, or have another's stream of that name.</exception>
+    public static async Task<JetStreamLog> OpenAsync(
+        string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
+        JetStreamServers servers, StateBucket bucket, JetStreamOptions options, ILogger logger)
+    {
+        var names = StreamNames.Of(clusterId, id);
+        try
+        {
+            (StreamInfo stream, PartitionManifest manifest) = await EnsureStreamAsync(names, topic, info, settings, servers).ConfigureAwait(false);
+            State state = await LoadStateAsync(bucket, manifest.Incarnation).ConfigureAwait(false);
+            if (!state.Settings.Value.IsEmpty)
+                manifest = manifest with { Settings = ReadSettings(state.Settings.Value) };
+
+            var writerId = Guid.NewGuid();
+            Taken taken = await TakePlaceAsync(names, servers, writerId, manifest.FirstOffset).ConfigureAwait(false);
+            await FindStartAsync(names, servers, state, taken).ConfigureAwait(false);
+            await FindNewGapsAsync(names, servers, state).ConfigureAwait(false);
+            state.MirroredOffset = Math.Clamp(state.MirroredOffset, state.Start, taken.NextOffset);
+            var log = new JetStreamLog(id, names, servers, options, bucket, manifest, settings, taken, writerId, state, clock, logger);
+            log.Begin();
+            return log;
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the stream '{names.Stream}': {refusal.Error.Description}");
+        }
+        catch (CorruptBatchException damage)
+        {
+            throw new PartitionDamagedException($"the last message of the stream '{names.Stream}' is none of this hub's ({damage.Message})");
+        }
+    }
+
+    internal static StreamConfig ConfigOf(StreamNames names, PartitionManifest manifest, LogSettings settings, int replicas) =>
+        new(names.Stream, [names.Subject + ".*"])
+        {
+            Description = names.Describe(manifest),
+            Retention = StreamConfigRetention.Limits,
+            Storage = StreamConfigStorage.File,
+            NumReplicas = replicas,
+            MaxBytes = settings.RetentionBytes ?? -1,
+            Discard = settings.Overflow == OverflowPolicy.Reject ? StreamConfigDiscard.New : StreamConfigDiscard.Old,
+            MaxMsgs = -1,
+            MaxMsgSize = -1,
+            MaxConsumers = -1,
+            AllowDirect = true,
+
+            // Age is not the stream's: its last message says where the log ends, and has to stay however old it is.
+            MaxAge = TimeSpan.Zero,
+
+            // Only from the front, by retention.
+            DenyDelete = true,
+        };
+
+    private static async Task<(StreamInfo Stream, PartitionManifest Manifest)> EnsureStreamAsync(
+        StreamNames names, TopicInfo topic, PartitionInfo info, LogSettings settings, JetStreamServers servers)
+    {
+        int replicas = topic.Settings.Replicas;
+        PartitionManifest manifest = PartitionDirectories.NewManifest(topic, info);
+        StreamInfo? known = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false);
+        if (known is null)
+        {
+            try
+            {
+                return (await servers.CreateStreamAsync(ConfigOf(names, manifest, settings, replicas)).ConfigureAwait(false), manifest);
+            }
+            catch (NatsJSApiException taken) when (taken.Error.ErrCode is JetStreamErrors.SubjectsOverlap or JetStreamErrors.StreamNameInUse)
+            {
+                throw Foreign(names);
+            }
+            catch (NatsJSApiException many) when (JetStreamErrors.IsTooManyReplicas(many.Error.ErrCode))
+            {
+                throw TooManyReplicas(replicas, many);
+            }
+        }
+
+        if (names.FindIncarnation(known.Config.Description) is not { } incarnation
+            || known.Config.Subjects?.SequenceEqual([names.Subject + ".*"]) is not true
+            || known.Config.Storage != StreamConfigStorage.File || known.Config.Retention != StreamConfigRetention.Limits)
+        {
+            throw Foreign(names);
+        }
+
+        manifest = manifest with { Incarnation = incarnation };
+        StreamConfig wanted = ConfigOf(names, manifest, settings, replicas);
+        if (known.Config.MaxBytes != wanted.MaxBytes || known.Config.Discard != wanted.Discard || known.Config.NumReplicas != replicas
+            || known.Config.MaxAge != TimeSpan.Zero)
+        {
+            known = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false);
+        }
+
+        return (known, manifest);
+    }
+
+    internal static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
+        ErrorCode.InvalidArgument,
+        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now ({refusal.Error.Description}); "
+        + "start more of them, or choose fewer replicas");
+
+    private static ClusterException Foreign(StreamNames names) => new(
+        ErrorCode.StorageFailed,
+        $"the NATS stream '{names.Stream}', or its subjects '{names.Subject}.*', are not this hub's, and were not touched; "
+        + "delete that stream, or use another NATS account");
+
+    /// <summary>
+    /// Writes an epoch behind the last message: if it is taken, that message was the last one indeed, and none of another writer comes
+    /// behind it any more.
+    /// </summary>
+    private static async Task<Taken> TakePlaceAsync(StreamNames names, JetStreamServers servers, Guid writerId, long firstOffset)
+    {
+        for (int attempt = 0; attempt < MaxAttempts; attempt++)
+        {
+            StreamInfo stream = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false)
+                ?? throw servers.Unavailable($"the stream '{names.Stream}' is gone");
+            long last = (long)stream.State.LastSeq;
+            if (last > 0 && stream.State.Messages == 0)
+            {
+                throw new PartitionDamagedException(
+                    $"somebody has emptied the stream '{names.Stream}', which had {last} messages: where it went on is not known; "
+                    + "restore it, or delete the topic and make it again");
+            }
+
+            (long next, long latest) = (firstOffset, StreamMessage.NoTime);
+            if (last > 0)
+            {
+                using StreamMessage? tail = await servers.FindFromLeaderAsync(names.Stream, last, names.Subject + ".*").ConfigureAwait(false);
+                if (tail is null)
+                    continue;
+
+                (next, latest, last) = (tail.NextOffset, tail.Latest, tail.Sequence);
+                if (tail.Kind == MessageKind.Epoch && tail.Writer == writerId)
+                    return new Taken(next, latest, last);
+            }
+
+            PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, last).ConfigureAwait(false);
+            switch (outcome.Result)
+            {
+                case PublishResult.Stored:
+                    return new Taken(next, latest, outcome.Sequence);
+
+                // Readers can do without. The first message that finds room again is fenced all the same.
+                case PublishResult.Full:
+                    return new Taken(next, latest, last);
+            }
+        }
+
+        throw servers.Unavailable($"another writer goes on with the stream '{names.Stream}'; run one hub on it");
+    }
+
+    private static async Task<PublishOutcome> PublishEpochAsync(
+        StreamNames names, JetStreamServers servers, Guid writerId, long nextOffset, long latest, long expected)
+    {
+        var payload = new System.Buffers.ReadOnlySequence<byte>(StreamMessage.EncodeEpoch(nextOffset, writerId));
+        Task<PublishOutcome> sent = await servers.PublishAsync(names.Epoch, payload, HeadersOf(expected, latest)).ConfigureAwait(false);
+        return await sent.ConfigureAwait(false);
+    }
+
+    private static NatsHeaders HeadersOf(long expected, long latest) => new()
+    {
+        ["Nats-Expected-Last-Sequence"] = expected.ToString(CultureInfo.InvariantCulture),
+        [StreamMessage.TimeHeader] = latest.ToString(CultureInfo.InvariantCulture),
+    };
+
+    private static async Task<State> LoadStateAsync(StateBucket bucket, Guid incarnation)
+    {
+        StateEntry Entry(string kind) => new(bucket, $"{incarnation:N}.{kind}");
+        var state = new State(Entry("settings"), Entry("gaps"), Entry("clock"), Entry("mirrored"));
+        await Task.WhenAll(state.Settings.LoadAsync(), state.Gaps.LoadAsync(), state.Clock.LoadAsync(), state.Mirrored.LoadAsync()).ConfigureAwait(false);
+        ReadOnlyMemory<byte> gaps = state.Gaps.Value;
+        if (gaps.Length >= sizeof(long))
+        {
+            state.LastGapSequence = System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian(gaps.Span);
+            Gap[] known = KnownGaps.Merge(StreamMessage.DecodeGaps(gaps[sizeof(long)..]));
+            state.KnownGaps = new KnownGaps(known, known.Length);
+        }
+
+        if (state.Mirrored.Value.Length == sizeof(long))
+            state.MirroredOffset = System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian(state.Mirrored.Value.Span);
+
+        return state;
+    }
+
+    private static Dictionary<string, string> ReadSettings(ReadOnlyMemory<byte> json) =>
+        JsonSerializer.Deserialize(json.Span, StateJson.Default.DictionaryStringString) ?? [];
+
+    private static async Task FindStartAsync(StreamNames names, JetStreamServers servers, State state, Taken taken)
+    {
+        StreamInfo stream = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false) ?? throw servers.Unavailable("the stream is gone");
+        state.FirstSequence = Math.Max(1, (long)stream.State.FirstSeq);
+        state.Bytes = stream.State.Bytes;
+        using StreamMessage? first = await servers.FindFromLeaderAsync(names.Stream, state.FirstSequence, names.Subject + ".*").ConfigureAwait(false);
+        state.Start = first?.BaseOffset ?? taken.NextOffset;
+    }
+
+    /// <summary>Those that the bucket was not told of yet.</summary>
+    private static async Task FindNewGapsAsync(StreamNames names, JetStreamServers servers, State state)
+    {
+        while (await servers.FindFromLeaderAsync(names.Stream, Math.Max(1, state.LastGapSequence + 1), names.Gap).ConfigureAwait(false) is { } found)
+        {
+            using StreamMessage message = found;
+            state.KnownGaps = state.KnownGaps.With(message.ToGap());
+            state.LastGapSequence = message.Sequence;
+        }
+    }
+
+    private async Task<StreamInfo> FindOwnAsync()
+    {
+        StreamInfo? stream = await _servers.FindStreamAsync(_names.Stream).ConfigureAwait(false);
+        return stream is not null && _names.FindIncarnation(stream.Config.Description) == Manifest.Incarnation
+            ? stream
+            : throw Fail($"the NATS stream '{_names.Stream}' is gone");
+    }
+}

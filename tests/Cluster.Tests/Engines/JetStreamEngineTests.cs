@@ -1,0 +1,276 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
+using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Harness;
+using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
+using EdgeStream.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
+
+namespace EdgeStream.Cluster.Tests.Engines;
+
+/// <summary>What only the JetStream engine has to deal with: other writers, servers that are not there, and what else lies in them.</summary>
+public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+    private readonly string _clusterId = Guid.NewGuid().ToString("N");
+
+    public void Dispose() => _directory.Dispose();
+
+    [Fact]
+    public async Task Of_two_writers_the_earlier_one_is_refused_and_nothing_is_written_twice()
+    {
+        await using EngineUnderTest first = await EngineAsync("first"), second = await EngineAsync("second");
+        IPartitionLog before = await first.OpenAsync();
+        await before.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        IPartitionLog after = await second.OpenAsync();
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => before.AppendAsync(Batches.Of("x"), AckLevel.Durable).AsTask().InTimeAsync());
+        Assert.Equal(ErrorCode.Unavailable, refused.Code);
+        Assert.Contains("another writer", refused.Message, StringComparison.Ordinal);
+        Assert.NotNull(before.Failure);
+        await Assert.ThrowsAsync<ClusterException>(() => before.AppendAsync(Batches.Of("y"), AckLevel.Durable).AsTask().InTimeAsync());
+        await after.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+
+        IPartitionLog again = await first.ReopenAsync();
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(again));
+        Assert.Equal(new AppendedRange(2, 2), await again.AppendAsync(Batches.Of("c"), AckLevel.Durable));
+        await Assert.ThrowsAsync<ClusterException>(() => after.AppendAsync(Batches.Of("z"), AckLevel.Durable).AsTask().InTimeAsync());
+        Assert.Equal(["a", "b", "c"], await Batches.ReadValuesAsync(again));
+    }
+
+    [Fact]
+    public async Task Writer_that_was_overtaken_with_much_on_its_way_is_told_of_each_record()
+    {
+        await using EngineUnderTest first = await EngineAsync("first"), second = await EngineAsync("second");
+        IPartitionLog before = await first.OpenAsync();
+        var appends = new List<Task<AppendedRange>>();
+        IPartitionLog? after = null;
+        for (int i = 0; i < 2000; i++)
+        {
+            try
+            {
+                appends.Add(await before.EnqueueAsync(Batches.Of($"{i}"), AckLevel.Durable));
+            }
+            catch (ClusterException)
+            {
+                break;
+            }
+
+            if (i == 1000)
+                after = await second.OpenAsync();
+        }
+
+        await Task.WhenAll(appends).ContinueWith(_ => { }, TaskScheduler.Default).InTimeAsync();
+        string[] acknowledged = [.. appends.Select((append, i) => (append, i)).Where(one => one.append.IsCompletedSuccessfully).Select(one => $"{one.i}")];
+        IPartitionLog found = after ?? await second.OpenAsync();
+        Assert.Equal(acknowledged, await Batches.ReadValuesAsync(found));
+    }
+
+    [Fact]
+    public async Task Acknowledgement_that_is_lost_costs_no_record_and_makes_none_twice()
+    {
+        NatsServer server = await nats.SingleAsync();
+        using var link = new FaultyLink(server.Port);
+        await using EngineUnderTest engine = await EngineAsync("one", [$"nats://127.0.0.1:{link.Port}"]);
+        IPartitionLog log = await engine.OpenAsync();
+        var appends = new List<Task<AppendedRange>>();
+        for (int round = 0; round < 2; round++)
+        {
+            for (int i = 0; i < 300; i++)
+            {
+                if (i == 100)
+                    link.Fault = round == 0 ? LinkFault.NoAnswers : LinkFault.Cut;
+
+                appends.Add(await log.EnqueueAsync(Batches.Of($"{appends.Count}"), AckLevel.Durable));
+            }
+
+            Assert.False(appends[^1].IsCompleted);
+            link.Fault = LinkFault.None;
+            await Task.WhenAll(appends).InTimeAsync();
+        }
+
+        Assert.Equal(Enumerable.Range(0, 600).Select(i => $"{i}"), await Batches.ReadValuesAsync(log));
+        Assert.Equal(Enumerable.Range(0, 600).Select(i => new AppendedRange(i, i)), await Task.WhenAll(appends));
+    }
+
+    [Fact]
+    public async Task Servers_that_stay_away_end_the_log_which_is_opened_anew_when_they_are_back()
+    {
+        NatsServer server = await nats.SingleAsync();
+        using var link = new FaultyLink(server.Port);
+        string address = $"nats://127.0.0.1:{link.Port}";
+        await using var spu = new SpuNode(
+            1, EngineUnderTest.JetStream(_directory.Path, [address], patience: TimeSpan.FromSeconds(1)), NullLogger<SpuNode>.Instance, isHub: true);
+        TopologyMap topology = Topology();
+        await spu.StartAsync(topology);
+        await OpensAsync(spu, topology);
+        Partition partition = spu.Partitions[0];
+        await partition.Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        link.Fault = LinkFault.Cut;
+        var gone = await Assert.ThrowsAsync<ClusterException>(() => partition.Log.AppendAsync(Batches.Of("b"), AckLevel.Durable).AsTask().InTimeAsync());
+        Assert.Equal(ErrorCode.Unavailable, gone.Code);
+        Assert.True(spu.HasClosed);
+        Assert.False(await spu.ReopenAsync(topology));
+        Assert.Contains(address, spu.Partitions[0].Problem, StringComparison.Ordinal);
+
+        link.Fault = LinkFault.None;
+        await OpensAsync(spu, topology);
+        IPartitionLog log = spu.Partitions[0].Log;
+        await log.AppendAsync(Batches.Of("c"), AckLevel.Durable);
+        Assert.Contains(string.Join(',', await Batches.ReadValuesAsync(log)), (string[])["a,c", "a,b,c"]);
+    }
+
+    [Fact]
+    public async Task Node_starts_without_its_servers_and_opens_its_partitions_when_they_come()
+    {
+        using var server = new NatsServer(_directory.Path, "late");
+        await using var spu = new SpuNode(1, EngineUnderTest.JetStream(_directory.At("data"), [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+        Directory.CreateDirectory(_directory.At("data"));
+        TopologyMap topology = Topology();
+        await spu.StartAsync(topology).InTimeAsync();
+        Assert.Contains("no server can be reached", spu.Partitions[0].Problem, StringComparison.Ordinal);
+        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<ClusterException>(() => spu.CheckReplicasAsync(2).AsTask())).Code);
+
+        await server.StartAsync();
+        await OpensAsync(spu, topology);
+        await spu.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+    }
+
+    [Fact]
+    public async Task Server_without_JetStream_is_named_as_the_reason()
+    {
+        using var server = new NatsServer(_directory.Path, "plain", jetStream: false);
+        await server.StartAsync();
+        await using EngineUnderTest engine = await EngineAsync("one", [server.Url], TimeSpan.Zero);
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.OpenOnceAsync());
+        Assert.Equal(ErrorCode.Unavailable, refused.Code);
+        Assert.Contains("JetStream is not enabled", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Wrong_password_is_named_as_the_reason()
+    {
+        using var server = new NatsServer(_directory.Path, "guarded", settings: "authorization { user: hub, password: right }");
+        await server.StartAsync();
+        await using var engine = new JetStreamEngine(
+            _directory.Path, new JetStreamOptions([server.Url]) { User = "hub", Password = "wrong", AnswerTimeout = TimeSpan.FromSeconds(2) }, NullLogger.Instance);
+        await engine.StartAsync(Topology());
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.OpenAsync(new PartitionId("t", 0), Topic(), Topic().Partitions[0]).AsTask());
+        Assert.Contains("Authorization Violation", refused.Message, StringComparison.OrdinalIgnoreCase);
+    }
+
+    [Fact]
+    public async Task Foreign_stream_of_the_same_name_is_refused_and_left_alone()
+    {
+        NatsServer server = await nats.SingleAsync();
+        await using EngineUnderTest engine = await EngineAsync("one");
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        string name = $"edgestream-{_clusterId[..12]}-readings=raw-0";
+        await jetStream.CreateStreamAsync(new StreamConfig(name, [$"edgestream.{_clusterId[..12]}.readings=raw.0.*"]) { Description = "somebody's" });
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.OpenOnceAsync());
+        Assert.Contains($"'{name}'", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("not this hub's", refused.Message, StringComparison.Ordinal);
+        Assert.Equal("somebody's", (await jetStream.GetStreamAsync(name)).Info.Config.Description);
+
+        await jetStream.DeleteStreamAsync(name);
+        await engine.OpenOnceAsync();
+    }
+
+    [Fact]
+    public async Task More_replicas_than_servers_are_refused_with_the_way_to_get_them()
+    {
+        NatsServer server = await nats.SingleAsync();
+        await using IPartitionEngine engine = EngineUnderTest.JetStream(_directory.Path, [server.Url]);
+        await engine.StartAsync(Topology());
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.CheckReplicasAsync(3).AsTask());
+        Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
+        Assert.Contains("3 replicas need as many NATS servers", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Batch_larger_than_a_message_may_be_is_refused_with_the_setting_to_raise()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        IPartitionLog log = await engine.OpenAsync();
+        byte[] large = Batches.Of(new string('x', 1_100_000));
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => log.AppendAsync(large, AckLevel.Durable).AsTask());
+        Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
+        Assert.Contains("raise max_payload", refused.Message, StringComparison.Ordinal);
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+    }
+
+    [Fact]
+    public async Task Retention_moves_the_start_and_keeps_the_end_however_old_it_is()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        IPartitionLog log = await engine.OpenAsync();
+        for (int i = 0; i < 20; i++)
+            await log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable);
+
+        using IPartitionReader slow = log.OpenReader(0);
+        await log.ChangeSettingsAsync(new LogSettings { RetentionBytes = 64 * 1024 });
+        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow);
+        Assert.InRange(log.StartOffset, 13, 16);
+        await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => slow.ReadAsync(1024).AsTask());
+        Assert.Throws<OffsetOutOfRangeException>(() => log.OpenReader(0));
+
+        await log.ChangeSettingsAsync(new LogSettings { RetentionAge = TimeSpan.FromMinutes(1) });
+        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromSeconds(30));
+        Assert.InRange(log.StartOffset, 13, 16);
+        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromHours(1));
+        Assert.Equal(19, log.StartOffset);
+        log = await engine.ReopenAsync();
+        Assert.Equal((19, 20L), (log.StartOffset, log.Offsets.End));
+        Assert.Equal(20, (await log.AppendAsync(Batches.Of("next"), AckLevel.Durable)).BaseOffset);
+    }
+
+    [Fact]
+    public void Names_of_topics_cannot_meet_in_those_of_streams()
+    {
+        string[] topics = ["a.b", "a-b", "a-b-1", "A.b", new string('x', 240), new string('x', 241), new string('x', 239) + "."];
+        var names = topics.Select(topic => StreamNames.Of(_clusterId, new PartitionId(topic, 1))).ToArray();
+        Assert.Equal(topics.Distinct().Count(), names.Select(name => name.Stream).Distinct().Count());
+        Assert.All(names, name => Assert.True(name.Stream.Length < 256 && !name.Stream.Contains('.', StringComparison.Ordinal)));
+        Assert.All(names, name => Assert.Equal(4, name.Subject.Count(c => c == '.') + 1));
+    }
+
+    [Fact]
+    public void Index_stays_small_and_leads_to_the_nearest_known_message()
+    {
+        var index = new SequenceIndex();
+        for (int i = 1; i <= 100_000; i++)
+            index.Add(new SequenceIndex.Entry(i, i * 10, i));
+
+        (SequenceIndex.Entry? before, SequenceIndex.Entry? behind) = index.Around(entry => entry.BaseOffset <= 654_321);
+        Assert.InRange(before!.Value.Sequence, 65_432 - 256, 65_432);
+        Assert.InRange(behind!.Value.Sequence, 65_433, 65_432 + 256);
+        index.RemoveBelow(90_000);
+        Assert.Null(index.Around(entry => entry.BaseOffset <= 654_321).Before);
+    }
+
+    private static TopicInfo Topic() => new("t", new TopicSettings(), [new PartitionInfo(0, 1)]);
+
+    private static Task OpensAsync(SpuNode spu, TopologyMap topology) => Condition.WaitAsync(
+        () => $"the partition opens: {spu.Partitions[0].Problem}",
+        async () =>
+        {
+            await spu.ReopenAsync(topology);
+            return !spu.HasClosed;
+        });
+
+    private TopologyMap Topology() => new(
+        _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic()));
+
+    private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null)
+    {
+        servers ??= [(await nats.SingleAsync()).Url];
+        return new EngineUnderTest(
+            _directory.At(name), _clusterId, new TopicSettings(), directory => EngineUnderTest.JetStream(directory, servers, patience));
+    }
+}

@@ -23,6 +23,12 @@ internal static class NodeCommands
         HelpName = "size",
     };
 
+    private static readonly Option<string?> HubConfiguration = new("--config", "-c")
+    {
+        Description = "Configuration file: data, socket, [http] and [storage], for instance to keep the records in NATS JetStream",
+        HelpName = "file",
+    };
+
     private static readonly Option<string?> Http = new("--http")
     {
         Description = $"Address and port of /metrics, /healthz and /readyz, or 'none' (default: {HttpListen.Default.Endpoint}); port 0 takes a free one",
@@ -65,21 +71,38 @@ internal static class NodeCommands
         var command = new CliCommand(
             "hub", "Run a hub: SC and SPU for the data center", "edgestream hub --data ./hub --socket ./hub.sock --listen 0.0.0.0:9443")
         {
-            Options = { listen, Data, Budget, Http, life },
+            Options = { HubConfiguration, listen, Data, Budget, Http, life },
             HandlesSignals = true,
         };
-        command.Does((result, _) => StopSignals.RunAsync(stop => HubNode.RunAsync(
-            new NodeOptions(
-                NodePaths.Data(result.GetValue(Data)),
-                NodePaths.Socket(result.GetValue(ConnectionOptions.Socket)),
-                ParseEndpoint(result.GetValue(listen)!),
-                ParseBudget(result.GetValue(Budget)),
-                ParseHttp(result.GetValue(Http)))
-            {
-                CertificateLife = ParseLife(result.GetValue(life)!),
-            },
-            stop)));
+        command.Does((result, _) => StopSignals.RunAsync(stop =>
+        {
+            AgentConfiguration configuration = LoadForHub(result.GetValue(HubConfiguration));
+            return HubNode.RunAsync(
+                new NodeOptions(
+                    NodePaths.Data(result.GetValue(Data), configuration.Data),
+                    NodePaths.Socket(result.GetValue(ConnectionOptions.Socket), configuration.Socket),
+                    ParseEndpoint(result.GetValue(listen)!),
+                    ParseBudget(result.GetValue(Budget)) ?? configuration.Budget,
+                    ParseHttp(result.GetValue(Http)) ?? configuration.Http)
+                {
+                    CertificateLife = ParseLife(result.GetValue(life)!),
+                    JetStream = configuration.JetStream,
+                },
+                stop);
+        }));
         return command;
+    }
+
+    /// <summary>Only what was named: the usual file is an edge's.</summary>
+    private static AgentConfiguration LoadForHub(string? file)
+    {
+        if (file is null)
+            return new AgentConfiguration();
+
+        AgentConfiguration configuration = ConfigurationFiles.Load(file);
+        return configuration.IsForEdge
+            ? throw new ConfigurationException($"{file}: topics, sources, sinks and an uplink are for an edge; a hub has data, socket, [http] and [storage]")
+            : configuration;
     }
 
     private static TimeSpan ParseLife(string text)

@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;
@@ -37,6 +38,9 @@ internal sealed record AgentConfiguration
     /// <summary>How much disk the data directory may use, in bytes; null leaves it to the default.</summary>
     public long? Budget { get; init; }
 
+    /// <summary>At a hub: the NATS servers that keep its partitions; null where the segment log does.</summary>
+    public JetStreamOptions? JetStream { get; init; }
+
     /// <summary>Where metrics and health are served; null leaves it to command line and default.</summary>
     public HttpListen? Http { get; init; }
 
@@ -72,6 +76,10 @@ internal sealed record AgentConfiguration
 
     /// <summary>The topics whose latest values go ahead of a backlog.</summary>
     public IReadOnlySet<string> LiveTopics => Topics.Where(topic => topic.IsLive).Select(topic => topic.Name).ToHashSet(StringComparer.Ordinal);
+
+    /// <summary>Whether it has something that only an edge has: topics of its own, sources, sinks, an uplink.</summary>
+    public bool IsForEdge => Topics.Count > 0 || SourceTopics.Any() || GpioSinks.Count > 0 || AllMqttSinks.Any() || AllEmbeddedSinks.Any()
+        || MqttBrokers.Count > 0 || HomeAssistant is not null || Uplink != ConfigurationReader.WithPriorities(new UplinkOptions(), []);
 
     /// <summary>The topics that sources write to.</summary>
     public IEnumerable<string> SourceTopics =>

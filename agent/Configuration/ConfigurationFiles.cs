@@ -63,6 +63,9 @@ internal static class ConfigurationFiles
         if (first.Budget is not null && second.Budget is not null)
             throw new ConfigurationException($"{path}: 'storage.budget' can be set in one file only", path);
 
+        if (first.JetStream is not null && second.JetStream is not null)
+            throw new ConfigurationException($"{path}: 'storage.engine' can be set in one file only");
+
         if (first.Http is not null && second.Http is not null)
             throw new ConfigurationException($"{path}: 'http.listen' can be set in one file only", path);
 
@@ -79,6 +82,7 @@ internal static class ConfigurationFiles
             Data = first.Data ?? second.Data,
             Socket = first.Socket ?? second.Socket,
             Budget = first.Budget ?? second.Budget,
+            JetStream = first.JetStream ?? second.JetStream,
             Http = first.Http ?? second.Http,
             Topics = topics,
             MqttSources = [.. first.MqttSources, .. second.MqttSources],

@@ -1,5 +1,6 @@
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices;
 using EdgeStream.Devices.Mqtt;
@@ -41,13 +42,15 @@ internal static class ConfigurationReader
         places ??= new ConfigurationPlaces();
         places.NextFile();
         TomlSection root = TomlSection.Parse(file, text);
+        (long? budget, JetStreamOptions? jetStream) = root.Section("storage") is { } storage ? StorageReader.Read(storage) : default;
         TomlSection? sources = root.Section("source"), sinks = root.Section("sink");
         IReadOnlyList<TomlSection> mqttSinks = sinks?.Sections("mqtt") ?? [];
         var configuration = new AgentConfiguration
         {
             Data = root.String("data"),
             Socket = root.String("socket"),
-            Budget = root.Section("storage") is { } storage ? ReadBudget(storage) : null,
+            Budget = budget,
+            JetStream = jetStream,
             Http = root.Section("http") is { } http ? ReadHttp(http) : null,
             Topics = [.. root.Sections("topic").Select(places.Noting(ReadTopic))],
             MqttSources = [.. sources?.Sections("mqtt").Select(places.Noting(MqttReader.ReadSource)) ?? []],
@@ -160,23 +163,6 @@ internal static class ConfigurationReader
 
         section.Done();
         return topic;
-    }
-
-    private static long? ReadBudget(TomlSection section)
-    {
-        long? budget = section.Bytes("budget");
-        try
-        {
-            if (budget is { } bytes)
-                StorageBudget.CheckMinimum(bytes);
-        }
-        catch (EdgeStreamException problem)
-        {
-            throw section.Error("budget", problem.Message);
-        }
-
-        section.Done();
-        return budget;
     }
 
     private static HttpListen ReadHttp(TomlSection section)

@@ -70,6 +70,9 @@ internal sealed class TomlSection(string file, string path, int? line)
     /// <summary>Whether a key is there with a string, where other kinds are allowed too.</summary>
     public bool IsString(string key) => _nodes.TryGetValue(key, out TomlNode? node) && node.Value is string;
 
+    /// <summary>Whether the key is there; it is not asked for by this.</summary>
+    public bool Has(string key) => _nodes.ContainsKey(key);
+
     public bool? Bool(string key) => Take(key)?.Value switch
     {
         null => null,

@@ -93,6 +93,7 @@ internal static class EdgeNode
 
         async Task<string> ReloadAsync(AgentConfiguration wanted)
         {
+            StartConfiguration.CheckIsForEdge(wanted);
             if (await CreateTopicsAsync(node, wanted, logger).ConfigureAwait(false) is { } refused)
                 throw new ConfigurationException(refused);
 

@@ -5,6 +5,8 @@ using EdgeStream.Agent.Hosting.Http;
 using EdgeStream.Agent.Hosting.Systemd;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Engines;
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Metadata;
@@ -92,9 +94,7 @@ internal sealed class Node : IAsyncDisposable
         {
             storage = NodeStorage.Open(data.Path, options.Budget);
             store = MetadataRecovery.Open(data.Path, SpuId, loggers.CreateLogger<Node>(), out string? problem);
-            spu = new SpuNode(
-                SpuId, new PartitionDirectories(data.Path), storage.LogOptions(isHub), loggers.CreateLogger<SpuNode>(), storage.Files,
-                storage.Resources, isHub);
+            spu = new SpuNode(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<SpuNode>()), loggers.CreateLogger<SpuNode>(), isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
             storage.Start(spu, controller);
@@ -113,6 +113,11 @@ internal sealed class Node : IAsyncDisposable
             throw;
         }
     }
+
+    private static IPartitionEngine CreateEngine(NodeOptions options, DataDirectory data, NodeStorage storage, bool isHub, ILogger logger) =>
+        options.JetStream is { } jetStream
+            ? new JetStreamEngine(data.Path, jetStream, logger, storage.Resources.Clock, isHub: isHub)
+            : new SegmentEngine(new PartitionDirectories(data.Path), storage.LogOptions(isHub), logger, storage.Files, storage.Resources, isHub);
 
     /// <summary>The web application of a node, with what both kinds serve.</summary>
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>

@@ -1,5 +1,6 @@
 using System.Net;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Mirror.Hub;
 
 namespace EdgeStream.Agent.Hosting;
@@ -14,4 +15,7 @@ internal sealed record NodeOptions(string Data, string Socket, IPEndPoint? Liste
 {
     /// <summary>At a hub: how long the certificates are valid that it issues for geo-locations.</summary>
     public TimeSpan CertificateLife { get; init; } = HubAuthority.DefaultGeoLocationLife;
+
+    /// <summary>At a hub: the NATS servers that keep its partitions; null where the segment log does.</summary>
+    public JetStreamOptions? JetStream { get; init; }
 }

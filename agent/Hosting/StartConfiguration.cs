@@ -23,6 +23,7 @@ internal sealed partial record StartConfiguration(AgentConfiguration Configurati
         {
             IReadOnlyList<ConfigurationFile> files = ConfigurationFiles.Read(given);
             AgentConfiguration configuration = ConfigurationFiles.Parse(files);
+            CheckIsForEdge(configuration);
             IReadOnlyList<ConfigurationFile>? copy = LastGoodConfiguration.TryRead(NodePaths.Data(data, configuration.Data));
             return copy is not null && LastGoodConfiguration.FindEmptied(files, main, copy) is { } emptied
                 ? throw emptied
@@ -32,6 +33,16 @@ internal sealed partial record StartConfiguration(AgentConfiguration Configurati
         {
             string[] directories = DataDirectories(main, data);
             return LastGood(directories, error) ?? WithoutDropIns(main, directories[0], error);
+        }
+    }
+
+    /// <exception cref="ConfigurationException">It is a hub's.</exception>
+    public static void CheckIsForEdge(AgentConfiguration configuration)
+    {
+        if (configuration.JetStream is not null)
+        {
+            throw new ConfigurationException(
+                "storage.engine: \"jetstream\" is for a hub ('edgestream hub --config FILE'); an edge keeps its records in its own log, so that it needs nobody");
         }
     }
 

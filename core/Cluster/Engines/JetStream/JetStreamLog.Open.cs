@@ -25,8 +25,8 @@ internal sealed partial class JetStreamLog
     private sealed record Taken(long NextOffset, long Latest, long LastSequence);
 
     private JetStreamLog(
-        PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, StateBucket bucket, PartitionManifest manifest,
-        LogSettings settings, Taken taken, Guid writerId, State state, IClockSource? clock, ILogger logger)
+        PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, PartitionManifest manifest, LogSettings settings,
+        Taken taken, Guid writerId, State state, IClockSource? clock, ILogger logger)
     {
         _id = id;
         _names = names;
@@ -50,7 +50,6 @@ internal sealed partial class JetStreamLog
         (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (taken.NextOffset, taken.Latest, taken.LastSequence, taken.Latest);
         _anchors = new AnchorMemory(state.Clock.Value);
         Clock = LogClock.Open(_anchors, clock, taken.NextOffset);
-        _ = bucket;
     }
 
     /// <summary>What lies beside the records, as it was found.</summary>
@@ -88,7 +87,7 @@ internal sealed partial class JetStreamLog
             await FindStartAsync(names, servers, state, taken).ConfigureAwait(false);
             await FindNewGapsAsync(names, servers, state).ConfigureAwait(false);
             state.MirroredOffset = Math.Clamp(state.MirroredOffset, state.Start, taken.NextOffset);
-            var log = new JetStreamLog(id, names, servers, options, bucket, manifest, settings, taken, writerId, state, clock, logger);
+            var log = new JetStreamLog(id, names, servers, options, manifest, settings, taken, writerId, state, clock, logger);
             log.Begin();
             return log;
         }

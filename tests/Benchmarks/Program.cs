@@ -37,6 +37,9 @@ if (args.Length == 0 || args.Contains("backlog"))
 if (args.Length == 0 || args.Contains("api"))
     await ApiBenchmark.RunAsync(report);
 
+if (args.Length == 0 || args.Contains("jetstream"))
+    await JetStreamBenchmark.RunAsync(report);
+
 if (args.Length == 0 || args.Contains("catch-up"))
     await CatchUpBenchmark.RunAsync(report);
 

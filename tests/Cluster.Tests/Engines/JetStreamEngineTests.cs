@@ -188,6 +188,10 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         NatsServer server = await nats.SingleAsync();
         await using IPartitionEngine engine = EngineUnderTest.JetStream(_directory.Path, [server.Url]);
         await engine.StartAsync(Topology());
+        Assert.Equal(ErrorCode.InvalidArgument, (await Assert.ThrowsAsync<ClusterException>(() => engine.CheckReplicasAsync(3).AsTask())).Code);
+
+        // With a bucket that is there already, too.
+        await engine.CloseAsync(await engine.OpenAsync(new PartitionId("t", 0), Topic(), Topic().Partitions[0]));
         var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.CheckReplicasAsync(3).AsTask());
         Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
         Assert.Contains("3 replicas need as many NATS servers", refused.Message, StringComparison.Ordinal);

@@ -41,9 +41,16 @@ internal sealed class StateBucket(JetStreamServers servers, string clusterId) : 
                     ErrorCode.StorageFailed, $"the NATS key-value bucket '{_bucket}' is not this hub's; delete it there, or use another NATS account");
             }
 
-            known = known is null ? await servers.CreateStreamAsync(Config(replicas)).ConfigureAwait(false)
-                : known.Config.NumReplicas < replicas ? await servers.UpdateStreamAsync(Config(replicas)).ConfigureAwait(false)
-                : known;
+            if (known is null)
+            {
+                known = await servers.CreateStreamAsync(Config(replicas)).ConfigureAwait(false);
+            }
+            else if (known.Config.NumReplicas < replicas)
+            {
+                await ProbeAsync(replicas).ConfigureAwait(false);
+                known = await servers.UpdateStreamAsync(Config(replicas)).ConfigureAwait(false);
+            }
+
             Volatile.Write(ref _replicas, known.Config.NumReplicas);
         }
         finally
@@ -78,6 +85,15 @@ internal sealed class StateBucket(JetStreamServers servers, string clusterId) : 
     public Task DeleteAsync(Guid incarnation) => servers.PurgeAsync(Stream, new StreamPurgeRequest { Filter = SubjectOf($"{incarnation:N}.>") });
 
     public void Dispose() => _ensuring.Dispose();
+
+    /// <summary>A server alone takes any number in an update, and refuses it only where something is made.</summary>
+    private async Task ProbeAsync(int replicas)
+    {
+        await servers
+            .CreateStreamAsync(new StreamConfig($"{_bucket}-probe", [$"{_bucket}-probe"]) { Storage = StreamConfigStorage.Memory, NumReplicas = replicas })
+            .ConfigureAwait(false);
+        await servers.DeleteStreamAsync($"{_bucket}-probe").ConfigureAwait(false);
+    }
 
     private string Description => $"EdgeStream {clusterId} state";
 

@@ -1,4 +1,5 @@
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
@@ -11,13 +12,14 @@ namespace EdgeStream.ClusterTesting;
 /// <summary>What every node consists of: metadata, SPU and SC on one data directory.</summary>
 public sealed class NodeParts : IAsyncDisposable
 {
-    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files, LogResources? resources)
+    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files, LogResources? resources, IPartitionEngine? engine)
     {
         DataDirectory = dataDirectory;
         Directory.CreateDirectory(dataDirectory);
         Store = MetadataRecovery.Open(dataDirectory, leaderSpu: 0, NullLogger.Instance, out string? problem);
         MetadataProblem = problem;
-        Spu = new SpuNode(0, new PartitionDirectories(dataDirectory), options, NullLogger<SpuNode>.Instance, files, resources, isHub);
+        engine ??= new SegmentEngine(new PartitionDirectories(dataDirectory), options, NullLogger.Instance, files, resources, isHub);
+        Spu = new SpuNode(0, engine, NullLogger<SpuNode>.Instance, isHub);
         Controller = new StreamController(Store, Spu, isHub);
         Groups = new GroupCoordinator(Controller, new PositionStore(Store, TimeProvider.System), TimeProvider.System);
     }
@@ -36,9 +38,9 @@ public sealed class NodeParts : IAsyncDisposable
 
     public static async Task<NodeParts> StartAsync(
         string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null,
-        LogResources? resources = null)
+        LogResources? resources = null, IPartitionEngine? engine = null)
     {
-        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files, resources);
+        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files, resources, engine);
         await parts.Controller.StartAsync();
         return parts;
     }

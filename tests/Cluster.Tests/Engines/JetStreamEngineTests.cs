@@ -3,6 +3,7 @@ using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
 using EdgeStream.Harness;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
@@ -207,6 +208,49 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
         Assert.Contains("raise max_payload", refused.Message, StringComparison.Ordinal);
         await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+    }
+
+    [Fact]
+    public async Task Topic_is_deleted_with_its_streams_or_not_at_all()
+    {
+        NatsServer server = await nats.SingleAsync();
+        using var link = new FaultyLink(server.Port);
+        await using NodeParts parts = await NodeParts.StartAsync(
+            _directory.Path, isHub: true, engine: EngineUnderTest.JetStream(_directory.Path, [$"nats://127.0.0.1:{link.Port}"]));
+        await parts.Controller.CreateTopicAsync("t", 2, new TopicSettings());
+        await parts.Controller.GetPartition("t", 1).Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+
+        link.Fault = LinkFault.Cut;
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => parts.Controller.DeleteTopicAsync("t").InTimeAsync());
+        Assert.Equal(ErrorCode.Unavailable, refused.Code);
+        Assert.True(parts.Controller.Current.Topics.ContainsKey("t"));
+
+        link.Fault = LinkFault.None;
+        await OpensAsync(parts.Spu, parts.Controller.Current);
+        Assert.Equal(["a"], await Batches.ReadValuesAsync(parts.Controller.GetPartition("t", 1).Log));
+        await parts.Controller.DeleteTopicAsync("t");
+        await parts.Controller.CreateTopicAsync("t", 2, new TopicSettings());
+        Assert.Equal(0, parts.Controller.GetPartition("t", 1).Log.Offsets.End);
+    }
+
+    [Fact]
+    public async Task Hub_does_not_start_on_another_engine_than_the_one_that_has_its_records()
+    {
+        NatsServer server = await nats.SingleAsync();
+        await using (NodeParts parts = await NodeParts.StartAsync(_directory.At("log"), isHub: true))
+            await parts.Controller.CreateTopicAsync("t", 1, new TopicSettings());
+
+        await using (NodeParts parts = await NodeParts.StartAsync(
+            _directory.At("nats"), isHub: true, engine: EngineUnderTest.JetStream(_directory.At("nats"), [server.Url])))
+        {
+            await parts.Controller.CreateTopicAsync("t", 1, new TopicSettings());
+        }
+
+        var refused = await Assert.ThrowsAsync<EdgeStreamException>(() => NodeParts.StartAsync(
+            _directory.At("log"), isHub: true, engine: EngineUnderTest.JetStream(_directory.At("log"), [server.Url])));
+        Assert.Contains("storage.engine \"log\"", refused.Message, StringComparison.Ordinal);
+        refused = await Assert.ThrowsAsync<EdgeStreamException>(() => NodeParts.StartAsync(_directory.At("nats"), isHub: true));
+        Assert.Contains("storage.engine \"jetstream\"", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,10 +1,14 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 using Microsoft.Extensions.Logging;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
 
 namespace EdgeStream.Cluster.Tests.Engines;
 
@@ -65,9 +69,9 @@ public sealed class JetStreamFaultTests(ITestOutputHelper output) : IAsyncLifeti
             }
         }))];
 
-        // Each in turn, so that the leader of the stream is one of them. That one is frozen is noticed later, so there it is the first only,
-        // which the log is connected to or not.
-        foreach (NatsServer server in _cluster.Servers.Take(freezes ? 1 : _cluster.Servers.Count))
+        // Each in turn, so that the leader of the stream, and whom the log is connected to, are among them. That one is frozen is noticed
+        // later: there it is the leader only.
+        foreach (NatsServer server in freezes ? [await LeaderAsync()] : _cluster.Servers)
         {
             await GoesOnAsync();
             output.WriteLine($"{DateTime.UtcNow:HH:mm:ss.fff} {server.Url} goes");
@@ -92,6 +96,14 @@ public sealed class JetStreamFaultTests(ITestOutputHelper output) : IAsyncLifeti
         Assert.Equal(values.Count, values.Distinct().Count());
         Assert.Equal(acknowledged.Count, values.Count);
         Assert.All(acknowledged, one => Assert.Equal(one.Key, values[(int)one.Value]));
+
+        async Task<NatsServer> LeaderAsync()
+        {
+            await using var connection = new NatsConnection(new NatsOpts { Url = _cluster.Urls[0] });
+            string stream = StreamNames.Of(_engine.Topology.ClusterId, _engine.Id).Stream;
+            string leader = (await new NatsJSContext(connection).GetStreamAsync(stream)).Info.Cluster!.Leader!;
+            return _cluster.Servers[int.Parse(leader[1..], CultureInfo.InvariantCulture) - 1];
+        }
 
         async Task GoesOnAsync()
         {

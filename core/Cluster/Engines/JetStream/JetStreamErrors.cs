@@ -17,6 +17,12 @@ internal static class JetStreamErrors
     public const int StoreFailed = 10077;
 
     private const int AccountLimit = 10002;
+    private const int ClusterNotAvailable = 10008;
+    private const int ClusterNotLeader = 10009;
+    private const int StreamOffline = 10118;
+
+    /// <summary>While a leader is being chosen, for instance: no answer to what was asked.</summary>
+    public static bool IsPassing(int code) => code is ClusterNotAvailable or ClusterNotLeader or StreamOffline;
 
     public static bool IsFull(int code) => code is StoreFailed or InsufficientResources or StorageExceeded or AccountLimit;
 

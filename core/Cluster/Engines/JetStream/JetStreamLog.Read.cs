@@ -70,11 +70,29 @@ internal sealed partial class JetStreamLog
             : throw new OffsetOutOfRangeException(offset, StartOffset, DurableOffset);
     }
 
-    /// <summary>A message, or the first behind it where it is not there; null where there is none behind it either.</summary>
-    /// <exception cref="ClusterException">The servers do not answer.</exception>
-    internal async Task<StreamMessage?> FindAtOrBehindAsync(long sequence) =>
-        await _servers.FindAsync(_names.Stream, sequence).ConfigureAwait(false)
-        ?? await _servers.FindFromLeaderAsync(_names.Stream, sequence, _names.Subject + ".*").ConfigureAwait(false);
+    /// <summary>
+    /// A message, or the first behind it where it is not there; null where there is none behind it either. Where nobody answers, because a
+    /// leader is being chosen for instance, it is as patient as the writer.
+    /// </summary>
+    /// <exception cref="ClusterException">The servers have not answered for so long.</exception>
+    internal async Task<StreamMessage?> FindAtOrBehindAsync(long sequence)
+    {
+        long since = Environment.TickCount64;
+        while (true)
+        {
+            try
+            {
+                return await _servers.FindAsync(_names.Stream, sequence).ConfigureAwait(false)
+                    ?? await _servers.FindFromLeaderAsync(_names.Stream, sequence, _names.Subject + ".*").ConfigureAwait(false);
+            }
+            catch (ClusterException silent) when (silent.Code == ErrorCode.Unavailable && Environment.TickCount64 - since < _options.Patience.TotalMilliseconds)
+            {
+                ThrowIfClosed();
+            }
+
+            await Task.Delay(FirstRetry).ConfigureAwait(false);
+        }
+    }
 
     internal async Task<StreamMessage?> FindAsync(long sequence)
     {

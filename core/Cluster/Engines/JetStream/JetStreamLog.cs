@@ -5,6 +5,7 @@ using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Time;
 using Microsoft.Extensions.Logging;
+using NATS.Client.JetStream;
 using NATS.Client.JetStream.Models;
 
 namespace EdgeStream.Cluster.Engines.JetStream;
@@ -115,7 +116,15 @@ internal sealed partial class JetStreamLog : IPartitionLog
     public async ValueTask ChangeSettingsAsync(LogSettings settings)
     {
         StreamInfo known = await FindOwnAsync().ConfigureAwait(false);
-        await _servers.UpdateStreamAsync(ConfigOf(_names, Manifest, settings, known.Config.NumReplicas)).ConfigureAwait(false);
+        try
+        {
+            await _servers.UpdateStreamAsync(ConfigOf(_names, Manifest, settings, known.Config.NumReplicas)).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the settings of the stream '{_names.Stream}': {refusal.Message}");
+        }
+
         _settings = settings;
     }
 

@@ -114,7 +114,7 @@ internal sealed class JetStreamReader(JetStreamLog log, long offset) : IPartitio
         _message?.Dispose();
         _message = null;
         if (_next < 0)
-            _next = await log.FindSequenceAsync(NextOffset).ConfigureAwait(false);
+            _next = await log.FindSequenceAsync(NextOffset).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
 
         AskAhead();
         if (!_ahead.TryDequeue(out var asked))
@@ -124,7 +124,7 @@ internal sealed class JetStreamReader(JetStreamLog log, long offset) : IPartitio
         if (message is null)
         {
             // Dropped, or asked of a server that is behind the others: its leader knows.
-            message = await log.FindAtOrBehindAsync(asked.Sequence).ConfigureAwait(false)
+            message = await log.FindAtOrBehindAsync(asked.Sequence).WaitAsync(cancellationToken).ConfigureAwait(false)
                 ?? throw new PartitionDamagedException($"the stream ends before offset {NextOffset}, which was durable");
             if (message.Sequence != asked.Sequence)
             {

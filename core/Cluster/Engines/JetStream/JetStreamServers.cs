@@ -30,6 +30,9 @@ internal sealed class JetStreamServers : IAsyncDisposable
     private readonly NatsJSContext _jetStream;
     private readonly SemaphoreSlim _checking = new(1);
     private volatile bool _isReady;
+
+    // Cancelled with the connection: what was asked over it is not answered any more, and need not be waited for.
+    private CancellationTokenSource _connected = new();
     private (string Problem, long At)? _failed;
 
     public JetStreamServers(JetStreamOptions options, ILogger logger)
@@ -64,6 +67,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
         _connection.ConnectionDisconnected += (_, _) =>
         {
             _isReady = false;
+            Interlocked.Exchange(ref _connected, new CancellationTokenSource()).Cancel();
             logger.LogWarning("the connection to NATS is lost; it is made again by itself");
             return ValueTask.CompletedTask;
         };
@@ -149,7 +153,8 @@ internal sealed class JetStreamServers : IAsyncDisposable
     /// <param name="headers">Its headers, what is expected of the stream among them.</param>
     public async ValueTask<Task<PublishOutcome>> PublishAsync(string subject, ReadOnlySequence<byte> payload, NatsHeaders headers)
     {
-        var limit = new CancellationTokenSource(_options.AnswerTimeout);
+        var limit = CancellationTokenSource.CreateLinkedTokenSource(Volatile.Read(ref _connected).Token);
+        limit.CancelAfter(_options.AnswerTimeout);
         try
         {
             NatsJSPublishConcurrentFuture future = await _jetStream
@@ -211,6 +216,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
     {
         await _connection.DisposeAsync().ConfigureAwait(false);
         _checking.Dispose();
+        _connected.Dispose();
     }
 
     public ClusterException Unavailable(string problem) => new(
@@ -227,6 +233,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
         catch (NatsJSApiException none) when (none.Error.ErrCode is JetStreamErrors.MessageNotFound)
         {
             return null;
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw Unavailable(refusal.Message);
         }
     }
 
@@ -288,7 +298,8 @@ internal sealed class JetStreamServers : IAsyncDisposable
         }
         catch (Exception lost) when (IsLost(lost))
         {
-            return PublishOutcome.Unknown(lost is OperationCanceledException ? $"no answer within {_options.AnswerTimeout.TotalSeconds:0} s" : lost.Message);
+            return PublishOutcome.Unknown(
+                lost is OperationCanceledException ? $"the connection was lost, or no answer came within {_options.AnswerTimeout.TotalSeconds:0} s" : lost.Message);
         }
         finally
         {
@@ -304,6 +315,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
         try
         {
             return await question(limit.Token).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException passing) when (JetStreamErrors.IsPassing(passing.Error.ErrCode))
+        {
+            throw Unavailable(passing.Message);
         }
         catch (NatsJSApiException)
         {

@@ -3,6 +3,7 @@
 RID           ?= linux-x64
 CONFIGURATION ?= Release
 ARTIFACTS     := artifacts
+JETSTREAM     ?= false
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
 .PHONY: build demo test soak e2e bench aot deb apt-repo fmt clean tools-aot
@@ -30,8 +31,9 @@ bench:
 	@packaging/install-tools.sh nats-server:nats-server mosquitto:mosquitto iproute2:ss
 	dotnet run --project tests/Benchmarks -c Release
 
+# JETSTREAM=true: with NATS JetStream, for a hub; five megabytes more.
 aot: tools-aot
-	packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot/$(RID)
+	JETSTREAM=$(JETSTREAM) packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot/$(RID)
 	@ls -l $(AOT)
 
 # Packages for both architectures; RID=linux-arm64 makes one. What 'make aot' has built already is taken as it is.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Publishes the native build: publish-aot.sh RID OUTPUT. Fails on any trim or AOT warning that is not explained here.
+# Publishes the native build: publish-aot.sh RID OUTPUT. Fails on any trim or AOT warning that is not explained here. JETSTREAM=true puts NATS
+# JetStream into it, which only a hub can use.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 rid=$1 output=$2
@@ -10,7 +11,7 @@ known='LiteDB System.Device.Gpio'
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-dotnet publish agent -c Release -r "$rid" -o "$output" --nologo 2>&1 | tee "$log"
+dotnet publish agent -c Release -r "$rid" -o "$output" -p:JetStream="${JETSTREAM:-false}" --nologo 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
 [ "$status" -eq 0 ] || exit "$status"
 

@@ -44,6 +44,9 @@ internal static class StorageReader
 
     private static JetStreamOptions ReadJetStream(TomlSection section)
     {
+        if (!JetStreamSupport.IsSupported)
+            throw section.Error("engine", "\"jetstream\" is not in this build, which is made for devices; 'make deb JETSTREAM=true' makes one that has it");
+
         if (!section.Has("nats") || section.Strings("nats") is not { Count: > 0 } servers)
             throw section.Error("nats", "is missing; write for instance nats = [\"nats://10.0.0.1:4222\", \"nats://10.0.0.2:4222\"]");
 

@@ -114,10 +114,16 @@ internal sealed class Node : IAsyncDisposable
         }
     }
 
-    private static IPartitionEngine CreateEngine(NodeOptions options, DataDirectory data, NodeStorage storage, bool isHub, ILogger logger) =>
-        options.JetStream is { } jetStream
-            ? new JetStreamEngine(data.Path, jetStream, logger, storage.Resources.Clock, isHub: isHub)
-            : new SegmentEngine(new PartitionDirectories(data.Path), storage.LogOptions(isHub), logger, storage.Files, storage.Resources, isHub);
+    private static IPartitionEngine CreateEngine(NodeOptions options, DataDirectory data, NodeStorage storage, bool isHub, ILogger logger)
+    {
+        if (options.JetStream is not { } jetStream)
+            return new SegmentEngine(new PartitionDirectories(data.Path), storage.LogOptions(isHub), logger, storage.Files, storage.Resources, isHub);
+
+        if (JetStreamSupport.IsSupported)
+            return new JetStreamEngine(data.Path, jetStream, logger, storage.Resources.Clock, isHub: isHub);
+
+        throw new NotSupportedException("this build has no JetStream");
+    }
 
     /// <summary>The web application of a node, with what both kinds serve.</summary>
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>

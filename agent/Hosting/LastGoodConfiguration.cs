@@ -1,14 +1,15 @@
+using System.Buffers.Binary;
 using System.Formats.Tar;
-using System.Security.Cryptography;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Storage.Files;
+using EdgeStream.Storage.Records;
 
 namespace EdgeStream.Agent.Hosting;
 
 /// <summary>
 /// A copy of the configuration files that an edge last ran with, <c>DATA/last-good/configuration.tar</c>: what it starts with where the
 /// files themselves cannot be used. One file, so that it is replaced as a whole; only its owner can read it, as it may hold passwords. Behind
-/// the archive, where <c>tar</c> does not look, are 32 bytes: its SHA-256, because a flipped bit could make another configuration of it.
+/// the archive, where <c>tar</c> does not look, stands its CRC-32C, because a flipped bit could make another configuration of it.
 /// </summary>
 internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger)
 {
@@ -111,13 +112,15 @@ internal sealed class LastGoodConfiguration(string dataDirectory, ILogger logger
         }
 
         byte[] archive = packed.ToArray();
-        return [.. archive, .. SHA256.HashData(archive)];
+        byte[] checksum = new byte[sizeof(uint)];
+        BinaryPrimitives.WriteUInt32BigEndian(checksum, Crc32C.Compute(archive));
+        return [.. archive, .. checksum];
     }
 
     private static List<ConfigurationFile> Unpack(string folder, byte[] packed)
     {
-        int length = packed.Length - SHA256.HashSizeInBytes;
-        if (length <= 0 || !SHA256.HashData(packed.AsSpan(0, length)).AsSpan().SequenceEqual(packed.AsSpan(length)))
+        int length = packed.Length - sizeof(uint);
+        if (length <= 0 || Crc32C.Compute(packed.AsSpan(0, length)) != BinaryPrimitives.ReadUInt32BigEndian(packed.AsSpan(length)))
             throw new InvalidDataException("the copy is damaged");
 
         List<ConfigurationFile> files = [];

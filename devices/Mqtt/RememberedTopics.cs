@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
 
@@ -20,8 +19,7 @@ internal sealed class RememberedTopics(IDeviceFiles? files, string kind, string 
     // No filter and no topic has it in it ([MQTT-1.5.3-2]).
     private const char Separator = '\0';
 
-    private readonly string _name =
-        $"mqtt-{kind}-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes($"{broker}{Separator}{clientId}")).AsSpan(0, 8))}";
+    private readonly string _name = $"mqtt-{kind}-{Crc32C.Of($"{broker}{Separator}{clientId}")}";
 
     /// <summary>
     /// Remembers what is going to be left there, beside what was: wherever this node stops, it knows all that may be there.

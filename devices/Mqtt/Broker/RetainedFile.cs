@@ -1,5 +1,5 @@
 using System.Buffers;
-using System.Security.Cryptography;
+using System.Buffers.Binary;
 using System.Text;
 using MQTTnet;
 using MQTTnet.Packets;
@@ -8,7 +8,7 @@ using MQTTnet.Protocol;
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
-/// Retained messages as they stand on the disk: magic, version, number, the messages one after the other, and SHA-256 of it all. Of an
+/// Retained messages as they stand on the disk: magic, version, number, the messages one after the other, and CRC-32C of it all. Of an
 /// expiry interval there stands what is left of it: the time that a node is off is not known, and does not count.
 /// </summary>
 internal static class RetainedFile
@@ -17,7 +17,7 @@ internal static class RetainedFile
     private const byte Version = 1;
 
     // That there are no more, and the checksum.
-    private const int EndBytes = 1 + SHA256.HashSizeInBytes;
+    private const int EndBytes = 1 + Crc32C.Size;
 
     /// <param name="messages">In the order in which they matter, should there be no room for all.</param>
     /// <param name="now">Of the clock that they expire by.</param>
@@ -42,15 +42,15 @@ internal static class RetainedFile
         }
 
         writer.Write(false);
-        bytes.Write(SHA256.HashData(bytes.GetBuffer().AsSpan(0, (int)bytes.Length)));
+        writer.Write(Crc32C.Of(bytes.GetBuffer().AsSpan(0, (int)bytes.Length)));
         return bytes.ToArray();
     }
 
     /// <exception cref="InvalidDataException">It is damaged, or of a later version.</exception>
     public static IReadOnlyList<MqttApplicationMessage> Read(byte[] contents)
     {
-        int length = contents.Length - SHA256.HashSizeInBytes;
-        if (length <= 0 || !SHA256.HashData(contents.AsSpan(0, length)).AsSpan().SequenceEqual(contents.AsSpan(length)))
+        int length = contents.Length - Crc32C.Size;
+        if (length <= 0 || Crc32C.Of(contents.AsSpan(0, length)) != BinaryPrimitives.ReadUInt32LittleEndian(contents.AsSpan(length)))
             throw new InvalidDataException("its checksum is wrong");
 
         using var reader = new BinaryReader(new MemoryStream(contents, 0, length), Encoding.UTF8);

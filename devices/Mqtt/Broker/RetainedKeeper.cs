@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using MQTTnet;
@@ -46,7 +44,7 @@ internal sealed class RetainedKeeper : IAsyncDisposable
     /// <param name="logger">Told what cannot be kept.</param>
     public static RetainedKeeper Open(IDeviceFiles? files, string broker, TimeProvider time, ILogger logger)
     {
-        string name = $"mqtt-retained-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(broker)).AsSpan(0, 8))}";
+        string name = $"mqtt-retained-{Crc32C.Of(broker)}";
         var keeper = new RetainedKeeper(files, name, time, logger);
         keeper.Load();
         return keeper;

@@ -84,7 +84,7 @@ public sealed class EmbeddedBrokerRetainedTests
         }
 
         (string name, byte[] contents) = Assert.Single(_files.Contents);
-        contents[^40] ^= 1;
+        contents[contents.Length / 2] ^= 1;
         broker = Broker();
         await using RunningSource again = await RunningSource.StartAsync(broker);
 

@@ -24,10 +24,16 @@ internal sealed partial record StartConfiguration(AgentConfiguration Configurati
             IReadOnlyList<ConfigurationFile> files = ConfigurationFiles.Read(given);
             AgentConfiguration configuration = ConfigurationFiles.Parse(files);
             CheckIsForEdge(configuration);
-            IReadOnlyList<ConfigurationFile>? copy = LastGoodConfiguration.TryRead(NodePaths.Data(data, configuration.Data));
-            return copy is not null && LastGoodConfiguration.FindEmptied(files, main, copy) is { } emptied
-                ? throw emptied
-                : new StartConfiguration(configuration, files, null);
+
+            // Only then is the copy worth a look: each start waits for it.
+            if ((files.Count == 0 || files.Any(file => file.IsBlank))
+                && LastGoodConfiguration.TryRead(NodePaths.Data(data, configuration.Data)) is { } copy
+                && LastGoodConfiguration.FindEmptied(files, main, copy) is { } emptied)
+            {
+                throw emptied;
+            }
+
+            return new StartConfiguration(configuration, files, null);
         }
         catch (ConfigurationException error)
         {

@@ -23,7 +23,7 @@ internal static class HubNode
         builder.Services.AddSingleton(hub);
         builder.Services.AddSingleton<IHubAuthority>(hub);
         var links = new HubLinks();
-        var importer = new BundleImporter(node.Controller, hub, links, node.Data.Path);
+        var importer = new BundleImporter(node.Controller, node.Controller, hub, links, node.Data.Path);
         builder.Services.AddSingleton(links);
         builder.Services.AddSingleton(new HubFlow());
         builder.Services.AddSingleton(new LiveValues(node.Controller));

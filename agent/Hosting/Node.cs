@@ -97,7 +97,7 @@ internal sealed class Node : IAsyncDisposable
             spu = new SpuNode(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<SpuNode>()), loggers.CreateLogger<SpuNode>(), isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
-            storage.Start(spu, controller);
+            storage.Start(spu, controller, controller.TouchAsync);
             return new Node(options, data, store, spu, controller, storage, loggers) { StartProblem = problem };
         }
         catch
@@ -136,6 +136,8 @@ internal sealed class Node : IAsyncDisposable
         builder.Services.AddSingleton(Loggers);
         SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Controller);
+        builder.Services.AddSingleton<IClusterView>(Controller);
+        builder.Services.AddSingleton<IMirrorPartitions>(Controller);
         builder.Services.AddSingleton(Spu);
         builder.Services.AddSingleton(Presence);
         builder.Services.AddSingleton(Groups);

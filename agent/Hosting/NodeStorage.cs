@@ -1,6 +1,6 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Files;
 using EdgeStream.Storage.Log;
@@ -28,7 +28,8 @@ internal sealed class NodeStorage : IAsyncDisposable
     private Task _cleaning = Task.CompletedTask;
     private Task _reopening = Task.CompletedTask;
     private SpuNode? _spu;
-    private StreamController? _controller;
+    private IClusterView? _cluster;
+    private Func<Task>? _opened;
 
     private NodeStorage(string dataDirectory, MeteredFiles files, DiskBudget budget)
     {
@@ -59,10 +60,12 @@ internal sealed class NodeStorage : IAsyncDisposable
     }
 
     /// <summary>Begins to clean, at once and then every minute, and to try again what could not be opened.</summary>
-    public void Start(SpuNode spu, StreamController controller)
+    /// <param name="spu">Has the partitions.</param>
+    /// <param name="cluster">Their topology.</param>
+    /// <param name="opened">Run when one could be opened after all.</param>
+    public void Start(SpuNode spu, IClusterView cluster, Func<Task> opened)
     {
-        _spu = spu;
-        _controller = controller;
+        (_spu, _cluster, _opened) = (spu, cluster, opened);
         spu.Clean();
         _cleaning = Task.Run(CleanAsync);
         _reopening = Task.Run(ReopenAsync);
@@ -114,8 +117,8 @@ internal sealed class NodeStorage : IAsyncDisposable
         {
             await Task.Delay(pause, _stop.Token).ConfigureAwait(false);
             bool tried = _spu.HasClosed;
-            if (tried)
-                await _controller!.ReopenPartitionsAsync().ConfigureAwait(false);
+            if (tried && await _spu.ReopenAsync(_cluster!.Current).ConfigureAwait(false))
+                await _opened!().ConfigureAwait(false);
 
             TimeSpan longer = pause * 2 < LongestRetry ? pause * 2 : pause > LongestRetry ? pause : LongestRetry;
             pause = tried && _spu.HasClosed ? longer : _spu.RetryAfter;

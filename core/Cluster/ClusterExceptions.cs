@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 
 namespace EdgeStream.Cluster;
@@ -12,6 +13,19 @@ public sealed class ClusterException(ErrorCode code, string message) : EdgeStrea
 
     public static ClusterException PartitionNotFound(string topic, int partition, int count) =>
         new(ErrorCode.PartitionNotFound, $"topic '{topic}' has no partition {partition}, it has {count}");
+
+    /// <summary>Why a partition is not served by the node that was asked for it.</summary>
+    public static ClusterException NotHere(TopologyMap map, TopicInfo topic, int number)
+    {
+        if (topic.Partitions.FirstOrDefault(partition => partition.Number == number) is not { } partition)
+            return PartitionNotFound(topic.Name, number, topic.Partitions.Length);
+
+        string at = map.Spus.FirstOrDefault(spu => spu.Id == partition.LeaderSpu) is { Endpoints: [var endpoint, ..] } ? $" at {endpoint}" : "";
+        return NotLeader($"{topic.Name}/{number} is led by SPU {partition.LeaderSpu}{at}; ask there");
+    }
+
+    /// <summary>Who asks should look at the topology again.</summary>
+    public static ClusterException NotLeader(string message) => new(ErrorCode.NotLeader, message);
 
     public static ClusterException GeoLocationNotFound(string name) =>
         new(ErrorCode.GeoLocationNotFound, $"there is no geo-location '{name}'; 'edgestream geo list' shows them");

@@ -1,5 +1,4 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Hub;
@@ -12,7 +11,8 @@ namespace EdgeStream.Mirror.Bundles;
 /// Takes bundles at a hub. In this order: all of the file is verified → its signer is → it is compared with what the hub holds
 /// → only then anything is changed. Safe from any thread.
 /// </summary>
-public sealed class BundleImporter(StreamController controller, HubAuthority authority, HubLinks links, string dataDirectory)
+public sealed class BundleImporter(
+    IClusterView cluster, IMirrorPartitions partitions, HubAuthority authority, HubLinks links, string dataDirectory)
 {
     /// <summary>Where a bundle is put while it is taken. Its name is gone at once, so a crash leaves nothing behind.</summary>
     /// <param name="size">How large it will be, in bytes.</param>
@@ -76,8 +76,8 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
     /// <summary>Where the hub's copy ends; checks that the bundle continues it, and is the same where they overlap.</summary>
     private async Task<long> CompareAsync(FileStream bundle, V1.BundleHeader header, CancellationToken cancellationToken)
     {
-        PartitionInfo? known = controller.Current.Topics.GetValueOrDefault(header.Topic)?.PartitionOf(header.GeoLocation);
-        Partition? partition = known is null ? null : controller.GetPartition(header.Topic, known.Number);
+        PartitionInfo? known = cluster.Current.Topics.GetValueOrDefault(header.Topic)?.PartitionOf(header.GeoLocation);
+        Partition? partition = known is null ? null : cluster.GetPartition(header.Topic, known.Number);
         long end = partition?.Log.Offsets.End ?? 0;
         if (partition is not null)
         {
@@ -122,8 +122,8 @@ public sealed class BundleImporter(StreamController controller, HubAuthority aut
     private async Task<V1.ImportLogResponse> ApplyAsync(FileStream bundle, V1.BundleHeader header, long held)
     {
         await authority.EnsureKnownAsync(header.GeoLocation).ConfigureAwait(false);
-        PartitionId id = await controller.EnsureMirrorPartitionAsync(header.Topic, header.GeoLocation).ConfigureAwait(false);
-        Partition partition = controller.GetPartition(id.Topic, id.Partition);
+        PartitionId id = await partitions.EnsureMirrorPartitionAsync(header.Topic, header.GeoLocation).ConfigureAwait(false);
+        Partition partition = cluster.GetPartition(id.Topic, id.Partition);
         IPartitionLog log = partition.Log;
         long end = header.LastOffset + 1;
         if (held < end)

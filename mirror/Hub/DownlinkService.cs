@@ -1,5 +1,5 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Cluster.Grpc;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
@@ -9,7 +9,7 @@ namespace EdgeStream.Mirror.Hub;
 
 /// <summary>The hub's end of the downlinks. An edge has one: when it connects anew, the old stream is ended first.</summary>
 public sealed class DownlinkService(
-    StreamController controller,
+    IClusterView cluster,
     HubLinks links,
     HubAuthority authority,
     TimeProvider time,
@@ -32,7 +32,7 @@ public sealed class DownlinkService(
         try
         {
             using var session = new DownlinkSession(
-                geoLocation, controller, () => authority.CheckRight(caller), responseStream, time, logger);
+                geoLocation, cluster, () => authority.CheckRight(caller), responseStream, time, logger);
             await session.RunAsync(requestStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
@@ -17,7 +16,7 @@ namespace EdgeStream.Mirror.Hub;
 /// <remarks>Which partitions are sent follows from the geo-location alone; nothing that the edge says leads to another.</remarks>
 internal sealed class DownlinkSession(
     string geoLocation,
-    StreamController controller,
+    IClusterView cluster,
     Action checkRight,
     IServerStreamWriter<V1.DownHubMessage> responses,
     TimeProvider time,
@@ -122,7 +121,7 @@ internal sealed class DownlinkSession(
     {
         while (true)
         {
-            TopologyMap map = controller.Current;
+            TopologyMap map = cluster.Current;
             checkRight();
             foreach (TopicInfo topic in map.Topics.Values.Where(topic => topic.Settings.IsDown))
             {
@@ -130,7 +129,7 @@ internal sealed class DownlinkSession(
                     await TellTopicAsync(topic, partition, cancellationToken).ConfigureAwait(false);
             }
 
-            await controller.WaitForChangeAsync(map, cancellationToken).ConfigureAwait(false);
+            await cluster.WaitForChangeAsync(map, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -169,7 +168,7 @@ internal sealed class DownlinkSession(
     {
         try
         {
-            return controller.GetPartition(topic, number) is { IsOpen: true } partition ? partition : null;
+            return cluster.GetPartition(topic, number) is { IsOpen: true } partition ? partition : null;
         }
         catch (ClusterException)
         {
@@ -183,7 +182,7 @@ internal sealed class DownlinkSession(
         try
         {
             var feed = new DownlinkFeed(
-                topic, told.Partition.Log, () => controller.Current.Topics.GetValueOrDefault(topic)?.Settings.TimeToLive, time, WriteAsync);
+                topic, told.Partition.Log, () => cluster.Current.Topics.GetValueOrDefault(topic)?.Settings.TimeToLive, time, WriteAsync);
             await feed.RunAsync(offset, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception ended) when (ended is LogClosedException || cancellationToken.IsCancellationRequested)

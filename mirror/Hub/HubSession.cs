@@ -1,6 +1,5 @@
 using System.Threading.Channels;
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -20,7 +19,8 @@ namespace EdgeStream.Mirror.Hub;
 internal sealed class HubSession(
     string geoLocation,
     string? startToken,
-    StreamController controller,
+    IClusterView cluster,
+    IMirrorPartitions partitions,
     GeoLocationPresence presence,
     HubFlow flow,
     CardFence fence,
@@ -138,9 +138,9 @@ internal sealed class HubSession(
     {
         while (true)
         {
-            TopologyMap known = controller.Current;
+            TopologyMap known = cluster.Current;
             checkRight();
-            await controller.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
+            await cluster.WaitForChangeAsync(known, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -156,11 +156,11 @@ internal sealed class HubSession(
     {
         Welcome = new V1.Welcome
         {
-            ClusterId = controller.Current.ClusterId,
+            ClusterId = cluster.Current.ClusterId,
             GeoLocation = geoLocation,
             WindowBytes = flow.WindowBytes,
             StartToken = startToken ?? "",
-            Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
+            Topics = { cluster.Current.Topics.Values.Where(topic => topic.Settings.AtEveryEdge).Select(topic => topic.Name) },
         },
     };
 
@@ -217,8 +217,8 @@ internal sealed class HubSession(
         V1.HubMessage answer;
         try
         {
-            PartitionId id = await controller.EnsureMirrorPartitionAsync(open.Topic, geoLocation).ConfigureAwait(false);
-            Partition partition = controller.GetPartition(id.Topic, id.Partition);
+            PartitionId id = await partitions.EnsureMirrorPartitionAsync(open.Topic, geoLocation).ConfigureAwait(false);
+            Partition partition = cluster.GetPartition(id.Topic, id.Partition);
             long resume = await CheckContinuesAsync(partition, open).ConfigureAwait(false);
 
             // The edge takes what lies below for mirrored, so it must be durable before it is told.

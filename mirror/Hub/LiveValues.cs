@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Live;
@@ -12,7 +11,7 @@ namespace EdgeStream.Mirror.Hub;
 /// What the hub knows of the latest values of live topics, in memory: what edges have told ahead, and what the ordered log has
 /// brought since they first did. Bounded for each topic of each geo-location (<see cref="LatestByKey"/>). Safe from any thread.
 /// </summary>
-public sealed class LiveValues(StreamController controller)
+public sealed class LiveValues(IClusterView cluster)
 {
     private readonly ConcurrentDictionary<PartitionId, Known> _known = new();
 
@@ -74,12 +73,12 @@ public sealed class LiveValues(StreamController controller)
     /// <exception cref="ClusterException">The geo-location mirrors no such topic.</exception>
     public Task<int> TakeAsync(string geoLocation, string topic, IEnumerable<V1.LiveValue> values, CancellationToken cancellationToken)
     {
-        PartitionInfo info = controller.Current.Topics.GetValueOrDefault(topic) is { Settings.Mirror: true } known
+        PartitionInfo info = cluster.Current.Topics.GetValueOrDefault(topic) is { Settings.Mirror: true } known
             && known.PartitionOf(geoLocation) is { } own
             ? own
             : throw new ClusterException(ErrorCode.TopicNotFound, $"'{geoLocation}' mirrors no topic '{topic}'");
         var id = new PartitionId(topic, info.Number);
-        Partition partition = controller.GetPartition(topic, info.Number);
+        Partition partition = cluster.GetPartition(topic, info.Number);
         return _known.AddOrUpdate(id, _ => new Known(partition), (_, before) => before.Partition == partition ? before : new Known(partition))
             .TakeAsync(values, cancellationToken);
     }
@@ -91,8 +90,8 @@ public sealed class LiveValues(StreamController controller)
     /// <exception cref="ClusterException">There is no such topic or geo-location.</exception>
     public async Task<IReadOnlyList<V1.LatestValue>> ReadAsync(string topic, string geoLocation, CancellationToken cancellationToken)
     {
-        TopicInfo info = controller.Current.Topics.GetValueOrDefault(topic) ?? throw ClusterException.TopicNotFound(topic);
-        if (geoLocation.Length > 0 && !controller.Current.GeoLocations.ContainsKey(geoLocation))
+        TopicInfo info = cluster.Current.Topics.GetValueOrDefault(topic) ?? throw ClusterException.TopicNotFound(topic);
+        if (geoLocation.Length > 0 && !cluster.Current.GeoLocations.ContainsKey(geoLocation))
             throw ClusterException.GeoLocationNotFound(geoLocation);
 
         Known[] asked =
@@ -101,7 +100,7 @@ public sealed class LiveValues(StreamController controller)
                 .Where(partition => geoLocation.Length == 0 || partition.GeoLocation == geoLocation)
                 .Select(partition => _known.GetValueOrDefault(new PartitionId(topic, partition.Number)))
                 .OfType<Known>()
-                .Where(known => known.Partition.IsOpen && controller.GetPartition(topic, known.Partition.Id.Partition) == known.Partition),
+                .Where(known => known.Partition.IsOpen && cluster.GetPartition(topic, known.Partition.Id.Partition) == known.Partition),
         ];
         List<V1.LatestValue> values = [];
         foreach (Known known in asked)

@@ -1,5 +1,4 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
@@ -56,12 +55,12 @@ internal static class MirrorOrigin
         partition.Log.Manifest.Settings.GetValueOrDefault(EdgeIncarnationSetting);
 
     /// <summary>A partition of a geo-location that holds records from another log than these; null where there is none.</summary>
-    public static PartitionId? FindOther(StreamController controller, string geoLocation, IReadOnlyCollection<string> incarnations)
+    public static PartitionId? FindOther(IClusterView cluster, string geoLocation, IReadOnlyCollection<string> incarnations)
     {
-        foreach (TopicInfo topic in controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror))
+        foreach (TopicInfo topic in cluster.Current.Topics.Values.Where(topic => topic.Settings.Mirror))
         {
             if (topic.PartitionOf(geoLocation) is { } known
-                && controller.GetPartition(topic.Name, known.Number) is { IsOpen: true } partition
+                && cluster.GetPartition(topic.Name, known.Number) is { IsOpen: true } partition
                 && partition.Log.Offsets.End > 0
                 && Known(partition) is { } incarnation
                 && !incarnations.Contains(incarnation))

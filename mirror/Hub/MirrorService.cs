@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
@@ -15,7 +14,8 @@ namespace EdgeStream.Mirror.Hub;
 /// knowing) is ended first, so that two never write to one partition.
 /// </summary>
 public sealed class MirrorService(
-    StreamController controller,
+    IClusterView cluster,
+    IMirrorPartitions partitions,
     GeoLocationPresence presence,
     HubLinks links,
     HubFlow flow,
@@ -50,7 +50,7 @@ public sealed class MirrorService(
         {
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
             var session = new HubSession(
-                geoLocation, startToken, controller, presence, flow, fence, () => authority.CheckRight(caller), time, logger);
+                geoLocation, startToken, cluster, partitions, presence, flow, fence, () => authority.CheckRight(caller), time, logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)
@@ -75,7 +75,7 @@ public sealed class MirrorService(
         string geoLocation = GuardInterceptor.CallerOf(context).Name;
         return Task.FromResult(new V1.ListMirroredResponse
         {
-            Topics = { controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror && topic.PartitionOf(geoLocation) is not null).Select(topic => topic.Name) },
+            Topics = { cluster.Current.Topics.Values.Where(topic => topic.Settings.Mirror && topic.PartitionOf(geoLocation) is not null).Select(topic => topic.Name) },
         });
     }
 
@@ -84,14 +84,14 @@ public sealed class MirrorService(
     {
         string geoLocation = GuardInterceptor.CallerOf(context).Name;
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
-        if (controller.Current.Topics.GetValueOrDefault(request.Topic)?.PartitionOf(geoLocation) is not { } known)
+        if (cluster.Current.Topics.GetValueOrDefault(request.Topic)?.PartitionOf(geoLocation) is not { } known)
         {
             await responseStream.WriteAsync(new V1.ListBatchesResponse(), stop.Token).ConfigureAwait(false);
             return;
         }
 
         await foreach (V1.ListBatchesResponse response in BatchProofs
-            .Of(controller.GetPartition(request.Topic, known.Number), request.FromOffset, request.ToOffset)
+            .Of(cluster.GetPartition(request.Topic, known.Number), request.FromOffset, request.ToOffset)
             .WithCancellation(stop.Token)
             .ConfigureAwait(false))
         {

@@ -33,7 +33,8 @@ public sealed class NodeServer : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(listen);
-        builder.Services.AddSingleton(parts.Controller).AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(parts.Groups);
+        builder.Services.AddSingleton(parts.Controller).AddSingleton<IClusterView>(parts.Controller).AddSingleton<IMirrorPartitions>(parts.Controller);
+        builder.Services.AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(parts.Groups);
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
         builder.Services.AddGrpc(grpc =>
         {

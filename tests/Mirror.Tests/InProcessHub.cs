@@ -54,7 +54,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     public LiveValues Latest => _server!.Get<LiveValues>();
 
     /// <summary>Takes bundles beside the uplinks.</summary>
-    public BundleImporter Importer => new(Parts.Controller, Rights, _server!.Get<HubLinks>(), Parts.DataDirectory);
+    public BundleImporter Importer => new(Parts.Controller, Parts.Controller, Rights, _server!.Get<HubLinks>(), Parts.DataDirectory);
 
     /// <summary>What its disk is made to do; applies from the start of the hub on.</summary>
     public FaultyFiles Files { get; } = new();

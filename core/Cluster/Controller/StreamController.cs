@@ -8,10 +8,10 @@ using EdgeStream.Storage.Retention;
 namespace EdgeStream.Cluster.Controller;
 
 /// <summary>
-/// The streaming controller (SC): the only one that changes the topology. Each change goes metadata store → SPU → new
+/// The streaming controller (SC): the only one that changes the topology. Each change goes metadata store → SPUs → new
 /// <see cref="Current"/> snapshot, one at a time. Safe from any thread.
 /// </summary>
-public sealed class StreamController : IDisposable
+public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposable
 {
     private const int MaxPartitions = 1000;
 
@@ -19,7 +19,7 @@ public sealed class StreamController : IDisposable
     private const int MaxMirrorTopics = 1000;
 
     private readonly IMetadataStore _store;
-    private readonly SpuNode _spu;
+    private readonly ISpus _spus;
     private readonly bool _isHub;
     private readonly SemaphoreSlim _changing = new(1);
     private TopologyMap _current;
@@ -29,26 +29,36 @@ public sealed class StreamController : IDisposable
     /// <param name="spu">The SPU in this process; stays the caller's.</param>
     /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
     public StreamController(IMetadataStore store, SpuNode spu, bool isHub)
+        : this(store, spu, [new SpuInfo(spu.Id, [])], isHub)
+    {
+    }
+
+    /// <param name="store">Where the topology is kept; stays the caller's.</param>
+    /// <param name="spus">Who serves the partitions; stays the caller's.</param>
+    /// <param name="known">The SPUs that are known at the start.</param>
+    /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
+    public StreamController(IMetadataStore store, ISpus spus, ImmutableArray<SpuInfo> known, bool isHub)
     {
         _store = store;
-        _spu = spu;
+        _spus = spus;
         _isHub = isHub;
         _current = new TopologyMap(
             store.ClusterId,
-            [new SpuInfo(spu.Id, [])],
+            known,
             store.LoadGeoLocations().ToImmutableSortedDictionary(geo => geo.Name, geo => geo, StringComparer.Ordinal),
             store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal));
     }
 
-    /// <summary>The topology at this instant.</summary>
+    /// <inheritdoc/>
     public TopologyMap Current => Volatile.Read(ref _current);
 
+    /// <inheritdoc/>
     public bool IsHub => _isHub;
 
-    /// <summary>Told the name of a topic that is gone, before another can be made of that name. Must not wait for the controller.</summary>
+    /// <inheritdoc/>
     public event Action<string>? TopicDeleted;
 
-    /// <summary>Completes once <see cref="Current"/> is another than <paramref name="known"/>, and the SPU has applied it.</summary>
+    /// <inheritdoc/>
     public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
     {
         Task changed = Volatile.Read(ref _changed).Task;
@@ -57,14 +67,10 @@ public sealed class StreamController : IDisposable
     }
 
     /// <summary>Opens the partitions of the stored topology. Called once, before anything is served.</summary>
-    public Task StartAsync() => _spu.StartAsync(Current);
+    public Task StartAsync() => _spus.StartAsync(Current);
 
-    /// <summary><see cref="SpuNode.ReopenAsync"/>; who watches the topology is woken where a partition came.</summary>
-    public async Task ReopenPartitionsAsync()
-    {
-        if (await _spu.ReopenAsync(Current).ConfigureAwait(false))
-            await ChangeAsync(map => (map with { }, true)).ConfigureAwait(false);
-    }
+    /// <summary>Wakes who watches the topology, though nothing in it is another: a partition was opened that could not be.</summary>
+    public Task TouchAsync() => ChangeAsync(map => (map with { }, true));
 
     /// <param name="name">The topic's name.</param>
     /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
@@ -76,7 +82,7 @@ public sealed class StreamController : IDisposable
         string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null)
     {
         Names.CheckTopic(name);
-        settings = settings with { Replicas = settings.Replicas == 0 ? _spu.DefaultReplicas : settings.Replicas };
+        settings = settings with { Replicas = settings.Replicas == 0 ? _spus.DefaultReplicas : settings.Replicas };
         TopicLimits.Check(settings);
         geoLocations ??= [];
         if (geoLocations.Count > 0 && !settings.IsDown)
@@ -94,16 +100,17 @@ public sealed class StreamController : IDisposable
             AtEveryEdge = _isHub && settings.Mirror,
             Down = !settings.IsDown ? DownTo.Nobody : geoLocations.Count > 0 ? DownTo.Chosen : DownTo.Everybody,
         };
-        await _spu.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
+        await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
         return await ChangeAsync(map =>
         {
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
 
-            var topic = new TopicInfo(name, settings, settings.IsDown
-                ? DownTopics.Partitions(map, geoLocations, _spu.Id)
-                : [.. Enumerable.Range(0, count).Select(n => new PartitionInfo(n, _spu.Id))]);
-            _spu.CheckRoomFor(topic.Partitions.Length);
+            IEnumerable<PartitionInfo> wanted = settings.IsDown
+                ? DownTopics.Partitions(map, geoLocations)
+                : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader));
+            var topic = new TopicInfo(name, settings, [.. _spus.Place(map, name, wanted)]);
+            _spus.CheckRoomFor(topic.Partitions.Length);
             return (SaveTopic(map, topic), topic);
         }).ConfigureAwait(false);
     }
@@ -125,9 +132,9 @@ public sealed class StreamController : IDisposable
             }
 
             if (known is null)
-                _spu.CheckRoomFor(1);
+                _spus.CheckRoomFor(1);
 
-            TopicInfo topic = known ?? new TopicInfo(name, new TopicSettings { Down = DownTo.Chosen }, [new PartitionInfo(0, _spu.Id)]);
+            TopicInfo topic = known ?? new TopicInfo(name, new TopicSettings { Down = DownTo.Chosen }, [.. _spus.Place(map, name, [new PartitionInfo(0, PartitionInfo.NoLeader)])]);
             if (known is not null && known.Settings.TimeToLive == timeToLive)
                 return (map, known);
 
@@ -156,9 +163,7 @@ public sealed class StreamController : IDisposable
             settings = settings with { TimeToLive = topic.Settings.TimeToLive };
 
         TopicLimits.Check(settings);
-        foreach (Partition partition in _spu.Partitions.Where(partition => partition.Id.Topic == name && partition.IsOpen))
-            TopicLimits.CheckHolds(partition, settings);
-
+        _spus.CheckHolds(name, settings);
         topic = topic with { Settings = settings };
         return (SaveTopic(map, topic), topic);
     });
@@ -166,16 +171,22 @@ public sealed class StreamController : IDisposable
     /// <exception cref="EdgeStreamException">There is no such topic, or its records cannot be deleted now.</exception>
     public Task DeleteTopicAsync(string name) => ChangeAsync(async map =>
     {
-        await _spu.DeleteBeforehandAsync(map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name))
-            .ConfigureAwait(false);
+        TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
+        await _spus.DeleteBeforehandAsync(map, topic).ConfigureAwait(false);
         _store.DeleteTopic(name);
         TopicDeleted?.Invoke(name);
         return (map with { Topics = map.Topics.Remove(name) }, true);
     });
 
-    /// <summary>At a hub: the partition that a geo-location's topic is copied to, made at the first call.</summary>
-    /// <exception cref="ClusterException">The hub has a topic of that name that is no mirror topic.</exception>
-    public async Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation)
+    /// <inheritdoc/>
+    public Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation) =>
+        EnsureMirrorPartitionAsync(topicName, geoLocation, PartitionInfo.NoLeader);
+
+    /// <inheritdoc cref="IMirrorPartitions.EnsureMirrorPartitionAsync"/>
+    /// <param name="topicName">The topic at the edge.</param>
+    /// <param name="geoLocation">Whose it is.</param>
+    /// <param name="wishedLeader">The SPU that asks, which should lead it if none leads another of the geo-location's.</param>
+    public async Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation, int wishedLeader)
     {
         Names.CheckTopic(topicName);
         if (Current.Topics.GetValueOrDefault(topicName) is { Settings.Mirror: true } mirror && mirror.PartitionOf(geoLocation) is { } known)
@@ -184,7 +195,7 @@ public sealed class StreamController : IDisposable
         return await ChangeAsync(map =>
         {
             TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(
-                topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject, Replicas = _spu.DefaultReplicas }, []);
+                topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject, Replicas = _spus.DefaultReplicas }, []);
             if (!topic.Settings.Mirror)
             {
                 throw new ClusterException(
@@ -194,14 +205,14 @@ public sealed class StreamController : IDisposable
             PartitionInfo? partition = topic.PartitionOf(geoLocation);
             if (partition is null)
             {
-                _spu.CheckRoomFor(1);
+                _spus.CheckRoomFor(1);
                 if (map.Topics.Values.Count(other => other.Settings.Mirror && other.PartitionOf(geoLocation) is not null) >= MaxMirrorTopics)
                 {
                     throw new ClusterException(
                         ErrorCode.InvalidArgument, $"geo-location '{geoLocation}' mirrors {MaxMirrorTopics} topics already, which is the most");
                 }
 
-                partition = new PartitionInfo(topic.NextPartitionNumber, _spu.Id, geoLocation);
+                partition = _spus.Place(map, topicName, [new PartitionInfo(topic.NextPartitionNumber, wishedLeader, geoLocation)]).Single();
                 topic = topic with { Partitions = topic.Partitions.Add(partition) };
             }
 
@@ -214,27 +225,27 @@ public sealed class StreamController : IDisposable
     public async Task ReplaceLogAsync(string topicName, long firstOffset, long carryFrom)
     {
         TopicInfo topic = Current.Topics.GetValueOrDefault(topicName) ?? throw ClusterException.TopicNotFound(topicName);
-        await _spu.ReplaceLogAsync(topic, topic.Partitions[0], firstOffset, carryFrom).ConfigureAwait(false);
+        await _spus.ReplaceLogAsync(topic, topic.Partitions[0], firstOffset, carryFrom).ConfigureAwait(false);
     }
 
     /// <summary>Adds a geo-location, or changes what is known of it. Topics that flow down to everybody flow to it too.</summary>
     /// <exception cref="ClusterException">There is no room for its partitions; nothing was changed.</exception>
     public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(map =>
     {
-        IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(map, geoLocation.Name, _spu.Id);
+        IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(
+            map, geoLocation.Name, (topic, partition) => _spus.Place(map, topic, [partition]).Single());
         if (extended.Count > 0)
-            _spu.CheckRoomFor(extended.Count);
+            _spus.CheckRoomFor(extended.Count);
 
         _store.SaveGeoLocation(geoLocation);
         return (extended.Aggregate(map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) }, SaveTopic), true);
     });
 
-    /// <exception cref="ClusterException">There is no such topic or partition.</exception>
+    /// <inheritdoc/>
     public Partition GetPartition(string topicName, int number)
     {
         TopicInfo topic = Current.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
-        return _spu.Find(new PartitionId(topicName, number))
-            ?? throw ClusterException.PartitionNotFound(topicName, number, topic.Partitions.Length);
+        return _spus.Find(new PartitionId(topicName, number)) ?? throw ClusterException.NotHere(Current, topic, number);
     }
 
     public void Dispose() => _changing.Dispose();
@@ -277,7 +288,7 @@ public sealed class StreamController : IDisposable
         try
         {
             (TopologyMap next, T result) = await change(_current).ConfigureAwait(false);
-            await _spu.ApplyAsync(next).ConfigureAwait(false);
+            await _spus.ApplyAsync(next).ConfigureAwait(false);
             Volatile.Write(ref _current, next);
             Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
             return result;

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
@@ -22,7 +21,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
     /// <summary>How long a member may take to let go of what was taken away.</summary>
     public static readonly TimeSpan ReleaseTimeout = TimeSpan.FromMinutes(1);
 
-    private readonly StreamController _controller;
+    private readonly IClusterView _cluster;
     private readonly TimeProvider _time;
     private readonly PositionStore _positions;
     private readonly CancellationTokenSource _stop = new();
@@ -32,18 +31,18 @@ public sealed class GroupCoordinator : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Group, string Topic), ConsumerGroup> _groups = [];
 
-    /// <param name="controller">Of the topology, whose SPU is in this process.</param>
+    /// <param name="cluster">Of the topology, whose SPU is in this process.</param>
     /// <param name="positions">Becomes this one's to dispose.</param>
     /// <param name="time">The clock.</param>
-    public GroupCoordinator(StreamController controller, PositionStore positions, TimeProvider time)
+    public GroupCoordinator(IClusterView cluster, PositionStore positions, TimeProvider time)
     {
-        (_controller, _positions, _time) = (controller, positions, time);
+        (_cluster, _positions, _time) = (cluster, positions, time);
 
         // A power cut between the two may have left them.
-        foreach (string gone in positions.All.Select(one => one.Topic).Distinct().Where(topic => !controller.Current.Topics.ContainsKey(topic)))
+        foreach (string gone in positions.All.Select(one => one.Topic).Distinct().Where(topic => !cluster.Current.Topics.ContainsKey(topic)))
             positions.DeleteTopic(gone);
 
-        controller.TopicDeleted += ForgetTopic;
+        cluster.TopicDeleted += ForgetTopic;
         _watching = WatchAsync();
     }
 
@@ -57,7 +56,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
         {
             // Durable before anything is read: after a power cut, "the end" would be another.
             await _positions.SetAsync(group, topic, known.Partitions
-                .Select(info => _controller.GetPartition(topic, info.Number))
+                .Select(info => _cluster.GetPartition(topic, info.Number))
                 .Where(partition => partition.IsOpen)
                 .ToDictionary(partition => partition.Info.Number, partition => fromEnd ? partition.Log.Offsets.Durable : partition.Log.StartOffset))
                 .ConfigureAwait(false);
@@ -170,7 +169,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
         Dictionary<int, long> positions = [];
         foreach (int number in partition is { } one ? [one] : known.Partitions.Select(info => info.Number))
         {
-            IPartitionLog log = _controller.GetPartition(topic, number).Log;
+            IPartitionLog log = _cluster.GetPartition(topic, number).Log;
             LogOffsets offsets = log.Offsets;
             long offset = await to(log).ConfigureAwait(false);
             positions[number] = offset >= offsets.Start && offset <= offsets.Durable
@@ -211,7 +210,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        _controller.TopicDeleted -= ForgetTopic;
+        _cluster.TopicDeleted -= ForgetTopic;
         await _stop.CancelAsync().ConfigureAwait(false);
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _positions.DisposeAsync().ConfigureAwait(false);
@@ -231,18 +230,18 @@ public sealed class GroupCoordinator : IAsyncDisposable
     }
 
     private TopicInfo TopicOf(string name) =>
-        _controller.Current.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
+        _cluster.Current.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
 
     /// <summary>Of a partition that is closed, nothing but that it begins at 0 is known; who reads it is told why.</summary>
     private LogOffsets OffsetsOf(string topic, int number)
     {
-        Partition partition = _controller.GetPartition(topic, number);
+        Partition partition = _cluster.GetPartition(topic, number);
         return partition.IsOpen ? partition.Log.Offsets : new LogOffsets(0, 0, long.MaxValue, long.MaxValue);
     }
 
     private void Share(ConsumerGroup group)
     {
-        if (_controller.Current.Topics.GetValueOrDefault(group.Topic) is { } topic)
+        if (_cluster.Current.Topics.GetValueOrDefault(group.Topic) is { } topic)
             group.Share([.. topic.Partitions.Select(partition => partition.Number)], _time.GetTimestamp());
     }
 
@@ -265,14 +264,14 @@ public sealed class GroupCoordinator : IAsyncDisposable
     {
         while (true)
         {
-            TopologyMap known = _controller.Current;
+            TopologyMap known = _cluster.Current;
             lock (_lock)
             {
                 foreach (ConsumerGroup group in _groups.Values)
                     Share(group);
             }
 
-            await _controller.WaitForChangeAsync(known, _stop.Token).ConfigureAwait(false);
+            await _cluster.WaitForChangeAsync(known, _stop.Token).ConfigureAwait(false);
         }
     }
 }

@@ -1,5 +1,4 @@
 using System.Threading.Channels;
-using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Topology;
 using Grpc.Core;
@@ -9,7 +8,7 @@ namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>Consumer groups, as the SC serves them.</summary>
 public sealed class ConsumerGroupsService(
-    StreamController controller, GroupCoordinator coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
+    IClusterView cluster, GroupCoordinator coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
 {
     /// <summary>A member that says nothing for so long is gone, or hangs: others get its share.</summary>
     public static readonly TimeSpan SilenceTimeout = TimeSpan.FromSeconds(30);
@@ -144,7 +143,7 @@ public sealed class ConsumerGroupsService(
 
     private V1.GroupPartition ToMessage(GroupShare share)
     {
-        PartitionInfo? info = controller.Current.Topics.GetValueOrDefault(share.Partition.Topic)?.Partitions
+        PartitionInfo? info = cluster.Current.Topics.GetValueOrDefault(share.Partition.Topic)?.Partitions
             .FirstOrDefault(partition => partition.Number == share.Partition.Partition);
         return new V1.GroupPartition
         {
@@ -153,7 +152,7 @@ public sealed class ConsumerGroupsService(
             Partition = share.Partition.Partition,
             GeoLocation = info?.GeoLocation ?? "",
             Offset = share.Offset,
-            Durable = info is not null && controller.GetPartition(share.Partition.Topic, info.Number) is { IsOpen: true } partition
+            Durable = info is not null && cluster.GetPartition(share.Partition.Topic, info.Number) is { IsOpen: true } partition
                 ? partition.Log.Offsets.Durable
                 : share.Offset,
             Member = share.Member ?? "",

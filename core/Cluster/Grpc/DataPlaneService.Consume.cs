@@ -17,7 +17,7 @@ public sealed partial class DataPlaneService
         V1.ConsumeRequest request, IServerStreamWriter<V1.ConsumeResponse> responseStream, ServerCallContext context)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
-        Partition partition = controller.GetPartition(request.Topic, request.Partition);
+        Partition partition = cluster.GetPartition(request.Topic, request.Partition);
         IPartitionLog log = partition.Log;
         int chunkBytes = request.MaxBytes switch
         {
@@ -29,7 +29,7 @@ public sealed partial class DataPlaneService
         long start = await StartOffsetAsync(request, log, stop.Token).ConfigureAwait(false);
         long end = log.Offsets.Durable;
         using IPartitionReader reader = log.OpenReader(start);
-        HubClock? expiresBy = controller.Current.Topics.GetValueOrDefault(request.Topic) is { Settings.IsDown: true } ? hubClock : null;
+        HubClock? expiresBy = cluster.Current.Topics.GetValueOrDefault(request.Topic) is { Settings.IsDown: true } ? hubClock : null;
         ClockHistory told = log.Clock.History;
         var first = new V1.ConsumeResponse { StartOffset = start, Durable = end, Clock = ToMessage(told, log.Clock.Monotonic) };
         await responseStream.WriteAsync(first, stop.Token).ConfigureAwait(false);

@@ -53,9 +53,9 @@ public sealed partial class DataPlaneService
         if (open is null)
             throw new ClusterException(ErrorCode.InvalidArgument, "the first request of Produce names the topic ('open')");
 
-        Partition partition = controller.GetPartition(open.Topic, open.Partition);
-        bool isDown = controller.Current.Topics.GetValueOrDefault(open.Topic) is { Settings.IsDown: true };
-        if (isDown && !controller.IsHub)
+        Partition partition = cluster.GetPartition(open.Topic, open.Partition);
+        bool isDown = cluster.Current.Topics.GetValueOrDefault(open.Topic) is { Settings.IsDown: true };
+        if (isDown && !cluster.IsHub)
         {
             throw new ClusterException(
                 ErrorCode.MirrorOnly,

@@ -1,12 +1,12 @@
-using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Cluster.Spu;
 using Microsoft.Extensions.Hosting;
 
 namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>The data plane, as the SPU serves it. Partials: <c>.Produce</c> and <c>.Consume</c>.</summary>
-/// <param name="controller">Finds partitions.</param>
+/// <param name="cluster">Finds partitions.</param>
 /// <param name="lifetime">Its stopping ends the streams: Kestrel would wait for them otherwise.</param>
 /// <param name="hubClock">At an edge: what is known of the hub's time.</param>
-public sealed partial class DataPlaneService(StreamController controller, IHostApplicationLifetime lifetime, HubClock? hubClock = null)
+public sealed partial class DataPlaneService(IClusterView cluster, IHostApplicationLifetime lifetime, HubClock? hubClock = null)
     : V1.DataPlane.DataPlaneBase;

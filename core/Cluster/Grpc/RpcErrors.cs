@@ -55,6 +55,7 @@ public static class RpcErrors
         ErrorCode.PermissionDenied or ErrorCode.TokenUnknown or ErrorCode.TokenUsed or ErrorCode.TokenExpired
             => StatusCode.PermissionDenied,
         ErrorCode.MirrorOnly or ErrorCode.IncarnationMismatch or ErrorCode.OffsetConflict or ErrorCode.WrongRole or ErrorCode.GroupInUse or ErrorCode.SequenceConflict
+            or ErrorCode.NotLeader
             => StatusCode.FailedPrecondition,
         ErrorCode.Unavailable => StatusCode.Unavailable,
         _ => StatusCode.Internal,

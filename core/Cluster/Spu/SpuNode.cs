@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Topology;
@@ -13,7 +14,7 @@ namespace EdgeStream.Cluster.Spu;
 /// The streaming processing unit: owns the logs of the partitions that the topology gives to it, wherever its engine keeps them.
 /// Lookups are safe from any thread; the topology is applied by one caller at a time.
 /// </summary>
-public sealed class SpuNode : IAsyncDisposable
+public sealed class SpuNode : ISpus, IAsyncDisposable
 {
     // Partitions that are opened at once, where each has to be asked for elsewhere.
     private const int OpenedAtOnce = 16;
@@ -56,7 +57,19 @@ public sealed class SpuNode : IAsyncDisposable
     public IReadOnlyList<Partition> Partitions =>
         [.. _partitions.Values.OrderBy(partition => partition.Id.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Id.Partition)];
 
+    /// <inheritdoc/>
     public Partition? Find(PartitionId partition) => _partitions.GetValueOrDefault(partition);
+
+    /// <summary>All of them here.</summary>
+    public IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions) =>
+        partitions.Select(partition => partition with { LeaderSpu = Id });
+
+    /// <inheritdoc/>
+    public void CheckHolds(string topic, TopicSettings settings)
+    {
+        foreach (Partition partition in _partitions.Values.Where(partition => partition.Id.Topic == topic && partition.IsOpen))
+            TopicLimits.CheckHolds(partition, settings);
+    }
 
     /// <summary>Opens the partitions of the topology that was stored. Called once, before anything else.</summary>
     public async Task StartAsync(TopologyMap topology)
@@ -77,12 +90,18 @@ public sealed class SpuNode : IAsyncDisposable
     /// <inheritdoc cref="IPartitionEngine.Clean"/>
     public void Clean() => _engine.Clean();
 
-    /// <summary>Opens what the topology newly gives to this SPU; closes and deletes the logs of topics that are gone.</summary>
+    /// <summary>
+    /// Opens what the topology newly gives to this SPU, and closes what others lead now; closes and deletes the logs of topics that are
+    /// gone.
+    /// </summary>
     public async Task ApplyAsync(TopologyMap topology)
     {
         await _applying.WaitAsync().ConfigureAwait(false);
         try
         {
+            foreach (Partition lost in _partitions.Values.Where(partition => IsLost(topology, partition)).ToArray())
+                await CloseAsync(lost.Id).ConfigureAwait(false);
+
             await OpenAllAsync(topology.Topics.Values
                 .SelectMany(topic => topic.Partitions.Select(info => (Topic: topic, Info: info, Key: new PartitionId(topic.Name, info.Number))))
                 .Where(one => one.Info.LeaderSpu == Id && !_partitions.ContainsKey(one.Key))
@@ -114,7 +133,8 @@ public sealed class SpuNode : IAsyncDisposable
         await _applying.WaitAsync().ConfigureAwait(false);
         try
         {
-            var closed = _partitions.Values.Where(IsClosed).Where(partition => topology.Topics.ContainsKey(partition.Id.Topic)).ToArray();
+            var closed = _partitions.Values.Where(IsClosed)
+                .Where(partition => topology.Topics.ContainsKey(partition.Id.Topic) && !IsLost(topology, partition)).ToArray();
             foreach (Partition failed in closed.Where(partition => partition.IsOpen))
             {
                 _logger.LogWarning("{Partition} has stopped and is opened anew: {Problem}", failed.Id, failed.Problem);
@@ -175,7 +195,7 @@ public sealed class SpuNode : IAsyncDisposable
     }
 
     /// <summary>Deletes a topic's records before the topology forgets it, where the engine has to; see <see cref="IPartitionEngine.DeleteBeforehandAsync"/>.</summary>
-    public async Task DeleteBeforehandAsync(TopicInfo topic)
+    public async Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic)
     {
         if (!_engine.DeletesBeforehand)
             return;
@@ -262,12 +282,21 @@ public sealed class SpuNode : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether another SPU leads a partition of a topic that is still there, or did since it was opened here.</summary>
+    private bool IsLost(TopologyMap topology, Partition partition) =>
+        topology.Topics.TryGetValue(partition.Id.Topic, out TopicInfo? topic)
+        && topic.Partitions.FirstOrDefault(info => info.Number == partition.Id.Partition) is { } now
+        && (now.LeaderSpu != Id || now.LeaderEpoch != partition.Info.LeaderEpoch);
+
     private async ValueTask CloseTopicAsync(string topic)
     {
         foreach (PartitionId key in _partitions.Keys.Where(key => key.Topic == topic).ToArray())
-        {
-            if (_partitions.TryRemove(key, out Partition? partition) && partition.IsOpen)
-                await _engine.CloseAsync(partition.Log).ConfigureAwait(false);
-        }
+            await CloseAsync(key).ConfigureAwait(false);
+    }
+
+    private async ValueTask CloseAsync(PartitionId key)
+    {
+        if (_partitions.TryRemove(key, out Partition? partition) && partition.IsOpen)
+            await _engine.CloseAsync(partition.Log).ConfigureAwait(false);
     }
 }

@@ -75,7 +75,13 @@ public sealed record TopicSettings(bool Mirror = false, CompressionCodec Compres
 /// <param name="Number">From 0, dense.</param>
 /// <param name="LeaderSpu">The SPU that takes its records.</param>
 /// <param name="GeoLocation">At a hub: whose log it is a copy of, or, where the topic flows down, whose copy it is for.</param>
-public sealed record PartitionInfo(int Number, int LeaderSpu, string? GeoLocation = null);
+/// <param name="LeaderEpoch">Raised each time that another SPU leads it: who comes with a lower one is late.</param>
+/// <param name="PinnedSpu">The SPU that was chosen for it by hand, and leads it whenever it is there; null for any.</param>
+public sealed record PartitionInfo(int Number, int LeaderSpu, string? GeoLocation = null, long LeaderEpoch = 0, int? PinnedSpu = null)
+{
+    /// <summary>The <see cref="LeaderSpu"/> of one that is still to be placed.</summary>
+    public const int NoLeader = -1;
+}
 
 public sealed record TopicInfo(string Name, TopicSettings Settings, ImmutableArray<PartitionInfo> Partitions)
 {
@@ -93,7 +99,8 @@ public sealed record TopicInfo(string Name, TopicSettings Settings, ImmutableArr
 /// <summary>A streaming processing unit.</summary>
 /// <param name="Id">Its number in the cluster.</param>
 /// <param name="Endpoints">Where clients reach it; empty for one in the same process as the SC.</param>
-public sealed record SpuInfo(int Id, ImmutableArray<string> Endpoints);
+/// <param name="Zone">Where it stands, such as a rack; null where nobody has said.</param>
+public sealed record SpuInfo(int Id, ImmutableArray<string> Endpoints, string? Zone = null);
 
 /// <summary>An edge cluster in a hub's topology.</summary>
 /// <param name="Name">Its name, also in its certificate.</param>

@@ -30,13 +30,14 @@ public sealed class ReopeningTests : IDisposable
         Assert.False(again.Controller.GetPartition("t", 0).IsOpen);
         Task watching = again.Controller.WaitForChangeAsync(again.Controller.Current, CancellationToken.None);
 
-        await again.Controller.ReopenPartitionsAsync();
+        Assert.False(await again.Spu.ReopenAsync(again.Controller.Current));
         Assert.False(again.Controller.GetPartition("t", 0).IsOpen);
         Assert.False(watching.IsCompleted);
 
         File.Delete(Partition);
         Directory.Move(Partition + "-aside", Partition);
-        await again.Controller.ReopenPartitionsAsync();
+        Assert.True(await again.Spu.ReopenAsync(again.Controller.Current));
+        await again.Controller.TouchAsync();
         await watching;
         Assert.Null(again.Controller.GetPartition("t", 0).Problem);
         Assert.Equal(["a"], Batches.ReadValues(again.Log("t")));

@@ -1,0 +1,50 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>
+/// The SPUs that an SC gives partitions to: the one in its own process, or those that have registered with it. For one caller at a time
+/// but for <see cref="Find"/>.
+/// </summary>
+public interface ISpus
+{
+    /// <summary>How many replicas a topic has that does not say.</summary>
+    int DefaultReplicas { get; }
+
+    /// <exception cref="ClusterException">So many replicas cannot be had here.</exception>
+    ValueTask CheckReplicasAsync(int replicas);
+
+    /// <exception cref="ClusterException">There is no room for so many more partitions.</exception>
+    void CheckRoomFor(int partitions);
+
+    /// <summary>A partition of an SPU in this process; null for those of others.</summary>
+    Partition? Find(PartitionId partition);
+
+    /// <summary>Chooses who leads new partitions. A leader that they name already is a wish: the SPU that asked for them.</summary>
+    /// <exception cref="ClusterException">There is no SPU.</exception>
+    IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions);
+
+    /// <summary>A smaller bound must not drop at once what is stored: that would be a slip of the finger.</summary>
+    /// <exception cref="ClusterException">A partition is known to hold more than the settings allow.</exception>
+    void CheckHolds(string topic, TopicSettings settings);
+
+    /// <summary>Serves the topology that was stored. Called once, before anything else.</summary>
+    Task StartAsync(TopologyMap topology);
+
+    /// <summary>
+    /// Has the SPUs serve a changed topology. One in this process does on return; of others those that answer soon, and the rest when they
+    /// can.
+    /// </summary>
+    Task ApplyAsync(TopologyMap topology);
+
+    /// <summary>Deletes a topic's records before the topology forgets it, where that can fail for others' reasons.</summary>
+    /// <exception cref="EdgeStreamException">They cannot be deleted now; some may be gone, and it may be tried again.</exception>
+    Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic);
+
+    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="SpuNode.ReplaceLogAsync"/>.</summary>
+    /// <exception cref="EdgeStreamException">It cannot be done; the old one stays.</exception>
+    Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom);
+}

@@ -1,0 +1,34 @@
+using EdgeStream.Cluster.Spu;
+
+namespace EdgeStream.Cluster.Topology;
+
+/// <summary>
+/// The cluster as one node sees it: its topology, and the partitions that are served here. Where SC and SPU are one process the SC is it;
+/// an SPU by itself sees what its SC has told it last. Safe from any thread.
+/// </summary>
+public interface IClusterView
+{
+    /// <summary>The topology at this instant; the SPU here has applied it.</summary>
+    TopologyMap Current { get; }
+
+    /// <summary>Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</summary>
+    bool IsHub { get; }
+
+    /// <summary>Told the name of a topic that is gone, before another can be made of that name. Must not wait for the topology.</summary>
+    event Action<string>? TopicDeleted;
+
+    /// <summary>Completes once <see cref="Current"/> is another than <paramref name="known"/>.</summary>
+    Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken);
+
+    /// <summary>A partition that is served here.</summary>
+    /// <exception cref="ClusterException">There is no such topic or partition, or another SPU leads it.</exception>
+    Partition GetPartition(string topicName, int number);
+}
+
+/// <summary>At a hub: has partitions made for what geo-locations bring.</summary>
+public interface IMirrorPartitions
+{
+    /// <summary>The partition that a geo-location's topic is copied to, made at the first call.</summary>
+    /// <exception cref="ClusterException">The hub has a topic of that name that is no mirror topic, or nobody can be asked now.</exception>
+    Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation);
+}

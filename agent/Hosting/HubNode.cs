@@ -14,7 +14,7 @@ internal static class HubNode
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
         await using Node node = await Node.OpenAsync(options, isHub: true, loggers).ConfigureAwait(false);
         using CertificateAuthority authority = CertificateAuthority.Open(node.Data.Path, TimeProvider.System);
-        using var hub = new HubAuthority(authority, node.Controller, node.Store, options.CertificateLife, TimeProvider.System);
+        using var hub = new HubAuthority(authority, node.Controller, node.Store, node.Store, options.CertificateLife, TimeProvider.System);
         using X509Certificate2 certificate = ServerCertificate.Create(authority);
 
         WebApplicationBuilder builder = node.CreateApplication(hub);

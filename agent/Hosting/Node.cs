@@ -43,8 +43,8 @@ internal sealed class Node : IAsyncDisposable
     private volatile bool _serving;
 
     private Node(
-        NodeOptions options, DataDirectory data, IMetadataStore store, SpuNode spu, StreamController controller, NodeStorage storage,
-        ILoggerFactory loggers)
+        NodeOptions options, DataDirectory data, LiteDbMetadataStore store, SpuNode spu, StreamController controller, GroupCoordinator groups,
+        NodeStorage storage, ILoggerFactory loggers)
     {
         Storage = storage;
         Options = options;
@@ -53,14 +53,14 @@ internal sealed class Node : IAsyncDisposable
         Spu = spu;
         Controller = controller;
         Loggers = loggers;
-        Groups = new GroupCoordinator(controller, new PositionStore(store, TimeProvider.System), TimeProvider.System);
+        Groups = groups;
     }
 
     public NodeOptions Options { get; }
 
     public DataDirectory Data { get; }
 
-    public IMetadataStore Store { get; }
+    public LiteDbMetadataStore Store { get; }
 
     public SpuNode Spu { get; }
 
@@ -87,18 +87,20 @@ internal sealed class Node : IAsyncDisposable
         ThreadPool.SetMinThreads(MinWorkerThreads, io);
 
         DataDirectory data = DataDirectory.Open(options.Data);
-        IMetadataStore? store = null;
+        LiteDbMetadataStore? store = null;
         SpuNode? spu = null;
         NodeStorage? storage = null;
         try
         {
             storage = NodeStorage.Open(data.Path, options.Budget);
-            store = MetadataRecovery.Open(data.Path, SpuId, loggers.CreateLogger<Node>(), out string? problem);
+            (store, string? problem) = await MetadataRecovery.OpenAsync(data.Path, SpuId, loggers.CreateLogger<Node>()).ConfigureAwait(false);
             spu = new SpuNode(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<SpuNode>()), loggers.CreateLogger<SpuNode>(), isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
             storage.Start(spu, controller, controller.TouchAsync);
-            return new Node(options, data, store, spu, controller, storage, loggers) { StartProblem = problem };
+            GroupCoordinator groups = await GroupCoordinator.StartAsync(
+                controller, await PositionStore.OpenAsync(store, TimeProvider.System).ConfigureAwait(false), TimeProvider.System).ConfigureAwait(false);
+            return new Node(options, data, store, spu, controller, groups, storage, loggers) { StartProblem = problem };
         }
         catch
         {

@@ -16,7 +16,7 @@ namespace EdgeStream.Mirror.Hub;
 /// on a connection that is long dead may arrive after what it says on the next, and must not take away what that was given.
 /// Tokens are numbered, so that a hub that was restored from a backup knows one that it gave later than its backup.
 /// </remarks>
-public sealed class CardFence(IMetadataStore store)
+public sealed class CardFence(IStartTokenStore store)
 {
     // Of one edge's dead connections, those that can still be on their way. Only the last ones are of any use.
     private const int MaxPending = 32;
@@ -26,59 +26,42 @@ public sealed class CardFence(IMetadataStore store)
     // So that the next one is greater, whatever an edge shows.
     private const long MaxNumber = long.MaxValue - 1;
 
-    // Thousands of edges may come back at once, and each save takes the time of a sync: only those that share a lock wait for each other.
-    private readonly Lock[] _locks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
-
     /// <summary>Checks what an edge shows of itself. A hub that knows of no token (its metadata was lost) takes any.</summary>
     /// <returns>The token that the edge is to keep from now on; null where the one shown stays.</returns>
     /// <exception cref="ClusterException">The token is not the last one that was given.</exception>
-    public string? Admit(string geoLocation, string shown, bool isNewStart)
+    public async Task<string?> AdmitAsync(string geoLocation, string shown, bool isNewStart)
     {
-        lock (LockOf(geoLocation))
+        string? given = null;
+        bool isSaved = await TryUpdateAsync(geoLocation, stored =>
         {
-            StartTokens? stored = store.FindStartTokens(geoLocation);
+            given = null;
             StartTokens known = stored ?? new StartTokens(shown.Length > 0 ? shown : null, Pending: [], NumberOf(shown));
             if (known.Pending.Contains(shown) || NumberOf(shown) > known.Given)
                 known = new StartTokens(shown, Pending: [], Math.Max(known.Given, NumberOf(shown)));
             else if (known.Current is { } current && shown != current)
                 throw new ClusterException(ErrorCode.CardSuperseded, Problem(geoLocation));
 
-            string? given = null;
-            if (isNewStart || known.Current is null)
-            {
-                long number = known.Given + 1;
-                string random = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-                given = string.Create(CultureInfo.InvariantCulture, $"{number}{Separator}{random}");
-                known = known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given], Given = number };
-            }
+            if (!isNewStart && known.Current is not null)
+                return known;
 
-            return known == stored || TrySave(geoLocation, known) ? given : null;
-        }
+            long number = known.Given + 1;
+            string random = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+            given = string.Create(CultureInfo.InvariantCulture, $"{number}{Separator}{random}");
+            return known with { Pending = [.. known.Pending.TakeLast(MaxPending - 1), given], Given = number };
+        }).ConfigureAwait(false);
+        return isSaved ? given : null;
     }
 
     /// <summary>The edge keeps the token that it was given: the one before is worth nothing from now on.</summary>
-    public void Confirm(string geoLocation, string token)
-    {
-        lock (LockOf(geoLocation))
-        {
-            if (store.FindStartTokens(geoLocation) is { } known && known.Pending.Contains(token))
-                TrySave(geoLocation, known with { Current = token, Pending = [] });
-        }
-    }
-
-    /// <summary>The geo-location has joined anew: whatever card that is, it begins without a token.</summary>
-    public void Forget(string geoLocation)
-    {
-        lock (LockOf(geoLocation))
-            store.SaveStartTokens(geoLocation, null);
-    }
+    public Task ConfirmAsync(string geoLocation, string token) => TryUpdateAsync(
+        geoLocation, known => known is not null && known.Pending.Contains(token) ? known with { Current = token, Pending = [] } : known);
 
     /// <summary>A full disk keeps nobody out: what was good before stays good, and no new token is given.</summary>
-    private bool TrySave(string geoLocation, StartTokens tokens)
+    private async Task<bool> TryUpdateAsync(string geoLocation, Func<StartTokens?, StartTokens?> decide)
     {
         try
         {
-            store.SaveStartTokens(geoLocation, tokens);
+            await store.UpdateStartTokensAsync(geoLocation, decide).ConfigureAwait(false);
             return true;
         }
         catch (IOException)
@@ -93,8 +76,6 @@ public sealed class CardFence(IMetadataStore store)
         && long.TryParse(token.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out long number)
             ? Math.Min(number, MaxNumber)
             : 0;
-
-    private Lock LockOf(string geoLocation) => _locks[(uint)string.GetHashCode(geoLocation, StringComparison.Ordinal) % _locks.Length];
 
     private static string Problem(string geoLocation) =>
         $"another card has been '{geoLocation}' since: this one was restored from an old image, or a copy of it runs elsewhere; nothing was "

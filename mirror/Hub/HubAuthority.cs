@@ -13,7 +13,8 @@ namespace EdgeStream.Mirror.Hub;
 
 /// <summary>Lets edges and clients into a hub, and tells who they are. Safe from any thread.</summary>
 public sealed class HubAuthority(
-    CertificateAuthority authority, StreamController controller, IMetadataStore store, TimeSpan geoLocationLife, TimeProvider time)
+    CertificateAuthority authority, StreamController controller, ITopologyStore store, IStartTokenStore startTokens, TimeSpan geoLocationLife,
+    TimeProvider time)
     : IHubAuthority, ICallerAuthenticator, IDisposable
 {
     /// <summary>How long a geo-location's certificate is valid unless the operator says otherwise.</summary>
@@ -47,7 +48,7 @@ public sealed class HubAuthority(
 
             var token = new InviteToken(authority.Fingerprint, RandomNumberGenerator.GetBytes(InviteToken.SecretSize), geoLocation);
             DateTimeOffset expiresAt = time.GetUtcNow() + validity;
-            store.SaveInvite(new Invite(InviteToken.HashOf(token.Secret), geoLocation, expiresAt, UsedAt: null));
+            await store.SaveInviteAsync(new Invite(InviteToken.HashOf(token.Secret), geoLocation, expiresAt, UsedAt: null)).ConfigureAwait(false);
             return new V1.Invite { Token = token.Format(), ExpiresAt = expiresAt.ToUnixTimeMilliseconds() };
         }
         finally
@@ -82,7 +83,7 @@ public sealed class HubAuthority(
                 throw new ClusterException(ErrorCode.TokenExpired, $"the token expired at {invite.ExpiresAt:u}; ask for a new one");
 
             CheckCard(invite.GeoLocation, card);
-            store.SaveInvite(invite with { UsedAt = now });
+            await store.SaveInviteAsync(invite with { UsedAt = now }).ConfigureAwait(false);
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
             authority.Withdrawn.Remove(joined.KeyFingerprint!);
             X509Certificate2 certificate = Sign(joined.Name, key);
@@ -94,7 +95,7 @@ public sealed class HubAuthority(
             await SaveIssuedAsync(joined, certificate).ConfigureAwait(false);
 
             // Only now that the former card is out: one that came in between would leave a token that the new card does not have.
-            store.SaveStartTokens(joined.Name, null);
+            await startTokens.UpdateStartTokensAsync(joined.Name, _ => null).ConfigureAwait(false);
             return certificate;
         }
         finally
@@ -146,7 +147,7 @@ public sealed class HubAuthority(
         {
             GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
                 ?? throw ClusterException.GeoLocationNotFound(geoLocation);
-            store.DeleteInvites(geoLocation);
+            await store.DeleteInvitesAsync(geoLocation).ConfigureAwait(false);
 
             // Before the metadata says so: it is what remains where that is lost.
             foreach (string key in KeysOf(geoLocation))

@@ -194,11 +194,7 @@ internal sealed class HubSession(
         return ValueTask.CompletedTask;
     }
 
-    private ValueTask TakeToken(V1.TokenKept kept)
-    {
-        fence.Confirm(geoLocation, kept.StartToken);
-        return ValueTask.CompletedTask;
-    }
+    private ValueTask TakeToken(V1.TokenKept kept) => new(fence.ConfirmAsync(geoLocation, kept.StartToken));
 
     private ValueTask TakeDiverged(V1.Diverged diverged)
     {

@@ -42,7 +42,7 @@ public sealed class MirrorService(
         // Before the old stream is ended for it: neither a copy of the card, nor a card that was replaced while the hub waited for
         // its Hello, must get in the way of the card.
         authority.CheckRight(caller);
-        string? startToken = fence.Admit(geoLocation, hello.StartToken, hello.NewStart);
+        string? startToken = await fence.AdmitAsync(geoLocation, hello.StartToken, hello.NewStart).ConfigureAwait(false);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
         string? problem = null;

@@ -12,23 +12,21 @@ namespace EdgeStream.ClusterTesting;
 /// <summary>What every node consists of: metadata, SPU and SC on one data directory.</summary>
 public sealed class NodeParts : IAsyncDisposable
 {
-    private NodeParts(string dataDirectory, bool isHub, LogOptions options, IStorageFiles? files, LogResources? resources, IPartitionEngine? engine)
+    private NodeParts(string dataDirectory, LiteDbMetadataStore store, string? metadataProblem, SpuNode spu, StreamController controller, GroupCoordinator groups)
     {
         DataDirectory = dataDirectory;
-        Directory.CreateDirectory(dataDirectory);
-        Store = MetadataRecovery.Open(dataDirectory, leaderSpu: 0, NullLogger.Instance, out string? problem);
-        MetadataProblem = problem;
-        engine ??= new SegmentEngine(new PartitionDirectories(dataDirectory), options, NullLogger.Instance, files, resources, isHub);
-        Spu = new SpuNode(0, engine, NullLogger<SpuNode>.Instance, isHub);
-        Controller = new StreamController(Store, Spu, isHub);
-        Groups = new GroupCoordinator(Controller, new PositionStore(Store, TimeProvider.System), TimeProvider.System);
+        Store = store;
+        MetadataProblem = metadataProblem;
+        Spu = spu;
+        Controller = controller;
+        Groups = groups;
     }
 
     public string DataDirectory { get; }
 
     public string? MetadataProblem { get; }
 
-    public IMetadataStore Store { get; }
+    public LiteDbMetadataStore Store { get; }
 
     public SpuNode Spu { get; }
 
@@ -40,7 +38,15 @@ public sealed class NodeParts : IAsyncDisposable
         string dataDirectory, bool isHub = false, LogOptions? options = null, IStorageFiles? files = null,
         LogResources? resources = null, IPartitionEngine? engine = null)
     {
-        var parts = new NodeParts(dataDirectory, isHub, options ?? LogOptions.Default, files, resources, engine);
+        Directory.CreateDirectory(dataDirectory);
+        (LiteDbMetadataStore store, string? problem) = await MetadataRecovery.OpenAsync(dataDirectory, leaderSpu: 0, NullLogger.Instance);
+        engine ??= new SegmentEngine(
+            new PartitionDirectories(dataDirectory), options ?? LogOptions.Default, NullLogger.Instance, files, resources, isHub);
+        var spu = new SpuNode(0, engine, NullLogger<SpuNode>.Instance, isHub);
+        var controller = new StreamController(store, spu, isHub);
+        PositionStore positions = await PositionStore.OpenAsync(store, TimeProvider.System);
+        GroupCoordinator groups = await GroupCoordinator.StartAsync(controller, positions, TimeProvider.System);
+        var parts = new NodeParts(dataDirectory, store, problem, spu, controller, groups);
         await parts.Controller.StartAsync();
         return parts;
     }

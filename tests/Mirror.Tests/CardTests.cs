@@ -92,7 +92,7 @@ public sealed class CardTests : IAsyncLifetime
 
         // Also where the hub's memory of it is lost: the data itself tells.
         await restored.StopUplinkAsync();
-        _hub.Parts.Store.SaveStartTokens("north", null);
+        await _hub.Parts.Store.UpdateStartTokensAsync("north", _ => null);
         restored.StartUplink();
         await restored.IsStuckAsync("holds other records");
         await Eventually.HoldsAsync(

@@ -98,7 +98,7 @@ internal sealed class InProcessHub : IAsyncDisposable
             services => services
                 .AddSingleton(Time)
                 .AddSingleton(Authority)
-                .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
+                .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
                 .AddSingleton<ICallerAuthenticator>(provider => new Doorkeeper(this, provider.GetRequiredService<HubAuthority>()))
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()

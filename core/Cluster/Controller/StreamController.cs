@@ -18,7 +18,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     // Edges bring their topics: one that has gone wrong must not fill the hub with them.
     private const int MaxMirrorTopics = 1000;
 
-    private readonly IMetadataStore _store;
+    private readonly ITopologyStore _store;
     private readonly ISpus _spus;
     private readonly bool _isHub;
     private readonly SemaphoreSlim _changing = new(1);
@@ -28,7 +28,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spu">The SPU in this process; stays the caller's.</param>
     /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
-    public StreamController(IMetadataStore store, SpuNode spu, bool isHub)
+    public StreamController(ITopologyStore store, SpuNode spu, bool isHub)
         : this(store, spu, [new SpuInfo(spu.Id, [])], isHub)
     {
     }
@@ -37,7 +37,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="spus">Who serves the partitions; stays the caller's.</param>
     /// <param name="known">The SPUs that are known at the start.</param>
     /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
-    public StreamController(IMetadataStore store, ISpus spus, ImmutableArray<SpuInfo> known, bool isHub)
+    public StreamController(ITopologyStore store, ISpus spus, ImmutableArray<SpuInfo> known, bool isHub)
     {
         _store = store;
         _spus = spus;
@@ -56,7 +56,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     public bool IsHub => _isHub;
 
     /// <inheritdoc/>
-    public event Action<string>? TopicDeleted;
+    public event Func<string, Task>? TopicDeleted;
 
     /// <inheritdoc/>
     public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
@@ -101,7 +101,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             Down = !settings.IsDown ? DownTo.Nobody : geoLocations.Count > 0 ? DownTo.Chosen : DownTo.Everybody,
         };
         await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
-        return await ChangeAsync(map =>
+        return await ChangeAsync(async map =>
         {
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
@@ -111,7 +111,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader));
             var topic = new TopicInfo(name, settings, [.. _spus.Place(map, name, wanted)]);
             _spus.CheckRoomFor(topic.Partitions.Length);
-            return (SaveTopic(map, topic), topic);
+            return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
         }).ConfigureAwait(false);
     }
 
@@ -122,7 +122,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     public Task<TopicInfo> EnsureDownTopicAsync(string name, TimeSpan? timeToLive)
     {
         Names.CheckTopic(name);
-        return ChangeAsync(map =>
+        return ChangeAsync(async map =>
         {
             TopicInfo? known = map.Topics.GetValueOrDefault(name);
             if (known is { Settings.IsDown: false })
@@ -139,7 +139,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 return (map, known);
 
             topic = topic with { Settings = topic.Settings with { TimeToLive = timeToLive } };
-            return (SaveTopic(map, topic), topic);
+            return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
         });
     }
 
@@ -147,7 +147,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// Changes how a topic is kept: retention, overflow, sync, compression, time to live. Whether it is mirrored or flows down stays.
     /// </summary>
     /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
-    public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(map =>
+    public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(async map =>
     {
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
         TopicSettings settings = change(topic.Settings) with
@@ -165,7 +165,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         TopicLimits.Check(settings);
         _spus.CheckHolds(name, settings);
         topic = topic with { Settings = settings };
-        return (SaveTopic(map, topic), topic);
+        return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
     });
 
     /// <exception cref="EdgeStreamException">There is no such topic, or its records cannot be deleted now.</exception>
@@ -173,8 +173,10 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     {
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
         await _spus.DeleteBeforehandAsync(map, topic).ConfigureAwait(false);
-        _store.DeleteTopic(name);
-        TopicDeleted?.Invoke(name);
+        await _store.DeleteTopicAsync(name).ConfigureAwait(false);
+        if (TopicDeleted is { } deleted)
+            await deleted(name).ConfigureAwait(false);
+
         return (map with { Topics = map.Topics.Remove(name) }, true);
     });
 
@@ -192,7 +194,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         if (Current.Topics.GetValueOrDefault(topicName) is { Settings.Mirror: true } mirror && mirror.PartitionOf(geoLocation) is { } known)
             return new PartitionId(topicName, known.Number);
 
-        return await ChangeAsync(map =>
+        return await ChangeAsync(async map =>
         {
             TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(
                 topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject, Replicas = _spus.DefaultReplicas }, []);
@@ -216,7 +218,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 topic = topic with { Partitions = topic.Partitions.Add(partition) };
             }
 
-            return (SaveTopic(map, topic), new PartitionId(topicName, partition.Number));
+            return (await SaveTopicAsync(map, topic).ConfigureAwait(false), new PartitionId(topicName, partition.Number));
         }).ConfigureAwait(false);
     }
 
@@ -230,15 +232,19 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     /// <summary>Adds a geo-location, or changes what is known of it. Topics that flow down to everybody flow to it too.</summary>
     /// <exception cref="ClusterException">There is no room for its partitions; nothing was changed.</exception>
-    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(map =>
+    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(async map =>
     {
         IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(
             map, geoLocation.Name, (topic, partition) => _spus.Place(map, topic, [partition]).Single());
         if (extended.Count > 0)
             _spus.CheckRoomFor(extended.Count);
 
-        _store.SaveGeoLocation(geoLocation);
-        return (extended.Aggregate(map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) }, SaveTopic), true);
+        await _store.SaveGeoLocationAsync(geoLocation).ConfigureAwait(false);
+        map = map with { GeoLocations = map.GeoLocations.SetItem(geoLocation.Name, geoLocation) };
+        foreach (TopicInfo topic in extended)
+            map = await SaveTopicAsync(map, topic).ConfigureAwait(false);
+
+        return (map, true);
     });
 
     /// <inheritdoc/>
@@ -274,9 +280,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             ErrorCode.InvalidArgument, $"a mirror topic at an edge has one partition, not {partitions}; leave --partitions out");
     }
 
-    private TopologyMap SaveTopic(TopologyMap map, TopicInfo topic)
+    private async Task<TopologyMap> SaveTopicAsync(TopologyMap map, TopicInfo topic)
     {
-        _store.SaveTopic(topic);
+        await _store.SaveTopicAsync(topic).ConfigureAwait(false);
         return map with { Topics = map.Topics.SetItem(topic.Name, topic) };
     }
 

@@ -31,19 +31,23 @@ public sealed class GroupCoordinator : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Group, string Topic), ConsumerGroup> _groups = [];
 
-    /// <param name="cluster">Of the topology, whose SPU is in this process.</param>
-    /// <param name="positions">Becomes this one's to dispose.</param>
-    /// <param name="time">The clock.</param>
-    public GroupCoordinator(IClusterView cluster, PositionStore positions, TimeProvider time)
+    private GroupCoordinator(IClusterView cluster, PositionStore positions, TimeProvider time)
     {
         (_cluster, _positions, _time) = (cluster, positions, time);
+        cluster.TopicDeleted += ForgetTopicAsync;
+        _watching = WatchAsync();
+    }
 
+    /// <param name="cluster">Of the topology, whose SPU is in this process.</param>
+    /// <param name="positions">Becomes the coordinator's to dispose.</param>
+    /// <param name="time">The clock.</param>
+    public static async Task<GroupCoordinator> StartAsync(IClusterView cluster, PositionStore positions, TimeProvider time)
+    {
         // A power cut between the two may have left them.
         foreach (string gone in positions.All.Select(one => one.Topic).Distinct().Where(topic => !cluster.Current.Topics.ContainsKey(topic)))
-            positions.DeleteTopic(gone);
+            await positions.DeleteTopicAsync(gone).ConfigureAwait(false);
 
-        cluster.TopicDeleted += ForgetTopic;
-        _watching = WatchAsync();
+        return new GroupCoordinator(cluster, positions, time);
     }
 
     /// <summary>Adds a member, which gets its share. <see cref="Leave"/> it in the end.</summary>
@@ -187,9 +191,9 @@ public sealed class GroupCoordinator : IAsyncDisposable
         await saved.ConfigureAwait(false);
     }
 
-    /// <summary>Forgets what a group without members has read of a topic, or of all. Durable on return.</summary>
+    /// <summary>Forgets what a group without members has read of a topic, or of all. Durable when the task completes.</summary>
     /// <exception cref="ClusterException">It has members, or is unknown.</exception>
-    public void Delete(string group, string? topic)
+    public async Task DeleteAsync(string group, string? topic)
     {
         string[] topics = [.. _positions.All.Where(one => one.Group == group && (topic is null || one.Topic == topic)).Select(one => one.Topic)];
         if (topics.Length == 0)
@@ -205,12 +209,12 @@ public sealed class GroupCoordinator : IAsyncDisposable
         }
 
         foreach (string read in topics)
-            _positions.Delete(group, read);
+            await _positions.DeleteAsync(group, read).ConfigureAwait(false);
     }
 
     public async ValueTask DisposeAsync()
     {
-        _cluster.TopicDeleted -= ForgetTopic;
+        _cluster.TopicDeleted -= ForgetTopicAsync;
         await _stop.CancelAsync().ConfigureAwait(false);
         await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _positions.DisposeAsync().ConfigureAwait(false);
@@ -245,7 +249,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
             group.Share([.. topic.Partitions.Select(partition => partition.Number)], _time.GetTimestamp());
     }
 
-    private void ForgetTopic(string topic)
+    private Task ForgetTopicAsync(string topic)
     {
         lock (_lock)
         {
@@ -256,7 +260,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
             }
         }
 
-        _positions.DeleteTopic(topic);
+        return _positions.DeleteTopicAsync(topic);
     }
 
     /// <summary>Geo-locations bring partitions as they come.</summary>

@@ -15,12 +15,12 @@ public sealed class PositionStore : IAsyncDisposable
     // A group costs memory and a place in the metadata; a program that makes a name up each time must not fill them.
     private const int MaxGroups = 1000;
 
-    private readonly IMetadataStore _store;
+    private readonly IPositionStore _store;
     private readonly TimeProvider _time;
     private readonly CancellationTokenSource _stop = new();
 
     // Who writes to the disk, so that what was deleted is not written again. Taken before _lock.
-    private readonly Lock _disk = new();
+    private readonly SemaphoreSlim _disk = new(1);
 
     // Guards all below.
     private readonly Lock _lock = new();
@@ -30,15 +30,20 @@ public sealed class PositionStore : IAsyncDisposable
     private Task _writing = Task.CompletedTask;
     private bool _disposed;
 
-    public PositionStore(IMetadataStore store, TimeProvider time)
+    private PositionStore(IPositionStore store, IReadOnlyList<GroupPositions> known, TimeProvider time)
     {
         _store = store;
         _time = time;
         _positions = new(
-            store.LoadGroupPositions().ToDictionary(positions => (positions.Group, positions.Topic)),
+            known.ToDictionary(positions => (positions.Group, positions.Topic)),
             Comparer<(string Group, string Topic)>.Create((a, b) =>
                 string.CompareOrdinal(a.Group, b.Group) is not 0 and var order ? order : string.CompareOrdinal(a.Topic, b.Topic)));
     }
+
+    /// <param name="store">Stays the caller's.</param>
+    /// <param name="time">The clock.</param>
+    public static async Task<PositionStore> OpenAsync(IPositionStore store, TimeProvider time) =>
+        new(store, await store.LoadGroupPositionsAsync().ConfigureAwait(false), time);
 
     /// <summary>By group and topic; a snapshot.</summary>
     public IReadOnlyList<GroupPositions> All
@@ -87,12 +92,13 @@ public sealed class PositionStore : IAsyncDisposable
         }
     }
 
-    /// <summary>Durable on return.</summary>
+    /// <summary>Durable when the task completes.</summary>
     /// <returns>Whether there was anything to forget.</returns>
     /// <exception cref="IOException">It could not be written; nothing was forgotten.</exception>
-    public bool Delete(string group, string topic)
+    public async Task<bool> DeleteAsync(string group, string topic)
     {
-        lock (_disk)
+        await _disk.WaitAsync().ConfigureAwait(false);
+        try
         {
             lock (_lock)
             {
@@ -100,20 +106,24 @@ public sealed class PositionStore : IAsyncDisposable
                     return false;
             }
 
-            _store.DeleteGroupPositions(group, topic);
+            await _store.DeleteGroupPositionsAsync(group, topic).ConfigureAwait(false);
             lock (_lock)
             {
                 _dirty.Remove((group, topic));
                 return _positions.Remove((group, topic));
             }
         }
+        finally
+        {
+            _disk.Release();
+        }
     }
 
-    /// <summary>Of all groups, what they have read of a topic. Durable on return.</summary>
-    public void DeleteTopic(string topic)
+    /// <summary>Of all groups, what they have read of a topic. Durable when the task completes.</summary>
+    public async Task DeleteTopicAsync(string topic)
     {
         foreach (GroupPositions positions in All.Where(positions => positions.Topic == topic))
-            Delete(positions.Group, topic);
+            await DeleteAsync(positions.Group, topic).ConfigureAwait(false);
     }
 
     /// <summary>Writes what is not written yet.</summary>
@@ -125,18 +135,20 @@ public sealed class PositionStore : IAsyncDisposable
         await _stop.CancelAsync().ConfigureAwait(false);
         await _writing.ConfigureAwait(false);
         _stop.Dispose();
+        _disk.Dispose();
     }
 
     private async Task WriteAllAsync()
     {
-        while (TryWrite())
+        while (await TryWriteAsync().ConfigureAwait(false))
             await Task.Delay(WriteInterval, _time, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>False where there was nothing to write, or it could not be: then the next commit tries again.</summary>
-    private bool TryWrite()
+    private async Task<bool> TryWriteAsync()
     {
-        lock (_disk)
+        await _disk.WaitAsync().ConfigureAwait(false);
+        try
         {
             TaskCompletionSource written;
             (string Group, string Topic)[] keys;
@@ -157,7 +169,7 @@ public sealed class PositionStore : IAsyncDisposable
 
             try
             {
-                _store.SaveGroupPositions(positions);
+                await _store.SaveGroupPositionsAsync(positions).ConfigureAwait(false);
                 written.SetResult();
                 return true;
             }
@@ -172,6 +184,10 @@ public sealed class PositionStore : IAsyncDisposable
                 written.SetException(error);
                 return false;
             }
+        }
+        finally
+        {
+            _disk.Release();
         }
     }
 }

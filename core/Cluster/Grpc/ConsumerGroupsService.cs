@@ -57,10 +57,10 @@ public sealed class ConsumerGroupsService(
         return new V1.ResetGroupResponse();
     }
 
-    public override Task<V1.DeleteGroupResponse> DeleteGroup(V1.DeleteGroupRequest request, ServerCallContext context)
+    public override async Task<V1.DeleteGroupResponse> DeleteGroup(V1.DeleteGroupRequest request, ServerCallContext context)
     {
-        coordinator.Delete(Names.CheckGroup(request.Group), request.Topic.Length > 0 ? request.Topic : null);
-        return Task.FromResult(new V1.DeleteGroupResponse());
+        await coordinator.DeleteAsync(Names.CheckGroup(request.Group), request.Topic.Length > 0 ? request.Topic : null).ConfigureAwait(false);
+        return new V1.DeleteGroupResponse();
     }
 
     private async Task ServeAsync(

@@ -11,7 +11,11 @@ namespace EdgeStream.Cluster.Metadata;
 /// The metadata in one LiteDB file. Documents are built by hand: LiteDB's object mapper stores empty documents, silently,
 /// where native AOT has trimmed a class.
 /// </summary>
-public sealed class LiteDbMetadataStore : IMetadataStore
+/// <remarks>
+/// The disk is waited for in the call, whose task is complete on return: many threads that write at once share a sync. Here groups'
+/// positions go with the topic that they are of.
+/// </remarks>
+public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPositionStore, IDisposable
 {
     public const string FileName = "metadata.db";
 
@@ -23,6 +27,9 @@ public sealed class LiteDbMetadataStore : IMetadataStore
     private const string Cluster = "cluster";
 
     private readonly DurableDatabase _database;
+
+    // Thousands of edges may come back at once, and each save takes the time of a sync: only those that share a lock wait for each other.
+    private readonly Lock[] _tokenLocks = [.. Enumerable.Range(0, 64).Select(_ => new Lock())];
 
     /// <exception cref="LiteException">The file is not a LiteDB file, or is damaged.</exception>
     public LiteDbMetadataStore(string path)
@@ -43,9 +50,9 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     public IReadOnlyList<TopicInfo> LoadTopics() => Load(Topics, ToTopic);
 
-    public void SaveTopic(TopicInfo topic) => Save(Topics, ToDocument(topic));
+    public Task SaveTopicAsync(TopicInfo topic) => SaveAsync(Topics, ToDocument(topic));
 
-    public void DeleteTopic(string name) => _database.Write(database =>
+    public Task DeleteTopicAsync(string name) => WriteAsync(database =>
     {
         database.GetCollection(Topics).Delete(name);
         ILiteCollection<BsonDocument> groups = database.GetCollection(Groups);
@@ -55,49 +62,46 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => Load(GeoLocations, ToGeoLocation);
 
-    public void SaveGeoLocation(GeoLocationInfo geoLocation) => Save(GeoLocations, ToDocument(geoLocation));
+    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => SaveAsync(GeoLocations, ToDocument(geoLocation));
 
-    public void SaveInvite(Invite invite) => Save(Invites, ToDocument(invite));
+    public Task SaveInviteAsync(Invite invite) => SaveAsync(Invites, ToDocument(invite));
 
-    public void DeleteInvites(string geoLocation)
+    public Task DeleteInvitesAsync(string geoLocation) => WriteAsync(database =>
     {
-        foreach (Invite invite in Load(Invites, ToInvite).Where(invite => invite.GeoLocation == geoLocation))
-            _database.Write(database => database.GetCollection(Invites).Delete(invite.SecretHash));
-    }
+        ILiteCollection<BsonDocument> invites = database.GetCollection(Invites);
+        foreach (BsonDocument invite in invites.FindAll().Where(document => document["geo"].AsString == geoLocation).ToArray())
+            invites.Delete(invite["_id"]);
+    });
 
     public Invite? FindInvite(string secretHash) => Find(Invites, secretHash) is { } document ? ToInvite(document) : null;
 
-    public StartTokens? FindStartTokens(string geoLocation) => Find(Tokens, geoLocation) is { } document
-        ? new StartTokens(
-            TextOf(document["current"]),
-            document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [],
-            document["given"].IsInt64 ? document["given"].AsInt64 : 0)
-        : null;
+    public Task<StartTokens?> FindStartTokensAsync(string geoLocation) => Task.FromResult(FindStartTokens(geoLocation));
 
-    public void SaveStartTokens(string geoLocation, StartTokens? tokens)
+    public Task UpdateStartTokensAsync(string geoLocation, Func<StartTokens?, StartTokens?> decide) => CompletedAsync(() =>
     {
-        if (tokens is null)
+        lock (_tokenLocks[(uint)string.GetHashCode(geoLocation, StringComparison.Ordinal) % _tokenLocks.Length])
         {
-            _database.Write(database => database.GetCollection(Tokens).Delete(geoLocation));
-            return;
+            StartTokens? known = FindStartTokens(geoLocation), decided = decide(known);
+            if (!ReferenceEquals(decided, known))
+                _database.Write(database => Write(database.GetCollection(Tokens), decided));
         }
 
-        Save(Tokens, new BsonDocument
+        void Write(ILiteCollection<BsonDocument> collection, StartTokens? tokens)
         {
-            ["_id"] = geoLocation,
-            ["current"] = tokens.Current,
-            ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
-            ["given"] = tokens.Given,
-        });
-    }
+            if (tokens is null)
+                collection.Delete(geoLocation);
+            else
+                collection.Upsert(ToDocument(geoLocation, tokens));
+        }
+    });
 
-    public IReadOnlyList<GroupPositions> LoadGroupPositions() => Load(Groups, document => new GroupPositions(
+    public Task<IReadOnlyList<GroupPositions>> LoadGroupPositionsAsync() => Task.FromResult(Load(Groups, document => new GroupPositions(
         document["group"].AsString,
         document["topic"].AsString,
         document["offsets"].AsDocument.ToImmutableSortedDictionary(
-            offset => int.Parse(offset.Key, CultureInfo.InvariantCulture), offset => offset.Value.AsInt64)));
+            offset => int.Parse(offset.Key, CultureInfo.InvariantCulture), offset => offset.Value.AsInt64))));
 
-    public void SaveGroupPositions(IReadOnlyCollection<GroupPositions> positions) => _database.Write(database =>
+    public Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions) => WriteAsync(database =>
     {
         database.GetCollection(Groups).Upsert(positions.Select(one => new BsonDocument
         {
@@ -109,8 +113,8 @@ public sealed class LiteDbMetadataStore : IMetadataStore
         }));
     });
 
-    public void DeleteGroupPositions(string group, string topic) =>
-        _database.Write(database => database.GetCollection(Groups).Delete(GroupKey(group, topic)));
+    public Task DeleteGroupPositionsAsync(string group, string topic) =>
+        WriteAsync(database => database.GetCollection(Groups).Delete(GroupKey(group, topic)));
 
     public void Dispose() => _database.Dispose();
 
@@ -120,7 +124,7 @@ public sealed class LiteDbMetadataStore : IMetadataStore
             return document["value"].AsString;
 
         string id = Guid.NewGuid().ToString("N");
-        Save(Cluster, new BsonDocument { ["_id"] = "id", ["value"] = id });
+        _database.Write(database => database.GetCollection(Cluster).Upsert(new BsonDocument { ["_id"] = "id", ["value"] = id }));
         return id;
     }
 
@@ -129,7 +133,37 @@ public sealed class LiteDbMetadataStore : IMetadataStore
 
     private BsonDocument? Find(string collection, string id) => _database.Read<BsonDocument?>(database => database.GetCollection(collection).FindById(id));
 
-    private void Save(string collection, BsonDocument document) => _database.Write(database => database.GetCollection(collection).Upsert(document));
+    private Task SaveAsync(string collection, BsonDocument document) => WriteAsync(database => database.GetCollection(collection).Upsert(document));
+
+    private Task WriteAsync(Action<LiteDatabase> write) => CompletedAsync(() => _database.Write(write));
+
+    private static Task CompletedAsync(Action action)
+    {
+        try
+        {
+            action();
+            return Task.CompletedTask;
+        }
+        catch (Exception error)
+        {
+            return Task.FromException(error);
+        }
+    }
+
+    private StartTokens? FindStartTokens(string geoLocation) => Find(Tokens, geoLocation) is { } document
+        ? new StartTokens(
+            TextOf(document["current"]),
+            document["pending"].IsArray ? [.. document["pending"].AsArray.Select(TextOf).OfType<string>()] : [],
+            document["given"].IsInt64 ? document["given"].AsInt64 : 0)
+        : null;
+
+    private static BsonDocument ToDocument(string geoLocation, StartTokens tokens) => new()
+    {
+        ["_id"] = geoLocation,
+        ["current"] = tokens.Current,
+        ["pending"] = new BsonArray(tokens.Pending.Select(token => new BsonValue(token))),
+        ["given"] = tokens.Given,
+    };
 
     private static BsonDocument ToDocument(TopicInfo topic) => new()
     {

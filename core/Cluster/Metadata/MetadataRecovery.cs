@@ -11,17 +11,16 @@ public static class MetadataRecovery
 
     /// <param name="dataDirectory">The data directory.</param>
     /// <param name="leaderSpu">The SPU that leads what is found.</param>
-    /// <param name="problem">What a person should know, or null.</param>
     /// <param name="logger">Told what was done.</param>
-    public static IMetadataStore Open(string dataDirectory, int leaderSpu, ILogger logger, out string? problem)
+    /// <returns>The store, and what a person should know, or null.</returns>
+    public static async Task<(LiteDbMetadataStore Store, string? Problem)> OpenAsync(string dataDirectory, int leaderSpu, ILogger logger)
     {
         string path = Path.Combine(dataDirectory, LiteDbMetadataStore.FileName);
-        problem = null;
         if (new FileInfo(path) is not { Exists: true, Length: > 0 })
         {
             // The file is made in one step or not at all: half of the topics would make orphans of the others.
-            Rebuild(path, dataDirectory, leaderSpu);
-            return new LiteDbMetadataStore(path);
+            await RebuildAsync(path, dataDirectory, leaderSpu).ConfigureAwait(false);
+            return (new LiteDbMetadataStore(path), null);
         }
 
         try
@@ -36,8 +35,8 @@ public static class MetadataRecovery
                 // Reads everything, so that damage shows now and not in the middle of the night.
                 store.LoadGeoLocations();
                 store.LoadTopics();
-                store.LoadGroupPositions();
-                return store;
+                await store.LoadGroupPositionsAsync().ConfigureAwait(false);
+                return (store, null);
             }
             catch
             {
@@ -48,14 +47,14 @@ public static class MetadataRecovery
         catch (Exception damage) when (IsDamage(damage))
         {
             string aside = SetAside(path);
-            problem = $"the metadata file was damaged; it was kept as '{aside}' and the topics were rebuilt from their directories";
+            string problem = $"the metadata file was damaged; it was kept as '{aside}' and the topics were rebuilt from their directories";
             logger.LogWarning(damage, "{Problem}", problem);
-            Rebuild(path, dataDirectory, leaderSpu);
-            return new LiteDbMetadataStore(path);
+            await RebuildAsync(path, dataDirectory, leaderSpu).ConfigureAwait(false);
+            return (new LiteDbMetadataStore(path), problem);
         }
     }
 
-    private static void Rebuild(string path, string dataDirectory, int leaderSpu)
+    private static async Task RebuildAsync(string path, string dataDirectory, int leaderSpu)
     {
         string made = Path.ChangeExtension(path, ".new.db");
         File.Delete(made);
@@ -67,9 +66,12 @@ public static class MetadataRecovery
         {
             foreach (TopicInfo topic in new PartitionDirectories(dataDirectory).ReadTopics(leaderSpu))
             {
-                store.SaveTopic(topic);
+                await store.SaveTopicAsync(topic).ConfigureAwait(false);
                 foreach (string geoLocation in topic.Partitions.Select(partition => partition.GeoLocation).OfType<string>())
-                    store.SaveGeoLocation(new GeoLocationInfo(geoLocation, DateTimeOffset.UnixEpoch, Revoked: false));
+                {
+                    await store.SaveGeoLocationAsync(new GeoLocationInfo(geoLocation, DateTimeOffset.UnixEpoch, Revoked: false))
+                        .ConfigureAwait(false);
+                }
             }
         }
 

@@ -15,7 +15,7 @@ public interface IClusterView
     bool IsHub { get; }
 
     /// <summary>Told the name of a topic that is gone, before another can be made of that name. Must not wait for the topology.</summary>
-    event Action<string>? TopicDeleted;
+    event Func<string, Task>? TopicDeleted;
 
     /// <summary>Completes once <see cref="Current"/> is another than <paramref name="known"/>.</summary>
     Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken);

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Reflection;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Topology;
@@ -16,28 +15,28 @@ public sealed class PositionStoreTests : IDisposable
     [Fact]
     public async Task What_was_set_is_there_after_reopening()
     {
-        await using (PositionStore positions = Open(out IMetadataStore store))
+        using (LiteDbMetadataStore store = OpenStore())
         {
+            await using PositionStore positions = await OpenAsync(store);
             await positions.SetAsync("billing", "readings", [new(0, 7), new(12, 9_000_000_000)]);
             await positions.SetAsync("billing", "readings", [new(0, 8)]);
             await positions.SetAsync("Billing", "readings", [new(0, 1)]);
             await positions.SetAsync("billing", "alarms", [new(0, 2)]);
-            Assert.True(positions.Delete("billing", "alarms"));
-            store.Dispose();
+            Assert.True(await positions.DeleteAsync("billing", "alarms"));
         }
 
-        await using PositionStore again = Open(out IMetadataStore reopened);
+        using LiteDbMetadataStore reopened = OpenStore();
+        await using PositionStore again = await OpenAsync(reopened);
         Assert.Equal([("Billing", "readings"), ("billing", "readings")], again.All.Select(one => (one.Group, one.Topic)));
         Assert.Equal([new(0, 8), new(12, 9_000_000_000)], again.Find("billing", "readings"));
         Assert.Empty(again.Find("billing", "alarms"));
-        reopened.Dispose();
     }
 
     [Fact]
     public async Task Commits_within_a_second_are_one_write_and_each_is_told_when_it_is_durable()
     {
-        await using PositionStore positions = Open(out IMetadataStore store);
-        using IMetadataStore _ = store;
+        using LiteDbMetadataStore store = OpenStore();
+        await using PositionStore positions = await OpenAsync(store);
         await positions.SetAsync("g", "t", [new(0, 1)]).InTimeAsync();
 
         long before = Stopwatch.GetTimestamp();
@@ -47,41 +46,42 @@ public sealed class PositionStoreTests : IDisposable
         await Task.WhenAll(commits).InTimeAsync();
 
         Assert.InRange(Stopwatch.GetElapsedTime(before), PositionStore.WriteInterval / 2, TimeSpan.MaxValue);
-        Assert.Equal([("g", 1L), ("g0", 99), ("g1", 100), ("g2", 101)], store.LoadGroupPositions().Select(one => (one.Group, one.Offsets[0])).Order());
+        Assert.Equal([("g", 1L), ("g0", 99), ("g1", 100), ("g2", 101)], (await store.LoadGroupPositionsAsync()).Select(one => (one.Group, one.Offsets[0])).Order());
     }
 
     [Fact]
     public async Task What_could_not_be_written_is_told_counts_and_is_written_with_the_next()
     {
-        await using PositionStore positions = Open(out IMetadataStore store, out BreakableStore breakable);
-        using IMetadataStore _ = store;
+        using LiteDbMetadataStore store = OpenStore();
+        var breakable = new BreakableStore(store);
+        await using PositionStore positions = await OpenAsync(breakable);
         breakable.IsBroken = true;
         await Assert.ThrowsAsync<IOException>(() => positions.SetAsync("g", "t", [new(0, 1)]));
         Assert.Equal(1, positions.Find("g", "t")[0]);
 
         breakable.IsBroken = false;
         await positions.SetAsync("other", "t", [new(0, 5)]).InTimeAsync();
-        Assert.Equal(2, store.LoadGroupPositions().Count);
+        Assert.Equal(2, (await store.LoadGroupPositionsAsync()).Count);
     }
 
     [Fact]
     public async Task Closing_writes_what_waits()
     {
-        PositionStore positions = Open(out IMetadataStore store);
-        using IMetadataStore _ = store;
+        using LiteDbMetadataStore store = OpenStore();
+        PositionStore positions = await OpenAsync(store);
         await positions.SetAsync("g", "t", [new(0, 1)]);
         Task waiting = positions.SetAsync("g", "t", [new(0, 2)]);
 
         await positions.DisposeAsync();
         await waiting.InTimeAsync();
-        Assert.Equal(2, Assert.Single(store.LoadGroupPositions()).Offsets[0]);
+        Assert.Equal(2, Assert.Single((await store.LoadGroupPositionsAsync())).Offsets[0]);
     }
 
     [Fact]
     public async Task Names_made_up_each_time_come_to_an_end()
     {
-        await using PositionStore positions = Open(out IMetadataStore store);
-        using IMetadataStore _ = store;
+        using LiteDbMetadataStore store = OpenStore();
+        await using PositionStore positions = await OpenAsync(store);
         Task[] commits = [.. Enumerable.Range(0, 1000).Select(i => positions.SetAsync($"g{i}", "t", [new(0, 1)]))];
         Task OneMore() => positions.SetAsync("one more", "t", [new(0, 1)]);
         ClusterException refused = await Assert.ThrowsAsync<ClusterException>(OneMore);
@@ -93,40 +93,31 @@ public sealed class PositionStoreTests : IDisposable
     [Fact]
     public async Task Deleted_topic_takes_its_positions_along()
     {
-        await using PositionStore positions = Open(out IMetadataStore store);
-        using IMetadataStore _ = store;
-        store.SaveTopic(new TopicInfo("t", new TopicSettings(), []));
+        using LiteDbMetadataStore store = OpenStore();
+        await using PositionStore positions = await OpenAsync(store);
+        await store.SaveTopicAsync(new TopicInfo("t", new TopicSettings(), []));
         await Task.WhenAll(positions.SetAsync("a", "t", [new(0, 1)]), positions.SetAsync("b", "t", [new(0, 2)]), positions.SetAsync("a", "u", [new(0, 3)]));
 
-        store.DeleteTopic("t");
-        Assert.Equal(["u"], store.LoadGroupPositions().Select(one => one.Topic));
-        positions.DeleteTopic("t");
+        await store.DeleteTopicAsync("t");
+        Assert.Equal(["u"], (await store.LoadGroupPositionsAsync()).Select(one => one.Topic));
+        await positions.DeleteTopicAsync("t");
         Assert.Equal(["u"], positions.All.Select(one => one.Topic));
     }
 
-    private PositionStore Open(out IMetadataStore store) => Open(out store, out _);
+    private LiteDbMetadataStore OpenStore() => new(_temp.Sub(LiteDbMetadataStore.FileName));
 
-    private PositionStore Open(out IMetadataStore store, out BreakableStore breakable)
+    private static Task<PositionStore> OpenAsync(IPositionStore store) => PositionStore.OpenAsync(store, TimeProvider.System);
+
+    /// <summary>A real store, whose writes a test can have fail.</summary>
+    private sealed class BreakableStore(IPositionStore inner) : IPositionStore
     {
-        store = DispatchProxy.Create<IMetadataStore, BreakableStore>();
-        breakable = (BreakableStore)store;
-        breakable.Inner = new LiteDbMetadataStore(_temp.Sub(LiteDbMetadataStore.FileName));
-        return new PositionStore(store, TimeProvider.System);
-    }
-
-    /// <summary>A real store, whose writes of positions a test can have fail.</summary>
-    public class BreakableStore : DispatchProxy
-    {
-        public IMetadataStore? Inner { get; set; }
-
         public bool IsBroken { get; set; }
 
-        protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
-        {
-            if (IsBroken && targetMethod!.Name == nameof(IMetadataStore.SaveGroupPositions))
-                throw new IOException("the test's disk is broken");
+        public Task<IReadOnlyList<GroupPositions>> LoadGroupPositionsAsync() => inner.LoadGroupPositionsAsync();
 
-            return targetMethod!.Invoke(Inner, args);
-        }
+        public Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions) =>
+            IsBroken ? throw new IOException("the test's disk is broken") : inner.SaveGroupPositionsAsync(positions);
+
+        public Task DeleteGroupPositionsAsync(string group, string topic) => inner.DeleteGroupPositionsAsync(group, topic);
     }
 }

@@ -12,58 +12,60 @@ public sealed class DurableDatabaseTests : IDisposable
     public void Dispose() => _temp.Dispose();
 
     [Fact]
-    public void Each_write_is_in_the_file_when_it_returns()
+    public async Task Each_write_is_in_the_file_when_it_returns()
     {
         string path = _temp.Sub("metadata.db");
         using var store = new LiteDbMetadataStore(path);
         for (int i = 0; i < 20; i++)
         {
-            store.SaveStartTokens("north", new StartTokens($"token-{i}", []));
-            Assert.Equal($"token-{i}", ReadAfterCrash(path, $"copy-{i}"));
+            await SaveAsync(store, $"token-{i}");
+            Assert.Equal($"token-{i}", await ReadAfterCrashAsync(path, $"copy-{i}"));
         }
     }
 
     [Fact]
-    public void Writes_of_many_threads_are_all_there()
+    public async Task Writes_of_many_threads_are_all_there()
     {
         string path = _temp.Sub("metadata.db");
         using (var store = new LiteDbMetadataStore(path))
-            Parallel.For(0, 200, i => store.SaveStartTokens($"site-{i}", new StartTokens($"token-{i}", [$"pending-{i}"])));
+            Parallel.For(0, 200, i => store.UpdateStartTokensAsync($"site-{i}", _ => new StartTokens($"token-{i}", [$"pending-{i}"])).GetAwaiter().GetResult());
 
         using var again = new LiteDbMetadataStore(path);
         for (int i = 0; i < 200; i++)
         {
-            StartTokens tokens = again.FindStartTokens($"site-{i}")!;
+            StartTokens tokens = (await again.FindStartTokensAsync($"site-{i}"))!;
             Assert.Equal(($"token-{i}", $"pending-{i}"), (tokens.Current, Assert.Single(tokens.Pending)));
         }
     }
 
     [Fact]
-    public void Full_disk_is_an_error_of_the_write_that_hits_it_and_of_no_other()
+    public async Task Full_disk_is_an_error_of_the_write_that_hits_it_and_of_no_other()
     {
         using TinyFileSystem? disk = TinyFileSystem.TryMount(_temp.Sub("disk"), kibibytes: 4096);
         Assert.SkipWhen(disk is null, "file systems cannot be mounted here");
 
         string path = Path.Combine(disk.Path, "metadata.db");
         using var store = new LiteDbMetadataStore(path);
-        store.SaveStartTokens("north", new StartTokens("before", []));
+        await SaveAsync(store, "before");
         disk.TakeRoom();
         for (int i = 0; i < 3; i++)
         {
-            IOException error = Assert.ThrowsAny<IOException>(() => store.SaveStartTokens("north", new StartTokens("refused", [])));
+            IOException error = await Assert.ThrowsAnyAsync<IOException>(() => SaveAsync(store, "refused"));
             Assert.True(DiskErrors.IsFull(error));
             Assert.Contains("the disk is full; free at least", error.Message, StringComparison.Ordinal);
-            Assert.Equal("before", store.FindStartTokens("north")!.Current);
-            Assert.Equal("before", ReadAfterCrash(path, $"full-{i}"));
+            Assert.Equal("before", (await store.FindStartTokensAsync("north"))!.Current);
+            Assert.Equal("before", await ReadAfterCrashAsync(path, $"full-{i}"));
         }
 
         disk.GiveRoom();
-        store.SaveStartTokens("north", new StartTokens("after", []));
-        Assert.Equal("after", ReadAfterCrash(path, "after"));
+        await SaveAsync(store, "after");
+        Assert.Equal("after", await ReadAfterCrashAsync(path, "after"));
     }
 
+    private static Task SaveAsync(LiteDbMetadataStore store, string token) => store.UpdateStartTokensAsync("north", _ => new StartTokens(token, []));
+
     /// <summary>What another process would find if this one were killed now.</summary>
-    private string ReadAfterCrash(string path, string name)
+    private async Task<string> ReadAfterCrashAsync(string path, string name)
     {
         string copy = _temp.Sub(name);
         Directory.CreateDirectory(copy);
@@ -71,6 +73,6 @@ public sealed class DurableDatabaseTests : IDisposable
             File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
 
         using var store = new LiteDbMetadataStore(Path.Combine(copy, Path.GetFileName(path)));
-        return store.FindStartTokens("north")!.Current!;
+        return (await store.FindStartTokensAsync("north"))!.Current!;
     }
 }

@@ -14,7 +14,7 @@ public sealed class LiteDbMetadataStoreTests : IDisposable
     public void Dispose() => _temp.Dispose();
 
     [Fact]
-    public void All_that_was_saved_is_there_after_reopening()
+    public async Task All_that_was_saved_is_there_after_reopening()
     {
         var topic = new TopicInfo("t", new TopicSettings(true, CompressionCodec.Lz4), [new PartitionInfo(0, 3), new PartitionInfo(1, 4, "north")]);
         GeoLocationInfo[] geos = [new("invited", null, false), new("north", Noon, true, "0a1b", Noon.AddDays(1))];
@@ -23,14 +23,16 @@ public sealed class LiteDbMetadataStoreTests : IDisposable
         using (LiteDbMetadataStore store = Open())
         {
             id = store.ClusterId;
-            store.SaveTopic(topic with { Settings = new TopicSettings() });
-            store.SaveTopic(topic);
-            store.SaveTopic(topic with { Name = "gone" });
-            store.DeleteTopic("gone");
-            Array.ForEach(geos, store.SaveGeoLocation);
-            store.SaveInvite(invite);
-            store.SaveInvite(invite with { SecretHash = "11", GeoLocation = "south" });
-            store.DeleteInvites("south");
+            await store.SaveTopicAsync(topic with { Settings = new TopicSettings() });
+            await store.SaveTopicAsync(topic);
+            await store.SaveTopicAsync(topic with { Name = "gone" });
+            await store.DeleteTopicAsync("gone");
+            foreach (GeoLocationInfo geo in geos)
+                await store.SaveGeoLocationAsync(geo);
+
+            await store.SaveInviteAsync(invite);
+            await store.SaveInviteAsync(invite with { SecretHash = "11", GeoLocation = "south" });
+            await store.DeleteInvitesAsync("south");
         }
 
         using LiteDbMetadataStore again = Open();
@@ -44,11 +46,11 @@ public sealed class LiteDbMetadataStoreTests : IDisposable
     }
 
     [Fact]
-    public void Names_that_differ_in_case_are_two_names()
+    public async Task Names_that_differ_in_case_are_two_names()
     {
         using LiteDbMetadataStore store = Open();
-        store.SaveTopic(new TopicInfo("readings", new TopicSettings(), []));
-        store.SaveTopic(new TopicInfo("Readings", new TopicSettings(), []));
+        await store.SaveTopicAsync(new TopicInfo("readings", new TopicSettings(), []));
+        await store.SaveTopicAsync(new TopicInfo("Readings", new TopicSettings(), []));
         Assert.Equal(["Readings", "readings"], store.LoadTopics().Select(topic => topic.Name));
     }
 

@@ -26,107 +26,110 @@ public sealed class CardFenceTests : IAsyncLifetime
     }
 
     [Fact]
-    public void Each_start_gets_another_token_and_the_one_before_is_refused()
+    public async Task Each_start_gets_another_token_and_the_one_before_is_refused()
     {
-        string first = Start("");
-        _fence.Confirm("north", first);
-        string second = Start(first);
-        _fence.Confirm("north", second);
+        string first = await StartAsync("");
+        await _fence.ConfirmAsync("north", first);
+        string second = await StartAsync(first);
+        await _fence.ConfirmAsync("north", second);
 
-        AssertRefused(first);
-        Assert.Null(_fence.Admit("north", second, isNewStart: false));
+        await AssertRefusedAsync(first);
+        Assert.Null(await _fence.AdmitAsync("north", second, isNewStart: false));
     }
 
     [Fact]
-    public void Edge_that_lost_its_answer_is_let_in_with_either_token()
+    public async Task Edge_that_lost_its_answer_is_let_in_with_either_token()
     {
-        string kept = Start("");
-        _fence.Confirm("north", kept);
-        string lost = Start(kept); // the edge never got it
-        string again = Start(kept);
+        string kept = await StartAsync("");
+        await _fence.ConfirmAsync("north", kept);
+        string lost = await StartAsync(kept); // the edge never got it
+        string again = await StartAsync(kept);
 
-        Assert.Null(_fence.Admit("north", again, isNewStart: false)); // the hub never heard that it is kept
-        AssertRefused(lost);
-        AssertRefused(kept);
+        Assert.Null(await _fence.AdmitAsync("north", again, isNewStart: false)); // the hub never heard that it is kept
+        await AssertRefusedAsync(lost);
+        await AssertRefusedAsync(kept);
     }
 
     [Fact]
-    public void Greeting_of_a_dead_connection_does_not_shut_out_the_live_one()
+    public async Task Greeting_of_a_dead_connection_does_not_shut_out_the_live_one()
     {
-        string kept = Start("");
-        _fence.Confirm("north", kept);
-        string live = Start(kept);
-        Start(kept); // sent before, on a connection that broke; it arrives only now
-        _fence.Confirm("north", live);
+        string kept = await StartAsync("");
+        await _fence.ConfirmAsync("north", kept);
+        string live = await StartAsync(kept);
+        await StartAsync(kept); // sent before, on a connection that broke; it arrives only now
+        await _fence.ConfirmAsync("north", live);
 
-        Assert.Null(_fence.Admit("north", live, isNewStart: false));
-        AssertRefused(kept);
+        Assert.Null(await _fence.AdmitAsync("north", live, isNewStart: false));
+        await AssertRefusedAsync(kept);
     }
 
     [Fact]
-    public void Of_two_cards_that_start_at_once_the_first_that_keeps_its_token_stays()
+    public async Task Of_two_cards_that_start_at_once_the_first_that_keeps_its_token_stays()
     {
-        string kept = Start("");
-        _fence.Confirm("north", kept);
-        string one = Start(kept), other = Start(kept);
+        string kept = await StartAsync("");
+        await _fence.ConfirmAsync("north", kept);
+        string one = await StartAsync(kept), other = await StartAsync(kept);
         Assert.NotEqual(one, other);
-        _fence.Confirm("north", one);
-        _fence.Confirm("north", other);
+        await _fence.ConfirmAsync("north", one);
+        await _fence.ConfirmAsync("north", other);
 
-        Assert.Null(_fence.Admit("north", one, isNewStart: false));
-        AssertRefused(other);
+        Assert.Null(await _fence.AdmitAsync("north", one, isNewStart: false));
+        await AssertRefusedAsync(other);
     }
 
     [Fact]
-    public void Hub_restored_from_a_backup_lets_in_the_card_that_is_ahead_of_it_and_no_other()
+    public async Task Hub_restored_from_a_backup_lets_in_the_card_that_is_ahead_of_it_and_no_other()
     {
-        string old = Start("");
-        _fence.Confirm("north", old);
-        StartTokens backup = _parts.Store.FindStartTokens("north")!;
+        string old = await StartAsync("");
+        await _fence.ConfirmAsync("north", old);
+        StartTokens backup = (await _parts.Store.FindStartTokensAsync("north"))!;
         string current = old;
         for (int i = 0; i < 12; i++)
         {
-            current = Start(current);
-            _fence.Confirm("north", current);
+            current = await StartAsync(current);
+            await _fence.ConfirmAsync("north", current);
         }
 
-        _parts.Store.SaveStartTokens("north", backup);
-        Assert.Null(_fence.Admit("north", current, isNewStart: false));
-        AssertRefused(old);
-        string next = Start(current);
-        _fence.Confirm("north", next);
-        AssertRefused(current);
+        await _parts.Store.UpdateStartTokensAsync("north", _ => backup);
+        Assert.Null(await _fence.AdmitAsync("north", current, isNewStart: false));
+        await AssertRefusedAsync(old);
+        string next = await StartAsync(current);
+        await _fence.ConfirmAsync("north", next);
+        await AssertRefusedAsync(current);
     }
 
     [Fact]
-    public void Number_that_makes_no_sense_is_no_way_in()
+    public async Task Number_that_makes_no_sense_is_no_way_in()
     {
-        string kept = Start("");
-        _fence.Confirm("north", kept);
+        string kept = await StartAsync("");
+        await _fence.ConfirmAsync("north", kept);
         foreach (string shown in (string[])["", "-", "x-1", "-1-x", "1-other", "99999999999999999999-x", kept[..^1]])
-            AssertRefused(shown);
+            await AssertRefusedAsync(shown);
 
-        string next = Start($"{long.MaxValue}-x");
-        _fence.Confirm("north", next);
-        Assert.Null(_fence.Admit("north", next, isNewStart: false));
+        string next = await StartAsync($"{long.MaxValue}-x");
+        await _fence.ConfirmAsync("north", next);
+        Assert.Null(await _fence.AdmitAsync("north", next, isNewStart: false));
     }
 
     [Fact]
-    public void Tokens_that_nobody_keeps_do_not_pile_up()
+    public async Task Tokens_that_nobody_keeps_do_not_pile_up()
     {
-        string kept = Start("");
-        _fence.Confirm("north", kept);
+        string kept = await StartAsync("");
+        await _fence.ConfirmAsync("north", kept);
         for (int i = 0; i < 1000; i++)
-            Start(kept);
+            await StartAsync(kept);
 
-        string last = Start(kept);
-        Assert.InRange(_parts.Store.FindStartTokens("north")!.Pending.Count, 1, 100);
-        _fence.Confirm("north", last);
-        Assert.Null(_fence.Admit("north", last, isNewStart: false));
+        string last = await StartAsync(kept);
+        Assert.InRange((await _parts.Store.FindStartTokensAsync("north"))!.Pending.Count, 1, 100);
+        await _fence.ConfirmAsync("north", last);
+        Assert.Null(await _fence.AdmitAsync("north", last, isNewStart: false));
     }
 
-    private string Start(string shown) => _fence.Admit("north", shown, isNewStart: true)!;
+    private async Task<string> StartAsync(string shown) => (await _fence.AdmitAsync("north", shown, isNewStart: true))!;
 
-    private void AssertRefused(string shown) =>
-        Assert.Equal(ErrorCode.CardSuperseded, Assert.Throws<ClusterException>(() => _fence.Admit("north", shown, isNewStart: true)).Code);
+    private async Task AssertRefusedAsync(string shown)
+    {
+        Task AdmitAsync() => _fence.AdmitAsync("north", shown, isNewStart: true);
+        Assert.Equal(ErrorCode.CardSuperseded, (await Assert.ThrowsAsync<ClusterException>(AdmitAsync)).Code);
+    }
 }

@@ -23,7 +23,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         _parts = await NodeParts.StartAsync(_temp.Path, isHub: true);
         _authority = CertificateAuthority.Open(_temp.Path, _time);
-        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
+        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
     }
 
     public async ValueTask DisposeAsync()
@@ -205,7 +205,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
             await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo(name, DateTimeOffset.UnixEpoch, Revoked: false));
 
         using CertificateAuthority reopened = CertificateAuthority.Open(_temp.Path, _time);
-        using var hub = new HubAuthority(reopened, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubAuthority(reopened, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
         Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
         Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
         Assert.Equal("north", hub.Authenticate(current).Name);
@@ -220,7 +220,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         await _hub.RevokeAsync("south");
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
         Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
         Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
         AssertIs("north", hub.Authenticate(current), current);
@@ -234,7 +234,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         await hub.RevokeAsync("north");
         using var emptyAgain = new TempDirectory();
         await using NodeParts again = await NodeParts.StartAsync(emptyAgain.Path, isHub: true);
-        using var third = new HubAuthority(_authority, again.Controller, again.Store, TimeSpan.FromDays(90), _time);
+        using var third = new HubAuthority(_authority, again.Controller, again.Store, again.Store, TimeSpan.FromDays(90), _time);
         Assert.Equal("geo-location 'north' was revoked", third.Authenticate(current).Problem);
     }
 
@@ -291,7 +291,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         X509Certificate2 certificate = await JoinAsync("north");
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
         _time.Now += TimeSpan.FromDays(100);
         CallerIdentity caller = hub.Authenticate(certificate);
         Assert.Equal((CallerRole.Anonymous, "north"), (caller.Role, caller.Name));
@@ -342,7 +342,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         using var foreign = new TempDirectory();
         using CertificateAuthority other = CertificateAuthority.Open(foreign.Path, _time);
-        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
         V1.IssuedCertificate issued = hub.IssueCertificate("admin", CallerRole.Admin);
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
         Assert.Equal("it was not issued by this cluster's CA", _hub.Authenticate(certificate).Problem);
@@ -389,7 +389,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
         await happensAsync(hub);
     }
 

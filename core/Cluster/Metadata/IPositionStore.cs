@@ -1,0 +1,15 @@
+using EdgeStream.Cluster.Groups;
+
+namespace EdgeStream.Cluster.Metadata;
+
+/// <summary>How far consumer groups have read, written by whoever coordinates them; never a write per record. Safe from any thread.</summary>
+public interface IPositionStore
+{
+    Task<IReadOnlyList<GroupPositions>> LoadGroupPositionsAsync();
+
+    /// <summary>Durable when the task completes; where it fails, each is as it was or as it was to be.</summary>
+    Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions);
+
+    /// <summary>Durable when the task completes.</summary>
+    Task DeleteGroupPositionsAsync(string group, string topic);
+}

@@ -246,6 +246,8 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
             LogSettings settings = topic.Settings.ToLogSettings(_isHub);
             if (partition.Log.Settings != settings)
                 await partition.Log.ChangeSettingsAsync(settings).ConfigureAwait(false);
+
+            await _engine.ChangeReplicasAsync(partition.Log, topic.Settings.Replicas).ConfigureAwait(false);
         }
         catch (EdgeStreamException unreachable) when (_engine.ReopensFailed)
         {
@@ -278,7 +280,8 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
             if (error.Message != knownProblem)
                 _logger.LogError("{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
 
-            return new Partition(key, info, error.Message);
+            // Who asks for it has to be sent elsewhere, not to be told to wait.
+            return new Partition(key, info, error.Message, error is ClusterException { Code: ErrorCode.NotLeader } ? ErrorCode.NotLeader : ErrorCode.StorageFailed);
         }
     }
 

@@ -122,6 +122,16 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public ValueTask CheckReplicasAsync(int replicas) => replicas <= 1 ? ValueTask.CompletedTask : EnsureAsync(replicas);
 
+    public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
+    {
+        var stream = (JetStreamLog)log;
+        if (stream.Replicas == replicas)
+            return;
+
+        await EnsureAsync(replicas).ConfigureAwait(false);
+        await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
+    }
+
     public void Clean()
     {
         // Retention is the streams' own, and MaintainAsync's.

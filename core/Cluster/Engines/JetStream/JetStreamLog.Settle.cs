@@ -12,6 +12,8 @@ internal sealed partial class JetStreamLog
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(1);
 
+    private string Overtaken => $"another writer has taken over the NATS stream '{_names.Stream}'";
+
     /// <summary>
     /// Finds out which of the messages on their way are stored, and sees to it that the others never will be; acknowledges the former, and
     /// sends the latter again, or refuses them where there is no room. Waits for the servers as long as <see cref="JetStreamOptions.Patience"/>.
@@ -110,7 +112,7 @@ internal sealed partial class JetStreamLog
                         stored++;
 
                     if (stored == unsettled.Count || !newest.HasPayload(unsettled[stored].Payload))
-                        throw new PlaceLostException($"another writer has taken over the NATS stream '{_names.Stream}'");
+                        throw new PlaceLostException(Overtaken);
 
                     unsettled[stored].Sequence = sequence;
                     (end, latest) = (unsettled[stored].End, unsettled[stored].Latest);

@@ -63,9 +63,9 @@ internal sealed class StateBucket(JetStreamServers servers, string clusterId) : 
     public async Task<(ReadOnlyMemory<byte> Value, long Revision)> ReadAsync(string key) =>
         await servers.FindLastAsync(Stream, SubjectOf(key)).ConfigureAwait(false) is { } found ? (found.Data, (long)found.Seq) : (default, 0);
 
-    /// <summary>Writes a value where the key's last revision is the expected one; the new revision.</summary>
-    /// <exception cref="ClusterException">It is another, or nobody answers.</exception>
-    public async Task<long> WriteAsync(string key, byte[] value, long expected)
+    /// <summary>Writes a value where the key's last revision is the expected one; the new revision, or null where it is another.</summary>
+    /// <exception cref="ClusterException">Nobody answers, or there is no room.</exception>
+    public async Task<long?> TryWriteAsync(string key, byte[] value, long expected)
     {
         var headers = new NatsHeaders { ["Nats-Expected-Last-Subject-Sequence"] = expected.ToString(CultureInfo.InvariantCulture) };
         Task<PublishOutcome> sent = await servers.PublishAsync(SubjectOf(key), new ReadOnlySequence<byte>(value), headers).ConfigureAwait(false);
@@ -75,8 +75,8 @@ internal sealed class StateBucket(JetStreamServers servers, string clusterId) : 
 
         // The answer may have been lost, or that to an attempt before this one.
         (ReadOnlyMemory<byte> now, long revision) = await ReadAsync(key).ConfigureAwait(false);
-        if (revision > expected && now.Span.SequenceEqual(value))
-            return revision;
+        if (revision > expected)
+            return now.Span.SequenceEqual(value) ? revision : null;
 
         throw servers.Unavailable($"'{key}' of the bucket '{_bucket}' could not be written ({outcome.Problem})");
     }
@@ -125,9 +125,16 @@ internal sealed class StateEntry(StateBucket bucket, string key)
 
     public async Task LoadAsync() => (Value, _revision) = await bucket.ReadAsync(key).ConfigureAwait(false);
 
-    public async Task SaveAsync(byte[] value)
+    /// <summary>False where somebody else has written it since: <see cref="Value"/> is theirs then, and another call would write over it.</summary>
+    public async Task<bool> TrySaveAsync(byte[] value)
     {
-        _revision = await bucket.WriteAsync(key, value, _revision).ConfigureAwait(false);
-        Value = value;
+        if (await bucket.TryWriteAsync(key, value, _revision).ConfigureAwait(false) is not { } revision)
+        {
+            await LoadAsync().ConfigureAwait(false);
+            return false;
+        }
+
+        (Value, _revision) = (value, revision);
+        return true;
     }
 }

@@ -91,16 +91,21 @@ internal static class TopicCommands
     private static CliCommand Alter()
     {
         var name = new Argument<string>("name");
+        var replicas = new Option<int?>("--replicas") { Description = "At how many NATS servers each record is stored from now on", HelpName = "n" };
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "alter", "Change how a topic is kept; what is not named stays", "edgestream topic alter readings --retention-age 30d --sync 1s")
         {
             Arguments = { name },
+            Options = { replicas },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
         {
             AlterTopicRequest request = settings.Read(result);
+            if (result.GetValue(replicas) is { } count)
+                request.Replicas = count;
+
             if (request.CalculateSize() == 0)
                 throw new CommandException("nothing to change; name for instance --retention-bytes 512MiB");
 

@@ -144,7 +144,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     }
 
     /// <summary>
-    /// Changes how a topic is kept: retention, overflow, sync, compression, time to live. Whether it is mirrored or flows down stays.
+    /// Changes how a topic is kept: retention, overflow, sync, compression, time to live, replicas. Whether it is mirrored or flows down stays.
     /// </summary>
     /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
     public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(async map =>
@@ -155,7 +155,6 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             Mirror = topic.Settings.Mirror,
             AtEveryEdge = topic.Settings.AtEveryEdge,
             Down = topic.Settings.Down,
-            Replicas = topic.Settings.Replicas,
         };
 
         // What has flown down keeps the hub's.
@@ -163,6 +162,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             settings = settings with { TimeToLive = topic.Settings.TimeToLive };
 
         TopicLimits.Check(settings);
+        if (settings.Replicas != topic.Settings.Replicas)
+            await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
+
         _spus.CheckHolds(name, settings);
         topic = topic with { Settings = settings };
         return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);

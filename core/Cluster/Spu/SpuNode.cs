@@ -16,8 +16,8 @@ namespace EdgeStream.Cluster.Spu;
 /// </summary>
 public sealed class SpuNode : ISpus, IAsyncDisposable
 {
-    // Partitions that are opened at once, where each has to be asked for elsewhere.
-    private const int OpenedAtOnce = 16;
+    // Partitions that are opened or changed at once, where each has to be asked for elsewhere. With more the servers are no faster.
+    private const int AtOnce = 64;
 
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
     private readonly SemaphoreSlim _applying = new(1);
@@ -107,8 +107,9 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 .Where(one => one.Info.LeaderSpu == Id && !_partitions.ContainsKey(one.Key))
                 .Select(one => (one.Key, one.Topic, one.Info, (string?)null))).ConfigureAwait(false);
 
-            foreach (Partition partition in _partitions.Values.Where(partition => partition.IsOpen && !IsClosed(partition)))
-                await ApplySettingsAsync(topology, partition).ConfigureAwait(false);
+            await ForEachAsync(
+                _partitions.Values.Where(partition => partition.IsOpen && !IsClosed(partition)).ToArray(),
+                partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
             {
@@ -258,10 +259,33 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
 
     private async ValueTask OpenAllAsync(IEnumerable<(PartitionId Key, TopicInfo Topic, PartitionInfo Info, string? KnownProblem)> all)
     {
-        foreach (var some in all.Chunk(OpenedAtOnce).ToArray())
+        await ForEachAsync(all.ToArray(), async one =>
+            _partitions[one.Key] = await OpenAsync(one.Key, one.Topic, one.Info, one.KnownProblem).ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    /// <summary>Some at once, each as soon as there is a place. What completes at once is done by the caller, one after the other.</summary>
+    private static async Task ForEachAsync<T>(IReadOnlyCollection<T> all, Func<T, ValueTask> action)
+    {
+        using var places = new SemaphoreSlim(AtOnce);
+        var running = new List<Task>(all.Count);
+        foreach (T one in all)
         {
-            await Task.WhenAll(some.Select(async one =>
-                _partitions[one.Key] = await OpenAsync(one.Key, one.Topic, one.Info, one.KnownProblem).ConfigureAwait(false))).ConfigureAwait(false);
+            await places.WaitAsync().ConfigureAwait(false);
+            running.Add(RunAsync(one));
+        }
+
+        await Task.WhenAll(running).ConfigureAwait(false);
+
+        async Task RunAsync(T one)
+        {
+            try
+            {
+                await action(one).ConfigureAwait(false);
+            }
+            finally
+            {
+                places.Release();
+            }
         }
     }
 

@@ -30,7 +30,7 @@ internal static class TopicCommands
             using var client = ConnectionOptions.Open(result);
             ListPartitionsResponse answer = await client.CallAsync(
                 c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = result.GetValue(topicName) }));
-            PartitionTable.Of(answer.Partitions).Write(result, "There are no partitions.");
+            PartitionTable.Of(answer.Partitions, TableOutput.IsJson(result)).Write(result, "There are no partitions.");
         });
         return new Command("partition", "Look at partitions") { Subcommands = { list } };
     }

@@ -60,10 +60,9 @@ public sealed class ControlPlaneService(
             throw ClusterException.TopicNotFound(request.Topic);
 
         IEnumerable<Partition> asked = spu.Partitions.Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic);
-        return new V1.ListPartitionsResponse
-        {
-            Partitions = { await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false) },
-        };
+        IReadOnlyList<V1.PartitionStatus> statuses = await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false);
+        await ReplicaMessages.AddAsync(spu, statuses, context.CancellationToken).ConfigureAwait(false);
+        return new V1.ListPartitionsResponse { Partitions = { statuses } };
     }
 
     public override Task<V1.Invite> InviteGeoLocation(V1.InviteGeoLocationRequest request, ServerCallContext context)

@@ -13,6 +13,7 @@ public sealed class Partition : IAsyncDisposable
     private readonly ErrorCode _code;
     private volatile EdgeProgress _edge = EdgeProgress.Unknown;
     private volatile string? _mirrorProblem;
+    private volatile bool _hasOldSettings;
 
     public Partition(PartitionId id, PartitionInfo info, IPartitionLog log)
         : this(id, info) => _log = log;
@@ -47,6 +48,13 @@ public sealed class Partition : IAsyncDisposable
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
+
+    /// <summary>Its log could not be told yet what the topology says now; the SPU's own to set.</summary>
+    public bool HasOldSettings
+    {
+        get => _hasOldSettings;
+        set => _hasOldSettings = value;
+    }
 
     /// <summary>At a hub: it is not the copy of a geo-location's log, but flows down to it.</summary>
     public bool IsDown => Info.GeoLocation is not null && _log is { Settings.IsMirrored: true };

@@ -51,7 +51,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     public TimeSpan RetryAfter => _engine.RetryAfter;
 
     /// <summary>Whether <see cref="ReopenAsync"/> has something to do.</summary>
-    public bool HasClosed => _partitions.Values.Any(IsClosed);
+    public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.HasOldSettings);
 
     /// <summary>All partitions of this SPU, by topic and number.</summary>
     public IReadOnlyList<Partition> Partitions =>
@@ -108,7 +108,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 .Select(one => (one.Key, one.Topic, one.Info, (string?)null))).ConfigureAwait(false);
 
             await ForEachAsync(
-                _partitions.Values.Where(partition => partition.IsOpen && !IsClosed(partition)).ToArray(),
+                [.. _partitions.Values.Where(partition => !IsClosed(partition))],
                 partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
@@ -126,7 +126,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     /// <summary>
     /// Tries again to open what could not be opened: the reason may have been a full disk, rights, servers that were away, or an error
     /// that has passed. What failed while it was open is opened anew where the engine knows how it stands with its records; elsewhere it
-    /// stays failed until the next start.
+    /// stays failed until the next start. Settings that could not be changed are tried again as well.
     /// </summary>
     /// <returns>Whether any partition is open that was not.</returns>
     public async Task<bool> ReopenAsync(TopologyMap topology)
@@ -147,10 +147,11 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 .ConfigureAwait(false);
             Partition[] opened = [.. closed.Select(partition => _partitions[partition.Id]).Where(partition => partition.IsOpen)];
             foreach (Partition partition in opened)
-            {
-                await ApplySettingsAsync(topology, partition).ConfigureAwait(false);
                 _logger.LogInformation("{Partition} could be opened after all", partition.Id);
-            }
+
+            await ForEachAsync(
+                [.. opened, .. _partitions.Values.Where(partition => partition.HasOldSettings && !IsClosed(partition))],
+                partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             return opened.Length > 0;
         }
@@ -249,11 +250,14 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 await partition.Log.ChangeSettingsAsync(settings).ConfigureAwait(false);
 
             await _engine.ChangeReplicasAsync(partition.Log, topic.Settings.Replicas).ConfigureAwait(false);
+            partition.HasOldSettings = false;
         }
         catch (EdgeStreamException unreachable) when (_engine.ReopensFailed)
         {
-            // It takes them over when it is opened anew.
-            _logger.LogWarning("{Partition} does not take its settings yet: {Problem}", partition.Id, unreachable.Message);
+            if (!partition.HasOldSettings)
+                _logger.LogWarning("{Partition} does not take its settings yet, which is tried again: {Problem}", partition.Id, unreachable.Message);
+
+            partition.HasOldSettings = true;
         }
     }
 
@@ -264,10 +268,10 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     }
 
     /// <summary>Some at once, each as soon as there is a place. What completes at once is done by the caller, one after the other.</summary>
-    private static async Task ForEachAsync<T>(IReadOnlyCollection<T> all, Func<T, ValueTask> action)
+    private static async Task ForEachAsync<T>(T[] all, Func<T, ValueTask> action)
     {
         using var places = new SemaphoreSlim(AtOnce);
-        var running = new List<Task>(all.Count);
+        var running = new List<Task>(all.Length);
         foreach (T one in all)
         {
             await places.WaitAsync().ConfigureAwait(false);

@@ -134,6 +134,24 @@ internal sealed partial class JetStreamLog : IPartitionLog
         _replicas = replicas;
     }
 
+    public async ValueTask<IReadOnlyList<ReplicaState>> FindReplicasAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            // A server alone has a cluster without a name.
+            if (await _servers.FindStreamAsync(_names.Stream, cancellationToken).ConfigureAwait(false) is not { Cluster: { Name.Length: > 0 } cluster })
+                return [];
+
+            IEnumerable<ReplicaState> followers = (cluster.Replicas ?? []).OrderBy(peer => peer.Name, StringComparer.Ordinal)
+                .Select(peer => new ReplicaState(peer.Name ?? "", IsLeader: false, peer.Current, (long)peer.Lag, peer.Active));
+            return [.. cluster.Leader is { Length: > 0 } leader ? [new ReplicaState(leader, true, true, 0, TimeSpan.Zero)] : (ReplicaState[])[], .. followers];
+        }
+        catch (EdgeStreamException)
+        {
+            return [];
+        }
+    }
+
     public async ValueTask SaveSettingsAsync(IReadOnlyDictionary<string, string?> changes)
     {
         var settings = new Dictionary<string, string>(Manifest.Settings);

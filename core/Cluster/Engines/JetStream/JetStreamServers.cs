@@ -107,11 +107,12 @@ internal sealed class JetStreamServers : IAsyncDisposable
     }
 
     /// <summary>What the servers know of a stream; null where there is none.</summary>
-    public async Task<StreamInfo?> FindStreamAsync(string stream)
+    public async Task<StreamInfo?> FindStreamAsync(string stream, CancellationToken cancellationToken = default)
     {
         try
         {
-            return await AskAsync(async token => (await _jetStream.GetStreamAsync(stream, cancellationToken: token).ConfigureAwait(false)).Info)
+            return await AskAsync(
+                async token => (await _jetStream.GetStreamAsync(stream, cancellationToken: token).ConfigureAwait(false)).Info, cancellationToken)
                 .ConfigureAwait(false);
         }
         catch (NatsJSApiException none) when (none.Error.ErrCode == JetStreamErrors.StreamNotFound)
@@ -252,14 +253,18 @@ internal sealed class JetStreamServers : IAsyncDisposable
             .LastOrDefault(line => line.StartsWith(prefix, StringComparison.OrdinalIgnoreCase))?[prefix.Length..].Trim();
     }
 
+    /// <summary>Why a server of this version will not do; null where it will, or nobody can tell.</summary>
+    internal static string? ProblemOf(string version) => Version.TryParse(version.Split('-', '+')[0], out Version? known) && known < Oldest
+        ? $"the server has version {version}, and {Oldest} is the oldest that will do; update it"
+        : null;
+
     private async Task<string?> FindProblemAsync()
     {
         try
         {
             await _connection.ConnectAsync().AsTask().WaitAsync(_options.AnswerTimeout).ConfigureAwait(false);
-            INatsServerInfo server = _connection.ServerInfo!;
-            if (Version.TryParse(server.Version.Split('-')[0], out Version? version) && version < Oldest)
-                return $"the server has version {server.Version}, and {Oldest} is the oldest that will do; update it";
+            if (ProblemOf(_connection.ServerInfo!.Version) is { } tooOld)
+                return tooOld;
 
             await AskAsync(token => _jetStream.GetAccountInfoAsync(token).AsTask()).ConfigureAwait(false);
             return null;
@@ -309,9 +314,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
 
     /// <exception cref="ClusterException">There was no answer.</exception>
     /// <exception cref="NatsJSApiException">The answer is no.</exception>
-    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> question)
+    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> question, CancellationToken cancellationToken = default)
     {
-        using var limit = new CancellationTokenSource(_options.AnswerTimeout);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(_options.AnswerTimeout);
         try
         {
             return await question(limit.Token).ConfigureAwait(false);

@@ -51,6 +51,11 @@ internal static class TopicCommands
             Description = "With --down: only to this geo-location; can be given again (default: to all)",
             HelpName = "name",
         };
+        var assign = new Option<string?>("--assign")
+        {
+            Description = "A file that says which SPU leads each partition: {\"partitions\":[{\"spu\":1},{\"spu\":2}]} (default: spread evenly)",
+            HelpName = "file",
+        };
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "create",
@@ -58,18 +63,20 @@ internal static class TopicCommands
             "edgestream topic create readings --mirror --retention-bytes 256MiB\nedgestream topic create commands --down --ttl 10m")
         {
             Arguments = { name },
-            Options = { partitions, replicas, mirror, down, geo },
+            Options = { partitions, replicas, mirror, down, geo, assign },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
         {
             AlterTopicRequest kept = settings.Read(result);
+            IReadOnlyList<int> assigned = result.GetValue(assign) is { } file ? AssignmentFile.Read(file) : [];
             using var client = ConnectionOptions.Open(result);
             Topic topic = await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest
             {
                 Name = result.GetValue(name),
                 Partitions = result.GetValue(partitions),
                 GeoLocations = { result.GetValue(geo) ?? [] },
+                AssignedSpus = { assigned },
                 Settings = new TopicSettings
                 {
                     Mirror = result.GetValue(mirror),

@@ -64,7 +64,10 @@ public static class Placement
         ];
     }
 
-    /// <summary>Gives new partitions of one topic their leaders: the SPU that they are pinned to, or as <see cref="ChooseLeader"/> does.</summary>
+    /// <summary>
+    /// Gives new partitions of one topic their leaders: the SPU that they are pinned to; that of the geo-location's other partitions; the
+    /// one that they name already, which is a wish; or that with the least load.
+    /// </summary>
     /// <exception cref="ClusterException">There is no SPU.</exception>
     public static IReadOnlyList<PartitionInfo> Place(TopologyMap map, IReadOnlyCollection<AliveSpu> alive, IEnumerable<PartitionInfo> partitions)
     {
@@ -72,13 +75,15 @@ public static class Placement
         var placed = new List<PartitionInfo>();
         foreach (PartitionInfo partition in partitions)
         {
-            int? pinned = alive.Any(spu => spu.Id == partition.PinnedSpu) ? partition.PinnedSpu : null;
-            int spu = pinned ?? LeaderOf(map, alive, partition.GeoLocation) ?? layout.LeastLoaded(streamLeader: null, zone: null);
+            int spu = IfAlive(partition.PinnedSpu) ?? LeaderOf(map, alive, partition.GeoLocation) ?? IfAlive(partition.LeaderSpu)
+                ?? layout.LeastLoaded(streamLeader: null, zone: null);
             layout.Add(spu);
             placed.Add(partition with { LeaderSpu = spu });
         }
 
         return placed;
+
+        int? IfAlive(int? spu) => alive.Any(one => one.Id == spu) ? spu : null;
     }
 
     /// <summary>

@@ -76,10 +76,11 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
     /// <param name="settings">Its settings.</param>
     /// <param name="geoLocations">Of one that flows down: those that it is for; empty for all.</param>
+    /// <param name="assigned">The SPU that leads each partition whenever it is there, by number; empty for any.</param>
     /// <exception cref="InvalidNameException"/>
     /// <exception cref="ClusterException">It exists already, or the settings contradict each other.</exception>
     public async Task<TopicInfo> CreateTopicAsync(
-        string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null)
+        string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null, IReadOnlyList<int>? assigned = null)
     {
         Names.CheckTopic(name);
         settings = settings with { Replicas = settings.Replicas == 0 ? _spus.DefaultReplicas : settings.Replicas };
@@ -94,7 +95,8 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 ErrorCode.WrongRole, "a topic that flows down is made at the hub, which tells its edges to have it");
         }
 
-        int count = CheckPartitionCount(partitions, settings);
+        assigned ??= [];
+        int count = CheckPartitionCount(Assignment.CheckCount(Current, assigned, partitions, settings), settings);
         settings = settings with
         {
             AtEveryEdge = _isHub && settings.Mirror,
@@ -108,7 +110,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
             IEnumerable<PartitionInfo> wanted = settings.IsDown
                 ? DownTopics.Partitions(map, geoLocations)
-                : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader));
+                : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader, PinnedSpu: Assignment.PinnedOf(assigned, n)));
             var topic = new TopicInfo(name, settings, [.. _spus.Place(map, name, wanted)]);
             _spus.CheckRoomFor(topic.Partitions.Length);
             return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);

@@ -21,7 +21,7 @@ public sealed class ControlPlaneService(
 
     public override async Task<V1.Topic> CreateTopic(V1.CreateTopicRequest request, ServerCallContext context) =>
         TopologyMessages.ToMessage(await controller
-            .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings), request.GeoLocations)
+            .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings), request.GeoLocations, request.AssignedSpus)
             .ConfigureAwait(false));
 
     public override async Task<V1.Topic> AlterTopic(V1.AlterTopicRequest request, ServerCallContext context)

@@ -99,8 +99,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
         await _applying.WaitAsync().ConfigureAwait(false);
         try
         {
-            foreach (Partition lost in _partitions.Values.Where(partition => IsLost(topology, partition)).ToArray())
-                await CloseAsync(lost.Id).ConfigureAwait(false);
+            await ForEachAsync([.. _partitions.Values.Where(partition => IsLost(topology, partition))], lost => CloseAsync(lost.Id)).ConfigureAwait(false);
 
             await OpenAllAsync(topology.Topics.Values
                 .SelectMany(topic => topic.Partitions.Select(info => (Topic: topic, Info: info, Key: new PartitionId(topic.Name, info.Number))))

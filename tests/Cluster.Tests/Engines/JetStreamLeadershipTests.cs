@@ -153,6 +153,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         IPartitionLog last = sides[Turns % 2].Log!;
         await last.AppendAsync(Batches.Of("last"), AckLevel.Durable);
         List<string> values = await Batches.ReadValuesAsync(last);
+        Assert.Empty(last.Gaps);
         Assert.Equal(values.Count, values.Distinct().Count());
         Assert.All(acknowledged, stored => Assert.Equal(stored.Key, values[(int)stored.Value]));
         foreach (Side side in sides)

@@ -14,8 +14,12 @@ internal sealed partial class JetStreamLog
     /// <summary>A message is sent when it has as much; one larger batch goes alone.</summary>
     private const int MessageBytes = 256 * 1024;
 
-    /// <summary>Messages on their way at once.</summary>
-    private const int MaxOnTheWay = 16;
+    /// <summary>
+    /// Messages on their way at once. No more than one: of two, the first may be refused because another writer's epoch has its place, and
+    /// the second be taken, as the epoch has the very sequence that it expects; there would be a hole in the offsets, which an edge that
+    /// asks how far its copy is would take for stored.
+    /// </summary>
+    private const int MaxOnTheWay = 1;
 
     private const int MaxPendingBytes = 8 * 1024 * 1024;
 

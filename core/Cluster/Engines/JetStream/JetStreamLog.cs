@@ -21,8 +21,8 @@ namespace EdgeStream.Cluster.Engines.JetStream;
 /// that one was only frozen. The writer that is refused fails (<see cref="Failure"/>), and its callers are told to try again.
 /// </para>
 /// <para>
-/// The way of a batch: callers queue → the writer gathers what waits into one message, gives the offsets, and sends it behind those that
-/// are on their way (group commit, pipelined) → the servers acknowledge once a majority of the replicas has it → <c>Durable</c>
+/// The way of a batch: callers queue → the writer gathers what waits into one message, gives the offsets, and sends it once the one before
+/// is stored (group commit; why not earlier, <see cref="MaxOnTheWay"/> says) → the servers acknowledge once a majority of the replicas has it → <c>Durable</c>
 /// moves, readers wake, callers are told. An acknowledgement that does not come is never guessed: an epoch is written, which settles what
 /// of the messages on their way is in the stream and what never will be; the latter are sent again, the same bytes at the same offsets.
 /// </para>

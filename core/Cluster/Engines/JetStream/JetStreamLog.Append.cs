@@ -43,6 +43,9 @@ internal sealed partial class JetStreamLog
     private long _placedEnd;
     private long _placedLatest;
     private long _placedSequence;
+
+    // Up to where it is known what the sequences behind the last message are: of messages that there was no room for.
+    private long _settledSequence;
     private PendingAppend? _current;
     private ReadOnlyMemory<byte> _rest;
     private long _lastClockNote = -1000;

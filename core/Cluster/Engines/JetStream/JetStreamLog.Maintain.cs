@@ -41,7 +41,7 @@ internal sealed partial class JetStreamLog
     private async Task RefreshAsync()
     {
         StreamInfo stream = await FindOwnAsync().ConfigureAwait(false);
-        ThrowIfOvertaken((long)stream.State.LastSeq);
+        await ThrowIfOvertakenAsync((long)stream.State.LastSeq).ConfigureAwait(false);
         Interlocked.Exchange(ref _storedBytes, stream.State.Bytes);
         if ((long)stream.State.FirstSeq <= Volatile.Read(ref _firstSequence))
             return;
@@ -56,16 +56,15 @@ internal sealed partial class JetStreamLog
     /// A writer that nobody writes to does not come to know that another has its place; its readers would wait for ever for what comes there.
     /// </summary>
     /// <param name="lastSequence">The stream's.</param>
-    /// <exception cref="ClusterException">There is a message that was not sent here.</exception>
-    private void ThrowIfOvertaken(long lastSequence)
+    /// <exception cref="ClusterException">There is another's epoch behind that of this writer.</exception>
+    private async Task ThrowIfOvertakenAsync(long lastSequence)
     {
-        // Who is sending, or settling what was sent, comes to know it by that.
-        if (lastSequence <= Volatile.Read(ref _lastSequence) || !_sending.Wait(0))
+        if (lastSequence <= Volatile.Read(ref _lastSequence))
             return;
 
-        bool overtaken = lastSequence > _placedSequence;
-        _sending.Release();
-        if (overtaken)
+        // Whoever takes the place writes an epoch before anything else.
+        StoredMessage? epoch = await _servers.FindLastAsync(_names.Stream, _names.Epoch).ConfigureAwait(false);
+        if (epoch is not null && StreamMessage.WriterOf(epoch.Data.Span) != _writerId)
             throw Fail(Overtaken);
     }
 
@@ -223,10 +222,7 @@ internal sealed partial class JetStreamLog
         if (await entry.TrySaveAsync(value).ConfigureAwait(false))
             return;
 
-        StoredMessage? epoch = await _servers.FindLastAsync(_names.Stream, _names.Epoch).ConfigureAwait(false);
-        if (epoch is not null && StreamMessage.WriterOf(epoch.Data.Span) != _writerId)
-            throw Fail(Overtaken);
-
+        await ThrowIfOvertakenAsync(long.MaxValue).ConfigureAwait(false);
         if (!await entry.TrySaveAsync(merge(entry.Value)).ConfigureAwait(false))
             throw _servers.Unavailable($"what lies beside the stream '{_names.Stream}' is written by somebody else too");
     }

@@ -46,13 +46,13 @@ internal sealed partial class JetStreamLog
         _durable = new OffsetWatermark(found.NextOffset);
         _mirrored = new OffsetWatermark(Math.Clamp(state.MirroredOffset, found.Start, found.NextOffset));
         _savedMirrored = _mirrored.Value;
-        (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (found.NextOffset, found.Latest, found.LastSequence, found.Latest);
+        (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (found.NextOffset, found.Latest, found.Placed, found.Latest);
         _anchors = new AnchorMemory(state.Clock.Value);
         Clock = LogClock.Open(_anchors, clock, found.NextOffset);
     }
 
     /// <summary>Where a stream begins and ends, at the instant that the place was taken.</summary>
-    private sealed record Found(StreamInfo Stream, long FirstSequence, long Start, long LastSequence, long NextOffset, long Latest);
+    private sealed record Found(StreamInfo Stream, long FirstSequence, long Start, long LastSequence, long Placed, long NextOffset, long Latest);
 
     /// <summary>What lies beside the records, as it was found.</summary>
     private sealed record State(StateEntry Settings, StateEntry Gaps, StateEntry Clock, StateEntry Mirrored)
@@ -210,15 +210,17 @@ internal sealed partial class JetStreamLog
             Task checking = leader.CheckAsync();
             Task<StreamMessage?> heading = FindAsync(firstSequence), tailing = FindAsync(last);
             await Task.WhenAll(checking, heading, tailing).ConfigureAwait(false);
-            using StreamMessage? head = await heading.ConfigureAwait(false), tail = await tailing.ConfigureAwait(false);
+            using StreamMessage? head = await heading.ConfigureAwait(false);
+            using StreamMessage? tail = await tailing.ConfigureAwait(false) ?? await FindBeforeDeletedAsync().ConfigureAwait(false);
             if (last > 0 && tail is null)
                 continue;
 
+            long placed = Math.Max(last, tail?.Sequence ?? 0);
             (long next, long latest) = (firstOffset, StreamMessage.NoTime);
             if (tail is not null)
-                (next, latest, last) = (tail.NextOffset, tail.Latest, tail.Sequence);
+                (next, latest) = (tail.NextOffset, tail.Latest);
 
-            var found = new Found(stream, firstSequence, head?.BaseOffset ?? next, last, next, latest);
+            var found = new Found(stream, firstSequence, head?.BaseOffset ?? next, tail?.Sequence ?? 0, placed, next, latest);
             if (tail is { Kind: MessageKind.Epoch } && tail.Writer == writerId)
                 return found;
 
@@ -226,15 +228,26 @@ internal sealed partial class JetStreamLog
             if (Differs(stream.Config, wanted))
                 found = found with { Stream = stream = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false) };
 
-            PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, last).ConfigureAwait(false);
+            PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, placed).ConfigureAwait(false);
             switch (outcome.Result)
             {
                 case PublishResult.Stored:
-                    return found with { LastSequence = outcome.Sequence };
+                    return found with { LastSequence = outcome.Sequence, Placed = outcome.Sequence };
 
                 // Readers can do without. The first message that finds room again is fenced all the same.
                 case PublishResult.Full:
                     return found;
+            }
+
+            // What there was no room for at last.
+            async Task<StreamMessage?> FindBeforeDeletedAsync()
+            {
+                IReadOnlySet<long> deleted = last > 0 && stream.State.NumDeleted > 0 ? await servers.FindDeletedAsync(names.Stream).ConfigureAwait(false) : new HashSet<long>();
+                long before = last;
+                while (deleted.Contains(before))
+                    before--;
+
+                return before < last && before >= firstSequence ? await FindAsync(before).ConfigureAwait(false) : null;
             }
 
             Task<StreamMessage?> FindAsync(long sequence) => last == 0

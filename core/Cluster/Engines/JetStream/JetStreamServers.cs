@@ -121,6 +121,17 @@ internal sealed class JetStreamServers : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The sequences of a stream that no message has any more, though there are some before and behind them: where an account has no room,
+    /// a message gets its sequence and is taken out again.
+    /// </summary>
+    public async Task<IReadOnlySet<long>> FindDeletedAsync(string stream)
+    {
+        StreamInfo known = await AskAsync(async token =>
+            (await _jetStream.GetStreamAsync(stream, new StreamInfoRequest { DeletedDetails = true }, token).ConfigureAwait(false)).Info).ConfigureAwait(false);
+        return (known.State.Deleted ?? []).Select(sequence => (long)sequence).ToHashSet();
+    }
+
     /// <exception cref="NatsJSApiException">The servers refuse it.</exception>
     public Task<StreamInfo> CreateStreamAsync(StreamConfig config) =>
         AskAsync(async token => (await _jetStream.CreateStreamAsync(config, token).ConfigureAwait(false)).Info);

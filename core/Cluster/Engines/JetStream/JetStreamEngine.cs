@@ -140,16 +140,7 @@ public sealed class JetStreamEngine : IPartitionEngine
     private async ValueTask EnsureAsync(int replicas)
     {
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
-        try
-        {
-            await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
-        }
-        catch (NatsJSApiException refusal)
-        {
-            throw JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode)
-                ? JetStreamLog.TooManyReplicas(replicas, refusal)
-                : _servers.Unavailable(refusal.Message);
-        }
+        await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
     }
 
     private async Task MaintainAsync()

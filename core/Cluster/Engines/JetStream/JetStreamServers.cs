@@ -209,6 +209,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
             (long)found.Seq, StreamMessage.KindOf(found.Subject), StreamMessage.ParseTime(HeaderOf(found, StreamMessage.TimeHeader)), found.Time, payload);
     }
 
+    /// <summary>As <see cref="FindFromLeaderAsync"/>, of a stream that is no partition's.</summary>
+    public Task<StoredMessage?> FindNextAsync(string stream, long sequence, string subject) =>
+        AskLeaderAsync(stream, new StreamMsgGetRequest { Seq = (ulong)sequence, NextBySubj = subject });
+
     /// <summary>The last message of a subject, as the stream's leader has it; null where there is none.</summary>
     public Task<StoredMessage?> FindLastAsync(string stream, string subject) => AskLeaderAsync(stream, new StreamMsgGetRequest { LastBySubj = subject });
 
@@ -241,7 +245,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
     }
 
     /// <summary>Headers come as base64 of the lines that they are on the wire.</summary>
-    private static string? HeaderOf(StoredMessage message, string name)
+    public static string? HeaderOf(StoredMessage message, string name)
     {
         if (message.Hdrs is not { Length: > 0 } encoded)
             return null;

@@ -28,9 +28,7 @@ internal static class TopicCommands
         list.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            ListPartitionsResponse answer = await client.CallAsync(
-                c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = result.GetValue(topicName) }));
-            PartitionTable.Of(answer.Partitions).Write(result, "There are no partitions.");
+            PartitionTable.Of(await client.ListPartitionsAsync(result.GetValue(topicName) ?? "")).Write(result, "There are no partitions.");
         });
         return new Command("partition", "Look at partitions") { Subcommands = { list } };
     }
@@ -118,7 +116,7 @@ internal static class TopicCommands
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            Topology topology = await client.GetTopologyAsync();
             var table = new TableOutput(
                 "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync", "down", "ttl", "replicas");
             foreach (Topic topic in topology.Topics)

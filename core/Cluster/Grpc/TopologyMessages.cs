@@ -13,7 +13,7 @@ public static class TopologyMessages
     public static V1.Topology ToMessage(TopologyMap map, GeoLocationPresence presence) => new()
     {
         ClusterId = map.ClusterId,
-        Spus = { map.Spus.Select(spu => new V1.Spu { Id = spu.Id, Online = true, Endpoints = { spu.Endpoints } }) },
+        Spus = { map.Spus.Select(spu => new V1.Spu { Id = spu.Id, Online = true, Endpoints = { spu.Endpoints }, Zone = spu.Zone ?? "" }) },
         GeoLocations = { map.GeoLocations.Values.Select(geo => ToMessage(geo, presence)) },
         Topics = { map.Topics.Values.Select(ToMessage) },
     };

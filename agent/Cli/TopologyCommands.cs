@@ -68,7 +68,7 @@ internal static class TopologyCommands
 
         foreach (GeoLocation geo in topology.GeoLocations)
         {
-            string spu = topology.Spus.Count > 1 && SpuOf(topology, geo) is { } serving ? $" on SPU {serving}" : "";
+            string spu = topology.Spus is not [{ Endpoints.Count: 0 }] && SpuOf(topology, geo) is { } serving ? $" on SPU {serving}" : "";
             output.WriteLine($"├─ geo-location {geo.Name} ({GeoCommands.StateOf(geo)}){spu}");
         }
 

@@ -7,7 +7,7 @@ namespace EdgeStream.Client;
 /// <param name="Problems">Why some may be missing, a line for each SPU that has not answered.</param>
 public sealed record Gathered<T>(IReadOnlyList<T> Items, IReadOnlyList<string> Problems);
 
-/// <content>What each SPU knows of the partitions that it leads, put together. Where there is one SPU, its answer or its refusal.</content>
+/// <content>What each SPU knows of the partitions that it leads, put together. Where all is one process, its answer or its refusal.</content>
 public sealed partial class EdgeStreamClient
 {
     // So long is waited for an answer of one SPU among several.
@@ -33,7 +33,7 @@ public sealed partial class EdgeStreamClient
     {
         Answers<ListPartitionsResponse> answers = await AskAllAsync(topic, (node, timeout) =>
             node.CallAsync(one => one.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = topic })).WaitAsync(timeout)).ConfigureAwait(false);
-        if (answers.Topology.Spus.Count == 1)
+        if (Leader.IsOneProcess(answers.Topology))
             return answers.Values.Single().Partitions;
 
         Dictionary<(int Spu, string Topic, int Partition), PartitionStatus> known = [];
@@ -92,7 +92,7 @@ public sealed partial class EdgeStreamClient
     {
         Answers<LatestResponse> answers = await AskAllAsync(topic, (node, timeout) =>
             node.CallAsync(one => one.Live.LatestAsync(new LatestRequest { Topic = topic, GeoLocation = geoLocation })).WaitAsync(timeout)).ConfigureAwait(false);
-        if (answers.Topology.Spus.Count == 1)
+        if (Leader.IsOneProcess(answers.Topology))
             return new Gathered<LatestValue>(answers.Values.Single().Values, []);
 
         // An SPU that has served a geo-location before may still have what it was told then.
@@ -114,8 +114,8 @@ public sealed partial class EdgeStreamClient
         if (topic.Length > 0)
             TopicOf(topology, topic);
 
-        if (topology.Spus is [var alone])
-            return new Answers<T>(topology, [new Answer<T>(alone.Id, await ask(NodeOf(topology, alone), Timeout.InfiniteTimeSpan).ConfigureAwait(false), null)]);
+        if (Leader.IsOneProcess(topology))
+            return new Answers<T>(topology, [new Answer<T>(topology.Spus[0].Id, await ask(NodeOf(topology.Spus[0]), Timeout.InfiniteTimeSpan).ConfigureAwait(false), null)]);
 
         HashSet<int> leading = [.. topology.Topics.SelectMany(one => one.Partitions).Select(partition => partition.LeaderSpu)];
         (Answer<T> Answer, ClientException? Error)[] all = await Task.WhenAll(topology.Spus
@@ -129,7 +129,7 @@ public sealed partial class EdgeStreamClient
         {
             try
             {
-                return (new Answer<T>(spu.Id, await ask(NodeOf(topology, spu), AnswerTimeout).ConfigureAwait(false), null), null);
+                return (new Answer<T>(spu.Id, await ask(NodeOf(spu), AnswerTimeout).ConfigureAwait(false), null), null);
             }
             catch (TimeoutException late)
             {

@@ -15,7 +15,7 @@ public sealed partial class EdgeStreamClient
     {
         Answers<ListGroupsResponse> answers = await AskAllAsync("", (node, timeout) =>
             node.CallAsync(one => one.ConsumerGroups.ListGroupsAsync(new ListGroupsRequest())).WaitAsync(timeout)).ConfigureAwait(false);
-        if (answers.Topology.Spus.Count == 1)
+        if (Leader.IsOneProcess(answers.Topology))
             return new Gathered<GroupPartition>(answers.Values.Single().Partitions, []);
 
         // What lies durable, only the leader of a partition knows.
@@ -68,7 +68,7 @@ public sealed partial class EdgeStreamClient
         {
             try
             {
-                await NodeOf(topology, spu).CallAsync(Delete).ConfigureAwait(false);
+                await NodeOf(spu).CallAsync(Delete).ConfigureAwait(false);
             }
             catch (ClientException error) when (error.Code == ErrorCode.GroupNotFound)
             {

@@ -134,7 +134,7 @@ public sealed partial class EdgeStreamClient : IDisposable
             return LeaderOf(topology, topicName, first.Partition_);
 
         Spu spu = topology.Spus.MinBy(spu => spu.Id) ?? throw new ClientException(ErrorCode.Unavailable, "the cluster has no SPU at the moment");
-        return new Leader(NodeOf(topology, spu), spu.Id, topic, topology);
+        return new Leader(NodeOf(spu), spu.Id, topic, topology);
     }
 
     private Leader LeaderOf(Topology topology, string topicName, int number)
@@ -144,21 +144,21 @@ public sealed partial class EdgeStreamClient : IDisposable
             ?? throw new ClientException(ErrorCode.PartitionNotFound, $"topic '{topicName}' has no partition {number}, it has {topic.Partitions.Count}");
         Spu leader = topology.Spus.FirstOrDefault(spu => spu.Id == partition.LeaderSpu)
             ?? throw new ClientException(ErrorCode.Unavailable, $"{topicName}/{number} has no SPU that leads it at the moment");
-        return new Leader(NodeOf(topology, leader), leader.Id, topic, topology);
+        return new Leader(NodeOf(leader), leader.Id, topic, topology);
     }
 
     private static Topic TopicOf(Topology topology, string name) => topology.Topics.FirstOrDefault(topic => topic.Name == name)
         ?? throw new ClientException(ErrorCode.TopicNotFound, $"there is no topic '{name}'; 'edgestream topic create {name}' makes it");
 
-    /// <summary>An SPU, reached the way that this client came; one that names no endpoint, and one that is alone, is where the SC is.</summary>
-    private NodeClient NodeOf(Topology topology, Spu spu)
+    /// <summary>An SPU, reached the way that this client came; one that names no endpoint is where the SC is.</summary>
+    private NodeClient NodeOf(Spu spu)
     {
         string scheme = Endpoint[..(Endpoint.IndexOf(':', StringComparison.Ordinal) + 1)];
         string? endpoint = spu.Endpoints.FirstOrDefault(endpoint => endpoint.StartsWith(scheme, StringComparison.Ordinal));
         if (endpoint is null && _options.Authority is not null)
             endpoint = spu.Endpoints.FirstOrDefault();
 
-        if (endpoint is null && spu.Endpoints.Count > 0 && topology.Spus.Count > 1)
+        if (endpoint is null && spu.Endpoints.Count > 0)
         {
             throw new ClientException(
                 ErrorCode.InvalidArgument, $"SPU {spu.Id} is at {string.Join(", ", spu.Endpoints)}, not at {scheme}; --cert, --key-file and --ca name the certificates for it");
@@ -172,5 +172,5 @@ public sealed partial class EdgeStreamClient : IDisposable
 
     /// <summary>A standby is unavailable, and an SPU serves a part of the control plane only.</summary>
     private static bool MayAnotherServe(ClientException error) =>
-        error.Code == ErrorCode.Unavailable || error.InnerException is RpcException { StatusCode: StatusCode.Unimplemented };
+        error.Code is ErrorCode.Unavailable or ErrorCode.WrongRole;
 }

@@ -9,10 +9,13 @@ namespace EdgeStream.Client;
 /// <param name="Topology">What says so.</param>
 internal sealed record Leader(NodeClient Node, int Spu, Topic Topic, Topology Topology)
 {
-    /// <summary>Where there is one SPU only, nobody else can lead.</summary>
-    public bool CanMove => Topology.Spus.Count > 1;
+    /// <summary>Where SC and SPU are one process, nobody else can lead.</summary>
+    public bool CanMove => !IsOneProcess(Topology);
 
     public bool IsSameAs(Leader other) => Spu == other.Spu && Node == other.Node;
+
+    /// <summary>Whether a topology is that of an edge, or of a hub without other machines: the SPU is where the SC is.</summary>
+    public static bool IsOneProcess(Topology topology) => topology.Spus is [{ Endpoints.Count: 0 }];
 
     /// <summary>
     /// Whether another try, at another SPU perhaps, may cure what has ended a stream. In a cluster that may be a log that another SPU writes

@@ -126,6 +126,32 @@ public sealed class PositionStore : IAsyncDisposable
             await DeleteAsync(positions.Group, topic).ConfigureAwait(false);
     }
 
+    /// <summary>Takes what is stored of some topics for what is known: another node may have written it.</summary>
+    /// <exception cref="Storage.EdgeStreamException">It cannot be read now; nothing was changed.</exception>
+    public async Task ReloadAsync(IReadOnlySet<string> topics)
+    {
+        await _disk.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            IReadOnlyList<GroupPositions> stored = await _store.LoadGroupPositionsAsync().ConfigureAwait(false);
+            lock (_lock)
+            {
+                foreach ((string Group, string Topic) key in _positions.Keys.Where(key => topics.Contains(key.Topic)).ToArray())
+                    _positions.Remove(key);
+
+                foreach (GroupPositions positions in stored.Where(positions => topics.Contains(positions.Topic)))
+                    _positions[(positions.Group, positions.Topic)] = positions;
+
+                // What was to be written of them was so by a coordinator that has lost its place since.
+                _dirty.RemoveWhere(key => !_positions.ContainsKey(key));
+            }
+        }
+        finally
+        {
+            _disk.Release();
+        }
+    }
+
     /// <summary>Writes what is not written yet.</summary>
     public async ValueTask DisposeAsync()
     {

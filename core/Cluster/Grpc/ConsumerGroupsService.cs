@@ -6,7 +6,7 @@ using Microsoft.Extensions.Hosting;
 
 namespace EdgeStream.Cluster.Grpc;
 
-/// <summary>Consumer groups, as the SC serves them.</summary>
+/// <summary>Consumer groups, as the SPU serves them that coordinates them.</summary>
 public sealed class ConsumerGroupsService(
     IClusterView cluster, GroupCoordinator coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
 {
@@ -30,7 +30,7 @@ public sealed class ConsumerGroupsService(
         if (join.Member.Length > MaxMemberName)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a member's name has {MaxMemberName} characters at most");
 
-        GroupMember member = await coordinator.JoinAsync(join.Group, join.Topic, join.FromEnd, join.Member).ConfigureAwait(false);
+        GroupMember member = await coordinator.JoinAsync(join.Group, join.Topic, join.FromEnd, ToPositions(join.Ends), join.Member).ConfigureAwait(false);
         try
         {
             await ServeAsync(member, requestStream, responseStream, stop).ConfigureAwait(false);
@@ -41,11 +41,20 @@ public sealed class ConsumerGroupsService(
         }
     }
 
-    public override Task<V1.ListGroupsResponse> ListGroups(V1.ListGroupsRequest request, ServerCallContext context) =>
-        Task.FromResult(new V1.ListGroupsResponse { Partitions = { coordinator.List().Select(ToMessage) } });
+    public override async Task<V1.ListGroupsResponse> ListGroups(V1.ListGroupsRequest request, ServerCallContext context)
+    {
+        await coordinator.LearnAsync().ConfigureAwait(false);
+        return new V1.ListGroupsResponse { Partitions = { coordinator.List().Select(ToMessage) } };
+    }
 
     public override async Task<V1.ResetGroupResponse> ResetGroup(V1.ResetGroupRequest request, ServerCallContext context)
     {
+        if (request.ToCase == V1.ResetGroupRequest.ToOneofCase.Positions)
+        {
+            await coordinator.ResetAsync(request.Group, request.Topic, ToPositions(request.Positions.Positions)).ConfigureAwait(false);
+            return new V1.ResetGroupResponse();
+        }
+
         await coordinator.ResetAsync(request.Group, request.Topic, request.HasPartition ? request.Partition : null, async log => request.ToCase switch
         {
             V1.ResetGroupRequest.ToOneofCase.Beginning => log.StartOffset,
@@ -152,11 +161,23 @@ public sealed class ConsumerGroupsService(
             Partition = share.Partition.Partition,
             GeoLocation = info?.GeoLocation ?? "",
             Offset = share.Offset,
-            Durable = info is not null && cluster.GetPartition(share.Partition.Topic, info.Number) is { IsOpen: true } partition
-                ? partition.Log.Offsets.Durable
-                : share.Offset,
+            Durable = info is null ? share.Offset : coordinator.DurableOf(share.Partition) ?? share.Offset,
             Member = share.Member ?? "",
         };
+    }
+
+    private static Dictionary<int, long> ToPositions(IEnumerable<V1.PartitionPosition> positions)
+    {
+        Dictionary<int, long> offsets = [];
+        foreach (V1.PartitionPosition position in positions)
+        {
+            if (position.Offset < 0)
+                throw new ClusterException(ErrorCode.InvalidArgument, $"offset {position.Offset} of partition {position.Partition} is negative");
+
+            offsets[position.Partition] = position.Offset;
+        }
+
+        return offsets;
     }
 
     private static V1.PartitionPosition ToMessage(KeyValuePair<int, long> position) => new() { Partition = position.Key, Offset = position.Value };

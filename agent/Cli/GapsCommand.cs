@@ -21,7 +21,7 @@ internal static class GapsCommand
         {
             using var client = ConnectionOptions.Open(result);
             Gathered<Gap> gaps = await client.ListGapsAsync(
-                result.GetValue(topic) ?? "", result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "");
+                result.GetValue(topic) is { Length: > 0 } only ? Names.CheckTopic(only) : "", result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "");
             var table = new TableOutput(
                 "topic", "partition", "geo", "first", "last", "records", "bytes", "from", "to", "reason", "noted");
             foreach (Gap gap in gaps.Items)

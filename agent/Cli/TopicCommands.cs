@@ -28,7 +28,7 @@ internal static class TopicCommands
         list.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            PartitionTable.Of(await client.ListPartitionsAsync(result.GetValue(topicName) ?? "")).Write(result, "There are no partitions.");
+            PartitionTable.Of(await client.ListPartitionsAsync(result.GetValue(topicName) is { Length: > 0 } only ? Names.CheckTopic(only) : "")).Write(result, "There are no partitions.");
         });
         return new Command("partition", "Look at partitions") { Subcommands = { list } };
     }

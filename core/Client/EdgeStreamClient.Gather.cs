@@ -111,11 +111,11 @@ public sealed partial class EdgeStreamClient
     private async Task<Answers<T>> AskAllAsync<T>(string topic, Func<NodeClient, TimeSpan, Task<T>> ask)
     {
         Topology topology = await _topology.AskAsync().ConfigureAwait(false);
-        if (topic.Length > 0)
-            TopicOf(topology, topic);
-
         if (Leader.IsOneProcess(topology))
             return new Answers<T>(topology, [new Answer<T>(topology.Spus[0].Id, await ask(NodeOf(topology.Spus[0]), Timeout.InfiniteTimeSpan).ConfigureAwait(false), null)]);
+
+        if (topic.Length > 0)
+            TopicOf(topology, topic);
 
         HashSet<int> leading = [.. topology.Topics.SelectMany(one => one.Partitions).Select(partition => partition.LeaderSpu)];
         (Answer<T> Answer, ClientException? Error)[] all = await Task.WhenAll(topology.Spus

@@ -54,15 +54,14 @@ public sealed partial class EdgeStreamClient
     /// <exception cref="ClientException">The group has members or is unknown, or the cluster cannot be reached.</exception>
     public async Task DeleteGroupAsync(string group, string topic = "")
     {
-        if (topic.Length > 0)
+        Topology topology = await _topology.AskAsync().ConfigureAwait(false);
+        if (topic.Length > 0 && !Leader.IsOneProcess(topology))
         {
-            Leader coordinator = await FindCoordinatorAsync(topic).ConfigureAwait(false);
-            await AtCoordinatorAsync(coordinator, topic, Delete).ConfigureAwait(false);
+            await AtCoordinatorAsync(CoordinatorOf(topology, topic), topic, Delete).ConfigureAwait(false);
             return;
         }
 
         // Of topics that others coordinate, an SPU knows no groups; one that does not answer may have some.
-        Topology topology = await _topology.AskAsync().ConfigureAwait(false);
         List<ClientException> unknown = [];
         foreach (Spu spu in topology.Spus)
         {

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using EdgeStream.Client;
@@ -151,6 +152,29 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
         Assert.Equal(ErrorCode.Unavailable, none.Code);
         Assert.Contains($"no answer from {dead} (", none.Message, StringComparison.Ordinal);
         Assert.Contains($"{_cluster.Standby} (this SC stands by; ask the active one)", none.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Many_that_lose_their_leader_ask_no_more_often_than_a_few()
+    {
+        const int Many = 100;
+        Producer[] producers = await Task.WhenAll(Enumerable.Range(0, Many).Select(_ => _client.ProduceAsync("t"))).InTimeAsync();
+        Assert.InRange(_cluster.Asked, 1, 3);
+        await Task.WhenAll(producers.Select(SendAndWaitAsync)).InTimeAsync();
+
+        int before = _cluster.Asked;
+        long start = Stopwatch.GetTimestamp();
+        _cluster.Spus[0].Link.Fault = LinkFault.Cut;
+        Task sending = Task.WhenAll(producers.Select(SendAndWaitAsync));
+        await Eventually.HoldsAsync(() => _cluster.Asked >= before + 3, "they look for the leader");
+        await _cluster.MoveAsync("t", 0, to: 2);
+        await sending.InTimeAsync();
+
+        Assert.InRange(_cluster.Asked - before, 3, 2 + (4 * Stopwatch.GetElapsedTime(start).TotalSeconds));
+        foreach (Producer producer in producers)
+            await producer.DisposeAsync();
+
+        async Task SendAndWaitAsync(Producer producer) => await await producer.SendAsync(Value("x"), Cancelled);
     }
 
     [Fact]

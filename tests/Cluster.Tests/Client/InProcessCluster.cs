@@ -37,6 +37,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
     private readonly LiteDbMetadataStore _positions;
     private readonly List<WebApplication> _scs = [];
     private TopologyMap _map;
+    private int _asked;
 
     private InProcessCluster()
     {
@@ -49,6 +50,9 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
     /// <summary>With the numbers 1 and 2.</summary>
     public List<InProcessSpu> Spus { get; } = [];
+
+    /// <summary>How often the active SC was asked for the topology.</summary>
+    public int Asked => Volatile.Read(ref _asked);
 
     public string Standby { get; private set; } = "";
 
@@ -72,7 +76,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         foreach (bool isActive in (bool[])[false, true])
         {
             WebApplication sc = await cluster.ServeAsync(
-                services => services.AddSingleton(new ScControlPlane(() => isActive ? cluster._map : null)), application => application.MapGrpcService<ScControlPlane>());
+                services => services.AddSingleton(new ScControlPlane(() => isActive ? cluster.Ask() : null)), application => application.MapGrpcService<ScControlPlane>());
             cluster._scs.Add(sc);
         }
 
@@ -148,6 +152,12 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
     internal static string EndpointOf(WebApplication application) =>
         application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
+
+    private TopologyMap Ask()
+    {
+        Interlocked.Increment(ref _asked);
+        return _map;
+    }
 
     private async Task ChangeAsync(TopicInfo topic, IEnumerable<InProcessSpu> told)
     {

@@ -6,6 +6,7 @@ using EdgeStream.Client;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Harness;
+using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
 using Record = EdgeStream.Storage.Records.Record;
 
@@ -121,6 +122,31 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
         }
 
         Assert.Equal(Numbers(3), read);
+    }
+
+    [Fact]
+    public async Task Batches_come_once_wherever_they_are_read()
+    {
+        foreach (string number in Numbers(2))
+            await SendAsync(number);
+
+        using Consumer consumer = await _client.ConsumeAsync(new ConsumeRequest { Topic = "t", Beginning = true });
+        List<long> offsets = [];
+        await foreach (ReadOnlyMemory<byte> batch in consumer.ReadBatchesAsync(Cancelled))
+        {
+            Assert.True(RecordBatchHeader.TryRead(batch.Span, out RecordBatchHeader header, out _));
+            offsets.Add(header.BaseOffset);
+            if (header.BaseOffset == 1)
+            {
+                await _cluster.MoveAsync("t", 0, to: 2);
+                await SendAsync("2");
+            }
+
+            if (header.BaseOffset == 2)
+                break;
+        }
+
+        Assert.Equal([0, 1, 2], offsets);
     }
 
     [Fact]

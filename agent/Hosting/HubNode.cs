@@ -14,16 +14,20 @@ internal static class HubNode
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
         await using Node node = await Node.OpenAsync(options, isHub: true, loggers).ConfigureAwait(false);
         using CertificateAuthority authority = CertificateAuthority.Open(node.Data.Path, TimeProvider.System);
-        using var hub = new HubAuthority(authority, node.Controller, node.Store, node.Store, options.CertificateLife, TimeProvider.System);
+        using X509Certificate2 trusted = authority.Certificate;
+        var rights = new GeoLocationRights(trusted, authority.Withdrawn.ReasonOf, node.Controller, TimeProvider.System);
+        using var hub = new HubAuthority(authority, rights, node.Controller, node.Store, node.Store, options.CertificateLife, TimeProvider.System);
         using X509Certificate2 certificate = ServerCertificate.Create(authority);
 
-        WebApplicationBuilder builder = node.CreateApplication(hub);
+        WebApplicationBuilder builder = node.CreateApplication(rights);
         Node.ListenOnNetwork(builder, options.Listen!, certificate);
         builder.Services.AddSingleton(authority);
         builder.Services.AddSingleton(hub);
+        builder.Services.AddSingleton(rights);
+        builder.Services.AddSingleton(new GeoLocationHomes(node.Controller, node.Spu.Id, controllers: []));
         builder.Services.AddSingleton<IHubAuthority>(hub);
         var links = new HubLinks();
-        var importer = new BundleImporter(node.Controller, node.Controller, hub, links, node.Data.Path);
+        var importer = new BundleImporter(node.Controller, node.Controller, rights, links, node.Data.Path);
         builder.Services.AddSingleton(links);
         builder.Services.AddSingleton(new HubFlow());
         builder.Services.AddSingleton(new LiveValues(node.Controller));

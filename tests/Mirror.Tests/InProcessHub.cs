@@ -40,7 +40,9 @@ internal sealed class InProcessHub : IAsyncDisposable
 
     public CertificateAuthority Authority { get; private set; } = null!;
 
-    public HubAuthority Rights => _server!.Get<HubAuthority>();
+    public HubAuthority Issuer => _server!.Get<HubAuthority>();
+
+    public GeoLocationRights Rights => _server!.Get<GeoLocationRights>();
 
     /// <summary>How many calls have shown a certificate that is good.</summary>
     public int CallersLetIn => Volatile.Read(ref _callersLetIn);
@@ -82,6 +84,7 @@ internal sealed class InProcessHub : IAsyncDisposable
         Parts = await NodeParts.StartAsync(_temp.Sub("data"), isHub: true, new LogOptions { SegmentBytes = 20_000 }, Files);
         Authority = CertificateAuthority.Open(_temp.Sub("data"), _time);
         X509Certificate2 certificate = (_tlsAuthority ?? Authority).IssueServer(["localhost"], TimeSpan.FromDays(1));
+        var rights = new GeoLocationRights(Authority.Certificate, Authority.Withdrawn.ReasonOf, Parts.Controller, _time);
         _server = await NodeServer.StartAsync(
             Parts,
             kestrel => kestrel.Listen(IPAddress.Loopback, Port, endpoint =>
@@ -89,7 +92,7 @@ internal sealed class InProcessHub : IAsyncDisposable
                 endpoint.Protocols = HttpProtocols.Http2;
                 endpoint.UseHttps(certificate, https =>
                 {
-                    // Trust is decided at each call, by HubAuthority.
+                    // Trust is decided at each call, by GeoLocationRights.
                     https.SslProtocols = SslProtocols.Tls13;
                     https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
                     https.AllowAnyClientCertificate();
@@ -98,8 +101,10 @@ internal sealed class InProcessHub : IAsyncDisposable
             services => services
                 .AddSingleton(Time)
                 .AddSingleton(Authority)
-                .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
-                .AddSingleton<ICallerAuthenticator>(provider => new Doorkeeper(this, provider.GetRequiredService<HubAuthority>()))
+                .AddSingleton(rights)
+                .AddSingleton(new GeoLocationHomes(Parts.Controller, Parts.Spu.Id, controllers: []))
+                .AddSingleton(new HubAuthority(Authority, rights, Parts.Controller, Parts.Store, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
+                .AddSingleton<ICallerAuthenticator>(new Doorkeeper(this, rights))
                 .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
                 .AddSingleton<HubLinks>()
                 .AddSingleton(_lies ?? new LyingHub.Lies(0, 0, 0))
@@ -153,7 +158,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     }
 
     public async Task<string> InviteAsync(string geoLocation) =>
-        (await Rights.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
+        (await Issuer.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
 
     /// <summary>The log that a geo-location's topic is copied to, or flows down from; null while there is none.</summary>
     public PartitionLog? LogOf(string geoLocation, string topic) =>
@@ -190,11 +195,11 @@ internal sealed class InProcessHub : IAsyncDisposable
     }
 
     /// <summary>Counts those whom the hub lets in.</summary>
-    private sealed class Doorkeeper(InProcessHub hub, HubAuthority authority) : ICallerAuthenticator
+    private sealed class Doorkeeper(InProcessHub hub, GeoLocationRights rights) : ICallerAuthenticator
     {
         public CallerIdentity Authenticate(X509Certificate2 certificate)
         {
-            CallerIdentity caller = authority.Authenticate(certificate);
+            CallerIdentity caller = rights.Authenticate(certificate);
             if (caller.Problem is null)
                 Interlocked.Increment(ref hub._callersLetIn);
 

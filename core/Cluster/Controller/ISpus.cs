@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
@@ -22,6 +23,10 @@ public interface ISpus
 
     /// <summary>A partition of an SPU in this process; null for those of others.</summary>
     Partition? Find(PartitionId partition);
+
+    /// <summary>What is stored of a partition, whichever SPU leads it; null where nothing is, or that cannot be told.</summary>
+    /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
+    ValueTask<StoredLog?> FindStoredAsync(PartitionId partition);
 
     /// <summary>Chooses who leads new partitions. A leader that they name already is a wish: the SPU that asked for them.</summary>
     /// <exception cref="ClusterException">There is no SPU.</exception>

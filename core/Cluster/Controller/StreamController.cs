@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -232,8 +233,18 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     /// <summary>Adds a geo-location, or changes what is known of it. Topics that flow down to everybody flow to it too.</summary>
     /// <exception cref="ClusterException">There is no room for its partitions; nothing was changed.</exception>
-    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(async map =>
+    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => SaveGeoLocationAsync(geoLocation, unlessKnown: false);
+
+    /// <inheritdoc/>
+    public Task EnsureGeoLocationAsync(string geoLocation) => Current.GeoLocations.ContainsKey(geoLocation)
+        ? Task.CompletedTask
+        : SaveGeoLocationAsync(GeoLocationInfo.Lost(geoLocation), unlessKnown: true);
+
+    private Task<bool> SaveGeoLocationAsync(GeoLocationInfo geoLocation, bool unlessKnown) => ChangeAsync(async map =>
     {
+        if (unlessKnown && map.GeoLocations.ContainsKey(geoLocation.Name))
+            return (map, true);
+
         IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(
             map, geoLocation.Name, (topic, partition) => _spus.Place(map, topic, [partition]).Single());
         if (extended.Count > 0)
@@ -253,6 +264,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         TopicInfo topic = Current.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
         return _spus.Find(new PartitionId(topicName, number)) ?? throw ClusterException.NotHere(Current, topic, number);
     }
+
+    /// <inheritdoc cref="ISpus.FindStoredAsync"/>
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => _spus.FindStoredAsync(partition);
 
     public void Dispose() => _changing.Dispose();
 

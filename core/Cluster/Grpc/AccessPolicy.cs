@@ -26,6 +26,7 @@ public static class AccessPolicy
         ["/edgestream.v1.ConsumerGroups/ListGroups"] = Readers,
         ["/edgestream.v1.ConsumerGroups/ResetGroup"] = [CallerRole.Admin],
         ["/edgestream.v1.ConsumerGroups/DeleteGroup"] = [CallerRole.Admin],
+        ["/edgestream.v1.Mirror/Locate"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/Uplink"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/ListMirrored"] = [CallerRole.GeoLocation],
         ["/edgestream.v1.Mirror/ListBatches"] = [CallerRole.GeoLocation],

@@ -60,6 +60,10 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     /// <inheritdoc/>
     public Partition? Find(PartitionId partition) => _partitions.GetValueOrDefault(partition);
 
+    /// <summary>Of those that are open.</summary>
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => new(
+        Find(partition) is { IsOpen: true } open ? new StoredLog(open.Log.Manifest.Settings, open.Log.Offsets.End) : null);
+
     /// <summary>All of them here.</summary>
     public IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions) =>
         partitions.Select(partition => partition with { LeaderSpu = Id });

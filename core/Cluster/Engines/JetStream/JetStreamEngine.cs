@@ -79,6 +79,15 @@ public sealed class JetStreamEngine : IPartitionEngine
         return log;
     }
 
+    /// <summary>What is stored of a partition, whoever writes it: opens nothing, and changes nothing.</summary>
+    /// <returns>Null where nothing is.</returns>
+    /// <exception cref="EdgeStreamException">The servers cannot be asked, or what they have cannot be read.</exception>
+    public async Task<StoredLog?> FindStoredAsync(PartitionId id)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        return await JetStreamLog.FindStoredAsync(_clusterId!, id, _servers, Bucket).ConfigureAwait(false);
+    }
+
     public ValueTask CloseAsync(IPartitionLog log)
     {
         _open.TryRemove((JetStreamLog)log, out _);

@@ -31,7 +31,7 @@ internal static class TopologyCommands
 
             table.Write(result, "There are no SPUs.");
         });
-        return new Command("spu", "Streaming processing units") { Subcommands = { list } };
+        return new Command("spu", "Streaming processing units") { Subcommands = { list, SpuCertificateCommand.Create() } };
     }
 
     private static void Write(Topology topology, TextWriter output)

@@ -14,6 +14,7 @@ using EdgeStream.Testing;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
@@ -30,6 +31,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     private CertificateAuthority? _tlsAuthority;
     private TimeProvider _time = TimeProvider.System;
     private LyingHub.Lies? _lies;
+    private bool _isOld;
     private int _callersLetIn;
 
     private InProcessHub()
@@ -71,10 +73,11 @@ internal sealed class InProcessHub : IAsyncDisposable
     /// <param name="tlsAuthority">Who has signed its TLS certificate, where that is not its own CA: an impostor.</param>
     /// <param name="time">The clock that it issues and judges certificates by.</param>
     /// <param name="lies">What it says to uplinks instead of serving them.</param>
+    /// <param name="isOld">It cannot be asked who serves a geo-location.</param>
     public static async Task<InProcessHub> StartAsync(
-        CertificateAuthority? tlsAuthority = null, TimeProvider? time = null, LyingHub.Lies? lies = null)
+        CertificateAuthority? tlsAuthority = null, TimeProvider? time = null, LyingHub.Lies? lies = null, bool isOld = false)
     {
-        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System, _lies = lies };
+        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System, _lies = lies, _isOld = isOld };
         await hub.StartServingAsync();
         return hub;
     }
@@ -113,6 +116,9 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton(new CardFence(Parts.Store)),
             application =>
             {
+                if (_isOld)
+                    application.Use((context, next) => IsLocate(context) ? SayUnimplementedAsync(context) : next(context));
+
                 application.MapGrpcService<EnrolmentService>();
                 if (_lies is null)
                     application.MapGrpcService<MirrorService>();
@@ -174,14 +180,17 @@ internal sealed class InProcessHub : IAsyncDisposable
     });
 
     /// <summary>A bare channel, for what the program's own client would never send.</summary>
-    public GrpcChannel ChannelAs(X509Certificate2? certificate) => GrpcChannel.ForAddress($"https://{Address}", new GrpcChannelOptions
+    public GrpcChannel ChannelAs(X509Certificate2? certificate) => ChannelTo(Address, Authority, certificate);
+
+    /// <summary>The same, to another server of a CA.</summary>
+    public static GrpcChannel ChannelTo(string address, CertificateAuthority authority, X509Certificate2? certificate) => GrpcChannel.ForAddress($"https://{address}", new GrpcChannelOptions
     {
         HttpHandler = new SocketsHttpHandler
         {
             SslOptions = new SslClientAuthenticationOptions
             {
                 RemoteCertificateValidationCallback = (_, server, _, _) => server is X509Certificate2 presented
-                    && PinnedChain.FindProblem(presented, Authority.Certificate, ServerAuthentication, at: null) is null,
+                    && PinnedChain.FindProblem(presented, authority.Certificate, ServerAuthentication, at: null) is null,
                 LocalCertificateSelectionCallback = certificate is null ? null : (_, _, _, _, _) => certificate,
             },
         },
@@ -192,6 +201,16 @@ internal sealed class InProcessHub : IAsyncDisposable
     {
         await StopServingAsync();
         _temp.Dispose();
+    }
+
+    private static bool IsLocate(HttpContext context) => context.Request.Path == "/edgestream.v1.Mirror/Locate";
+
+    /// <summary>As a server says it of a method that it has not got.</summary>
+    private static Task SayUnimplementedAsync(HttpContext context)
+    {
+        context.Response.ContentType = "application/grpc";
+        context.Response.Headers["grpc-status"] = "12";
+        return Task.CompletedTask;
     }
 
     /// <summary>Counts those whom the hub lets in.</summary>

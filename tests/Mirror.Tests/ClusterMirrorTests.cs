@@ -170,9 +170,12 @@ public sealed class ClusterMirrorTests : IAsyncLifetime
 
         var mirror = new V1.Mirror.MirrorClient(channel);
         await AssertNotLeaderAsync(async () => await mirror.ListMirroredAsync(new V1.ListMirroredRequest()));
-        await AssertNotLeaderAsync(() => mirror.ListBatches(new V1.ListBatchesRequest { Topic = Topic }).ResponseStream.MoveNext(CancellationToken.None));
-        await AssertNotLeaderAsync(() => new V1.Downlink.DownlinkClient(channel).Follow().ResponseStream.MoveNext(CancellationToken.None));
-        await AssertNotLeaderAsync(() => new V1.Live.LiveClient(channel).Report().ResponseStream.MoveNext(CancellationToken.None));
+        using var batches = mirror.ListBatches(new V1.ListBatchesRequest { Topic = Topic }, cancellationToken: TestContext.Current.CancellationToken);
+        await AssertNotLeaderAsync(() => batches.ResponseStream.MoveNext(CancellationToken.None));
+        using var follow = new V1.Downlink.DownlinkClient(channel).Follow(cancellationToken: TestContext.Current.CancellationToken);
+        await AssertNotLeaderAsync(() => follow.ResponseStream.MoveNext(CancellationToken.None));
+        using var report = new V1.Live.LiveClient(channel).Report(cancellationToken: TestContext.Current.CancellationToken);
+        await AssertNotLeaderAsync(() => report.ResponseStream.MoveNext(CancellationToken.None));
     }
 
     [Fact]

@@ -12,6 +12,8 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
 {
     NodeCommands.Run(),
     NodeCommands.Hub(),
+    NodeCommands.Sc(),
+    NodeCommands.Spu(),
     MembershipCommands.Join(),
     MembershipCommands.Leave(),
     StatusCommand.Create(),
@@ -27,7 +29,6 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     ConsumerCommands.Create(),
     GeoCommands.Geo(),
     TopologyCommands.Topology(),
-    TopologyCommands.Spu(),
     CertificateCommands.Certificate(),
     CompletionsCommand.Create(),
 };

@@ -21,4 +21,9 @@ public static class HubAddress
         bool hasPort = !uri.IsDefaultPort || address.TrimEnd('/').EndsWith(":443", StringComparison.Ordinal);
         return hasPort ? uri : new UriBuilder(uri) { Port = DefaultPort }.Uri;
     }
+
+    /// <summary>Several addresses of one hub, separated by commas.</summary>
+    /// <exception cref="ClusterException">One of them is no address, or there is none.</exception>
+    public static IReadOnlyList<Uri> ParseAll(string texts) =>
+        [.. texts.Split(',', StringSplitOptions.TrimEntries).Select(Parse).DistinctBy(address => address.Authority)];
 }

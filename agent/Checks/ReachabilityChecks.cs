@@ -1,7 +1,7 @@
-using System.Globalization;
 using System.Net.Sockets;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Devices.Mqtt;
+using EdgeStream.Mirror;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Storage;
 
@@ -51,7 +51,7 @@ internal static class ReachabilityChecks
             IReadOnlyList<string> joined = EdgeIdentity.List(data);
             return joined.Count == 0
                 ? [Task.FromResult(new Finding("hub", Verdict.Ok, "none; 'edgestream join HUB --token TOKEN' makes this edge a geo-location of one"))]
-                : [.. joined.Select(id => CheckHubAsync(data, id, cancellationToken))];
+                : [.. joined.SelectMany(id => CheckHub(data, id, cancellationToken))];
         }
         catch (EdgeStreamException error)
         {
@@ -59,23 +59,19 @@ internal static class ReachabilityChecks
         }
     }
 
-    private static async Task<Finding> CheckHubAsync(string data, string id, CancellationToken cancellationToken)
+    private static IReadOnlyList<Task<Finding>> CheckHub(string data, string id, CancellationToken cancellationToken)
     {
         try
         {
             using EdgeIdentity? identity = EdgeIdentity.Load(data, id);
-            if (identity is null)
-                return new Finding("hub", Verdict.Ok, "left just now");
-
-            int colon = identity.Hub.LastIndexOf(':');
-            string host = identity.Hub[..colon].Trim('[', ']');
-            return await CheckAsync(
-                "hub", host, int.Parse(identity.Hub.AsSpan(colon + 1), CultureInfo.InvariantCulture), "records are kept and sent later", cancellationToken)
-                .ConfigureAwait(false);
+            return identity is null
+                ? [Task.FromResult(new Finding("hub", Verdict.Ok, "left just now"))]
+                : [.. HubAddress.ParseAll(identity.Hub).Select(hub =>
+                    CheckAsync("hub", hub.Host.Trim('[', ']'), hub.Port, "records are kept and sent later", cancellationToken))];
         }
         catch (EdgeStreamException error)
         {
-            return new Finding("hub", Verdict.Warning, error.Message);
+            return [Task.FromResult(new Finding("hub", Verdict.Warning, error.Message))];
         }
     }
 

@@ -17,9 +17,9 @@ internal static class ConnectionOptions
         Recursive = true,
     };
 
-    public static Option<string?> Connect { get; } = new("--connect")
+    public static Option<string[]> Connect { get; } = new("--connect")
     {
-        Description = "A hub on the network instead, as https://host:9443; needs --cert, --key-file and --ca",
+        Description = "A hub on the network instead, as https://host:9443; of several SCs any that answers, given again or with commas; needs --cert, --key-file and --ca",
         HelpName = "url",
         Recursive = true,
     };
@@ -32,14 +32,13 @@ internal static class ConnectionOptions
 
     public static EdgeStreamClient Open(ParseResult result)
     {
-        if (result.GetValue(Connect) is not { } url)
-            return new EdgeStreamClient(new ClientOptions { Endpoint = "unix:" + NodePaths.SocketOfNode(result.GetValue(Socket)) });
-
+        string[] urls = [.. (result.GetValue(Connect) ?? [])
+            .SelectMany(given => given.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
         try
         {
             return new EdgeStreamClient(new ClientOptions
             {
-                Endpoint = url,
+                Endpoints = urls.Length > 0 ? urls : ["unix:" + NodePaths.SocketOfNode(result.GetValue(Socket))],
                 Authority = result.GetValue(Authority) is { } ca ? X509CertificateLoader.LoadCertificateFromFile(ca) : null,
                 Certificate = result.GetValue(Certificate) is { } certificate
                     ? X509Certificate2.CreateFromPemFile(certificate, result.GetValue(Key))

@@ -75,7 +75,9 @@ internal static class ConsumeCommand
             return;
 
         TextWriter output = result.InvocationConfiguration.Output;
-        using Consumer consumer = await client.ConsumeAsync(request, result.GetValue(Expired), gap => Note(result, gap));
+        using Consumer consumer = await client.ConsumeAsync(
+            request, result.GetValue(Expired), gap => Note(result, gap),
+            interrupted: problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
         try
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Client;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 
@@ -18,15 +19,16 @@ internal static class ConsumerCommands
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            ListGroupsResponse answer = await client.CallAsync(c => c.ConsumerGroups.ListGroupsAsync(new ListGroupsRequest()));
+            Gathered<GroupPartition> groups = await client.ListGroupsAsync();
             var table = new TableOutput("group", "topic", "partition", "geo", "next", "durable", "lag", "member");
-            foreach (GroupPartition read in answer.Partitions)
+            foreach (GroupPartition read in groups.Items)
             {
                 table.Add(
                     read.Group, read.Topic, read.Partition, read.GeoLocation.Length > 0 ? read.GeoLocation : null, read.Offset, read.Durable,
                     Math.Max(0, read.Durable - read.Offset), read.Member.Length > 0 ? VisibleText.Of(read.Member) : null);
             }
 
+            TableOutput.WriteProblems(result, groups.Problems);
             table.Write(result, "No consumer group has read anything; 'edgestream consume TOPIC --group NAME' starts one.");
         });
         return command;
@@ -64,7 +66,7 @@ internal static class ConsumerCommands
 
             targets.Single(target => target.Given).Set();
             using var client = ConnectionOptions.Open(result);
-            await client.CallAsync(c => c.ConsumerGroups.ResetGroupAsync(request));
+            await client.ResetGroupAsync(request);
         });
         return command;
     }
@@ -79,8 +81,7 @@ internal static class ConsumerCommands
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            var request = new DeleteGroupRequest { Group = Names.CheckGroup(result.GetValue(Group)), Topic = result.GetValue(topic) };
-            await client.CallAsync(c => c.ConsumerGroups.DeleteGroupAsync(request));
+            await client.DeleteGroupAsync(Names.CheckGroup(result.GetValue(Group)), result.GetValue(topic) ?? "");
         });
         return command;
     }

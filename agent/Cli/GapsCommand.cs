@@ -1,5 +1,5 @@
 using System.CommandLine;
-using System.Globalization;
+using EdgeStream.Client;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 
@@ -20,28 +20,18 @@ internal static class GapsCommand
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            var request = new ListGapsRequest
-            {
-                Topic = result.GetValue(topic),
-                GeoLocation = result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "",
-            };
+            Gathered<Gap> gaps = await client.ListGapsAsync(
+                result.GetValue(topic) is { Length: > 0 } only ? Names.CheckTopic(only) : "", result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "");
             var table = new TableOutput(
                 "topic", "partition", "geo", "first", "last", "records", "bytes", "from", "to", "reason", "noted");
-            while (true)
+            foreach (Gap gap in gaps.Items)
             {
-                ListGapsResponse answer = await client.CallAsync(c => c.ControlPlane.ListGapsAsync(request));
-                foreach (Gap gap in answer.Gaps)
-                {
-                    table.Add(
-                        gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
-                        gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Instants.Format(gap.MinTimestamp), Instants.Format(gap.MaxTimestamp), gap.Reason, Instants.Format(gap.NotedAt));
-                }
-
-                request.Skip += answer.Gaps.Count;
-                if (answer.Gaps.Count == 0 || request.Skip >= answer.Total)
-                    break;
+                table.Add(
+                    gap.Topic, gap.Partition, gap.GeoLocation.Length > 0 ? gap.GeoLocation : null, gap.FirstOffset, gap.LastOffset,
+                    gap.LastOffset - gap.FirstOffset + 1, gap.Bytes, Instants.Format(gap.MinTimestamp), Instants.Format(gap.MaxTimestamp), gap.Reason, Instants.Format(gap.NotedAt));
             }
 
+            TableOutput.WriteProblems(result, gaps.Problems);
             table.Write(result, "No record is known to be lost.");
         });
         return command;

@@ -67,9 +67,8 @@ internal static class GeoCommands
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-            ListPartitionsResponse partitions = await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
-            TableOutput table = GeoLinks.Table(topology.GeoLocations, partitions.Partitions);
+            Topology topology = await client.GetTopologyAsync();
+            TableOutput table = GeoLinks.Table(topology.GeoLocations, await client.ListPartitionsAsync());
             table.Write(result, "There are no geo-locations yet; 'edgestream geo invite NAME' lets one in.");
         });
         return command;
@@ -87,12 +86,11 @@ internal static class GeoCommands
         {
             string wanted = Names.CheckGeoLocation(result.GetValue(name));
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            Topology topology = await client.GetTopologyAsync();
             GeoLocation geo = topology.GeoLocations.FirstOrDefault(geo => geo.Name == wanted)
                 ?? throw ClusterException.GeoLocationNotFound(wanted);
-            ListPartitionsResponse partitions =
-                await client.CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest()));
-            GeoLocationDetails.Write(result, geo, [.. partitions.Partitions.Where(status => status.Partition.GeoLocation == wanted)]);
+            IReadOnlyList<PartitionStatus> partitions = await client.ListPartitionsAsync();
+            GeoLocationDetails.Write(result, geo, [.. partitions.Where(status => status.Partition.GeoLocation == wanted)]);
         });
         return command;
     }

@@ -33,7 +33,7 @@ internal static class GeoPartitions
 
     private static async Task<Topic> FindTopicAsync(EdgeStreamClient client, string name)
     {
-        Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+        Topology topology = await client.GetTopologyAsync();
         return topology.Topics.FirstOrDefault(topic => topic.Name == name)
             ?? throw new CommandException($"there is no topic '{name}'; 'edgestream topic create {name}' makes it");
     }

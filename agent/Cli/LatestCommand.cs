@@ -1,5 +1,6 @@
 using System.CommandLine;
 using EdgeStream.Agent.Configuration;
+using EdgeStream.Client;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 
@@ -21,14 +22,10 @@ internal static class LatestCommand
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            var request = new LatestRequest
-            {
-                Topic = Names.CheckTopic(result.GetValue(topic)),
-                GeoLocation = result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "",
-            };
-            LatestResponse answer = await client.CallAsync(c => c.Live.LatestAsync(request));
+            Gathered<LatestValue> values = await client.ReadLatestAsync(
+                Names.CheckTopic(result.GetValue(topic)), result.GetValue(geo) is { } name ? Names.CheckGeoLocation(name) : "");
             var table = new TableOutput("geo", "key", "value", "age", "offset", "lane");
-            foreach (LatestValue latest in answer.Values)
+            foreach (LatestValue latest in values.Items)
             {
                 LiveValue value = latest.Value;
                 table.Add(
@@ -40,6 +37,7 @@ internal static class LatestCommand
                     latest.Ordered ? "ordered" : "live");
             }
 
+            TableOutput.WriteProblems(result, values.Problems);
             table.Write(result, "No edge has told of a latest value; 'live = true' in an edge's [[topic]] makes it do so when it is behind.");
         });
         return command;

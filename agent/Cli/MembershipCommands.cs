@@ -8,7 +8,7 @@ internal static class MembershipCommands
 {
     public static Command Join()
     {
-        var hub = new Argument<string>("hub") { Description = "The hub's address, host or host:port" };
+        var hub = new Argument<string>("hub") { Description = "The hub's address, host or host:port; of a cluster several SCs, separated by commas" };
         var token = new Option<string>("--token") { Description = "What 'edgestream geo invite' printed at the hub", Required = true };
         var replace = new Option<bool>("--replace")
         {

@@ -31,7 +31,7 @@ internal static class StatusCommand
         TextWriter output = result.InvocationConfiguration.Output;
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"edgestream {status.Version}, {status.Role}, up {TimeSpan.FromSeconds(status.UptimeSeconds):d\\.hh\\:mm\\:ss}, data in {status.DataDirectory}"));
+            $"edgestream {status.Version}, {status.Role}{(status.Standing.Length > 0 ? $" ({status.Standing})" : "")}, up {TimeSpan.FromSeconds(status.UptimeSeconds):d\\.hh\\:mm\\:ss}, data in {status.DataDirectory}"));
         output.WriteLine(status.Problems.Count == 0 ? "health: good" : "health: BAD");
         foreach (string problem in status.Problems)
             output.WriteLine($"  ! {problem}");

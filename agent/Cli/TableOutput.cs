@@ -18,6 +18,13 @@ internal sealed class TableOutput(params string[] columns)
     /// <summary>One value a column: string, long, bool, time (milliseconds since 1970 are the caller's to convert), or null; for JSON only, a table.</summary>
     public void Add(params object?[] values) => _rows.Add(values);
 
+    /// <summary>Why rows may be missing, beside them.</summary>
+    public static void WriteProblems(ParseResult result, IEnumerable<string> problems)
+    {
+        foreach (string problem in problems)
+            result.InvocationConfiguration.Error.WriteLine($"not all is shown: {problem}");
+    }
+
     public void Write(ParseResult result, string whenEmpty)
     {
         TextWriter output = result.InvocationConfiguration.Output;

@@ -28,9 +28,8 @@ internal static class TopicCommands
         list.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            ListPartitionsResponse answer = await client.CallAsync(
-                c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = result.GetValue(topicName) }));
-            PartitionTable.Of(answer.Partitions).Write(result, "There are no partitions.");
+            string topic = result.GetValue(topicName) is { Length: > 0 } only ? Names.CheckTopic(only) : "";
+            PartitionTable.Of(await client.ListPartitionsAsync(topic), TableOutput.IsJson(result)).Write(result, "There are no partitions.");
         });
         return new Command("partition", "Look at partitions") { Subcommands = { list } };
     }
@@ -51,6 +50,11 @@ internal static class TopicCommands
             Description = "With --down: only to this geo-location; can be given again (default: to all)",
             HelpName = "name",
         };
+        var assign = new Option<string?>("--assign")
+        {
+            Description = "A file that says which SPU leads each partition: {\"partitions\":[{\"spu\":1},{\"spu\":2}]} (default: spread evenly)",
+            HelpName = "file",
+        };
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "create",
@@ -58,18 +62,20 @@ internal static class TopicCommands
             "edgestream topic create readings --mirror --retention-bytes 256MiB\nedgestream topic create commands --down --ttl 10m")
         {
             Arguments = { name },
-            Options = { partitions, replicas, mirror, down, geo },
+            Options = { partitions, replicas, mirror, down, geo, assign },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
         {
             AlterTopicRequest kept = settings.Read(result);
+            IReadOnlyList<int> assigned = result.GetValue(assign) is { } file ? AssignmentFile.Read(file) : [];
             using var client = ConnectionOptions.Open(result);
             Topic topic = await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest
             {
                 Name = result.GetValue(name),
                 Partitions = result.GetValue(partitions),
                 GeoLocations = { result.GetValue(geo) ?? [] },
+                AssignedSpus = { assigned },
                 Settings = new TopicSettings
                 {
                     Mirror = result.GetValue(mirror),
@@ -91,16 +97,21 @@ internal static class TopicCommands
     private static CliCommand Alter()
     {
         var name = new Argument<string>("name");
+        var replicas = new Option<int?>("--replicas") { Description = "At how many NATS servers each record is stored from now on", HelpName = "n" };
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "alter", "Change how a topic is kept; what is not named stays", "edgestream topic alter readings --retention-age 30d --sync 1s")
         {
             Arguments = { name },
+            Options = { replicas },
         };
         settings.AddTo(command);
         command.Does(async (result, _) =>
         {
             AlterTopicRequest request = settings.Read(result);
+            if (result.GetValue(replicas) is { } count)
+                request.Replicas = count;
+
             if (request.CalculateSize() == 0)
                 throw new CommandException("nothing to change; name for instance --retention-bytes 512MiB");
 
@@ -118,7 +129,7 @@ internal static class TopicCommands
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
+            Topology topology = await client.GetTopologyAsync();
             var table = new TableOutput(
                 "topic", "partitions", "mirror", "compression", "retention_bytes", "retention_age", "overflow", "sync", "down", "ttl", "replicas");
             foreach (Topic topic in topology.Topics)

@@ -8,37 +8,52 @@ internal static class TopologyCommands
 {
     public static Command Topology()
     {
-        var command = new CliCommand("topology", "Show the cluster: SPUs, geo-locations, topics", "edgestream topology");
+        var command = new CliCommand("topology", "Show the cluster: SPUs, geo-locations, topics", "edgestream topology") { Options = { TableOutput.Format } };
         command.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-            Write(topology, result.InvocationConfiguration.Output);
+            Topology topology = await client.GetTopologyAsync();
+            if (TableOutput.IsJson(result))
+                WriteJson(result, topology);
+            else
+                Write(topology, result.InvocationConfiguration.Output);
         });
         return command;
     }
 
-    public static Command Spu()
+    public static Command SpuList()
     {
         var list = new CliCommand("list", "List streaming processing units", "edgestream spu list") { Options = { TableOutput.Format } };
         list.Does(async (result, _) =>
         {
             using var client = ConnectionOptions.Open(result);
-            Topology topology = await client.CallAsync(c => c.ControlPlane.GetTopologyAsync(new GetTopologyRequest()));
-            var table = new TableOutput("spu", "online", "partitions");
-            foreach (Spu spu in topology.Spus)
-                table.Add(spu.Id, spu.Online, topology.Topics.Sum(topic => topic.Partitions.Count(partition => partition.LeaderSpu == spu.Id)));
-
-            table.Write(result, "There are no SPUs.");
+            SpuTable(await client.GetTopologyAsync()).Write(result, "There are no SPUs.");
         });
-        return new Command("spu", "Streaming processing units") { Subcommands = { list } };
+        return list;
+    }
+
+    private static TableOutput SpuTable(Topology topology)
+    {
+        var table = new TableOutput("spu", "online", "partitions", "zone", "endpoints", "version", "nats_server");
+        foreach (Spu spu in topology.Spus)
+        {
+            table.Add(
+                spu.Id, spu.Online, topology.Topics.Sum(topic => topic.Partitions.Count(partition => partition.LeaderSpu == spu.Id)),
+                OrNull(spu.Zone), OrNull(string.Join(", ", spu.Endpoints)), OrNull(spu.Version), OrNull(spu.NatsServer));
+        }
+
+        return table;
     }
 
     private static void Write(Topology topology, TextWriter output)
     {
         output.WriteLine($"cluster {topology.ClusterId}");
         foreach (Spu spu in topology.Spus)
-            output.WriteLine($"├─ SPU {spu.Id} ({(spu.Online ? "online" : "offline")})");
+        {
+            string zone = spu.Zone.Length > 0 ? $", zone {spu.Zone}" : "";
+            string endpoints = spu.Endpoints.Count > 0 ? $" at {string.Join(", ", spu.Endpoints)}" : "";
+            output.WriteLine($"├─ SPU {spu.Id} ({(spu.Online ? "online" : "offline")}{zone}){endpoints}");
+        }
 
         foreach (Topic topic in topology.Topics)
         {
@@ -46,13 +61,39 @@ internal static class TopologyCommands
             foreach (Partition partition in topic.Partitions)
             {
                 string origin = partition.GeoLocation.Length > 0 ? $" {(topic.Settings.Down ? '→' : '←')} geo-location {partition.GeoLocation}" : "";
-                output.WriteLine($"│   ├─ partition {partition.Partition_} on SPU {partition.LeaderSpu}{origin}");
+                string leader = topology.Spus.Any(spu => spu.Id == partition.LeaderSpu) ? $"on SPU {partition.LeaderSpu}" : "on no SPU";
+                output.WriteLine($"│   ├─ partition {partition.Partition_} {leader}{origin}");
             }
         }
 
         foreach (GeoLocation geo in topology.GeoLocations)
-            output.WriteLine($"├─ geo-location {geo.Name} ({GeoCommands.StateOf(geo)})");
+        {
+            string spu = topology.Spus is not [{ Endpoints.Count: 0 }] && SpuOf(topology, geo) is { } serving ? $" on SPU {serving}" : "";
+            output.WriteLine($"├─ geo-location {geo.Name} ({GeoCommands.StateOf(geo)}){spu}");
+        }
 
         output.WriteLine("└─");
     }
+
+    /// <summary>One object: the cluster, with tables of what it consists of.</summary>
+    private static void WriteJson(ParseResult result, Topology topology)
+    {
+        var partitions = new TableOutput("topic", "partition", "geo", "leader");
+        foreach (Partition partition in topology.Topics.SelectMany(topic => topic.Partitions))
+            partitions.Add(partition.Topic, partition.Partition_, OrNull(partition.GeoLocation), partition.LeaderSpu);
+
+        var geoLocations = new TableOutput("geo", "state", "spu");
+        foreach (GeoLocation geo in topology.GeoLocations)
+            geoLocations.Add(geo.Name, GeoCommands.StateOf(geo), SpuOf(topology, geo));
+
+        var table = new TableOutput("cluster", "spus", "partitions", "geo_locations");
+        table.Add(topology.ClusterId, SpuTable(topology), partitions, geoLocations);
+        table.Write(result, "");
+    }
+
+    /// <summary>Which SPU serves a geo-location: the one that leads its partitions, all of them; null before it has any.</summary>
+    private static int? SpuOf(Topology topology, GeoLocation geo) =>
+        topology.Topics.SelectMany(topic => topic.Partitions).FirstOrDefault(partition => partition.GeoLocation == geo.Name)?.LeaderSpu;
+
+    private static string? OrNull(string text) => text.Length > 0 ? text : null;
 }

@@ -1,3 +1,4 @@
+using EdgeStream.Agent.Hosting.DataCenter;
 using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices.Commands;
@@ -40,6 +41,9 @@ internal sealed record AgentConfiguration
 
     /// <summary>At a hub: the NATS servers that keep its partitions; null where the segment log does.</summary>
     public JetStreamOptions? JetStream { get; init; }
+
+    /// <summary>Of an SC or an SPU: its place in a cluster; null where the file says nothing of one.</summary>
+    public ClusterOptions? Cluster { get; init; }
 
     /// <summary>Where metrics and health are served; null leaves it to command line and default.</summary>
     public HttpListen? Http { get; init; }

@@ -51,6 +51,7 @@ internal static class ConfigurationReader
             Socket = root.String("socket"),
             Budget = budget,
             JetStream = jetStream,
+            Cluster = root.Section("cluster") is { } cluster ? ClusterReader.Read(cluster) : null,
             Http = root.Section("http") is { } http ? ReadHttp(http) : null,
             Topics = [.. root.Sections("topic").Select(places.Noting(ReadTopic))],
             MqttSources = [.. sources?.Sections("mqtt").Select(places.Noting(MqttReader.ReadSource)) ?? []],

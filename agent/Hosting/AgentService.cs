@@ -14,7 +14,7 @@ namespace EdgeStream.Agent.Hosting;
 
 /// <summary>What concerns this one node, for its local socket. An edge brings its sources, its uplink and its sinks.</summary>
 internal sealed class AgentService(
-    Node node, string role, TimeProvider time, UplinkHost? uplinks = null, DeviceSet? sources = null, LogRecordSink? sink = null,
+    Node node, TimeProvider time, UplinkHost? uplinks = null, DeviceSet? sources = null, LogRecordSink? sink = null,
     BundleImporter? importer = null, DeviceSet? sinks = null, ConfigurationReload? reload = null)
     : Protocol.V1.Agent.AgentBase
 {
@@ -26,7 +26,7 @@ internal sealed class AgentService(
     public override async Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
     {
         NodeStatus status = Status();
-        status.Partitions.AddRange(await TopologyMessages.ToStatusesAsync(node.Spu.Partitions, context.CancellationToken).ConfigureAwait(false));
+        status.Partitions.AddRange(await TopologyMessages.ToStatusesAsync(node.Partitions, context.CancellationToken).ConfigureAwait(false));
         return status;
     }
 
@@ -35,17 +35,18 @@ internal sealed class AgentService(
     {
         var status = new NodeStatus
         {
-            Role = role,
+            Role = node.Kind,
+            Standing = node.Standing,
             Version = BuildInfo.Version,
             UptimeSeconds = (long)time.GetElapsedTime(_started).TotalSeconds,
             DataDirectory = node.Data.Path,
             Storage = node.Storage.Status(),
             Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
-            GeoLocations = { node.Controller.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
+            GeoLocations = { node.Cluster.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
         status.Refusals.AddRange(node.Presence.Refusals.Shown
-            .Where(refusal => !node.Controller.Current.GeoLocations.ContainsKey(refusal.GeoLocation))
+            .Where(refusal => !node.Cluster.Current.GeoLocations.ContainsKey(refusal.GeoLocation))
             .Select(TopologyMessages.ToMessage));
         status.Uplinks.AddRange((uplinks?.Uplinks ?? []).Select(ToMessage));
         status.Problems.AddRange(Problems());
@@ -81,8 +82,8 @@ internal sealed class AgentService(
     /// <summary>What makes the node unhealthy. Being offline does not. Safe from any thread.</summary>
     public IEnumerable<string> Problems()
     {
-        if (node.StartProblem is { } start)
-            yield return start;
+        foreach (string own in node.Problems)
+            yield return own;
 
         if (reload?.Problem is { } configuration)
             yield return configuration;
@@ -96,7 +97,7 @@ internal sealed class AgentService(
         if (sink?.Problem is { } waiting)
             yield return waiting;
 
-        foreach (Cluster.Spu.Partition partition in node.Spu.Partitions)
+        foreach (Cluster.Spu.Partition partition in node.Partitions)
         {
             if (partition.Problem is { } problem)
                 yield return $"{partition.Id}: {problem}";
@@ -125,10 +126,10 @@ internal sealed class AgentService(
     /// <summary>The node in a few words, for those who ask the service manager. Safe from any thread.</summary>
     public string Summary()
     {
-        string topics = Plural.Of(node.Controller.Current.Topics.Count, "topic");
+        string topics = Plural.Of(node.Cluster.Current.Topics.Count, "topic");
         string problem = Problems().FirstOrDefault() is { } first ? $"; {first}" : "";
         if (uplinks is null)
-            return $"{Plural.Of(node.Controller.Current.GeoLocations.Count, "geo-location")}, {topics}{problem}";
+            return $"{Plural.Of(node.Cluster.Current.GeoLocations.Count, "geo-location")}, {topics}{problem}";
 
         string hubs = string.Join(", ", uplinks.Uplinks.Select(SummaryOf));
         return $"{(hubs.Length > 0 ? hubs : "joined no hub")}, {topics}{problem}";
@@ -144,7 +145,7 @@ internal sealed class AgentService(
 
     private MirrorLag[] LagsOf(HubUplink uplink) =>
     [
-        .. node.Spu.Partitions
+        .. node.Partitions
             .Where(partition => partition is { IsOpen: true, Log.Settings.IsMirrored: true })
             .Select(partition => MirrorLag.Of(partition.Segments, uplink.Marks.Of(partition.Segments))),
     ];

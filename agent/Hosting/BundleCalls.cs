@@ -20,8 +20,8 @@ internal static class BundleCalls
         Node node, EdgeIdentity identity, ExportLogRequest request, TimeProvider time, IServerStreamWriter<ExportLogResponse> responses,
         CancellationToken cancellationToken)
     {
-        Cluster.Spu.Partition partition = node.Controller.GetPartition(request.Topic, request.Partition);
-        TopicInfo? topic = node.Controller.Current.Topics.GetValueOrDefault(request.Topic);
+        Cluster.Spu.Partition partition = node.Cluster.GetPartition(request.Topic, request.Partition);
+        TopicInfo? topic = node.Cluster.Current.Topics.GetValueOrDefault(request.Topic);
         if (topic is not { Settings.Mirror: true })
         {
             throw new ClusterException(

@@ -32,7 +32,7 @@ internal static class EdgeNode
             Http: http ?? configuration.Http);
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
         ILogger<Node> logger = loggers.CreateLogger<Node>();
-        await using Node node = await Node.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
+        await using OneProcessNode node = await OneProcessNode.OpenAsync(options, isHub: false, loggers).ConfigureAwait(false);
         string? problem = await CreateTopicsAsync(node, configuration, logger).ConfigureAwait(false);
         problem = start.Problem ?? problem;
         if (problem is not null)
@@ -60,7 +60,7 @@ internal static class EdgeNode
 
         var authenticator = new NoAuthenticator();
         WebApplicationBuilder builder = node.CreateApplication(authenticator);
-        agent = new AgentService(node, "edge", TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload);
+        agent = new AgentService(node, TimeProvider.System, uplinks, sources, sink, sinks: sinks, reload: reload);
         builder.Services.AddSingleton(agent);
         builder.Services.AddSingleton(hubClock);
         await using WebApplication application = builder.Build();
@@ -122,7 +122,7 @@ internal static class EdgeNode
         string.Join(' ', configuration.LiveTopics.Order(StringComparer.Ordinal)));
 
     /// <summary>What is configured counts, as far as it can be changed.</summary>
-    private static async Task AlterTopicAsync(Node node, TopicInfo known, TopicConfiguration topic, ILogger logger)
+    private static async Task AlterTopicAsync(OneProcessNode node, TopicInfo known, TopicConfiguration topic, ILogger logger)
     {
         if (known.Settings.Mirror != topic.Settings.Mirror || known.Partitions.Length != topic.Partitions)
             logger.LogWarning("topic {Topic} exists with another mirror setting or number of partitions than configured; they stay as they are", topic.Name);
@@ -150,7 +150,7 @@ internal static class EdgeNode
 
     /// <summary>Makes the topics that are configured, and those that sources need.</summary>
     /// <returns>Which of them cannot be made and why, in one line; null where all are there.</returns>
-    private static async Task<string?> CreateTopicsAsync(Node node, AgentConfiguration configuration, ILogger logger)
+    private static async Task<string?> CreateTopicsAsync(OneProcessNode node, AgentConfiguration configuration, ILogger logger)
     {
         List<string> problems = [];
         foreach (TopicConfiguration topic in configuration.Topics)

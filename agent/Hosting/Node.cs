@@ -23,13 +23,11 @@ using Microsoft.AspNetCore.Server.Kestrel.Https;
 namespace EdgeStream.Agent.Hosting;
 
 /// <summary>
-/// What an edge and a hub have in common: data directory, metadata, SPU, SC, and the API they serve. Opened in this order and
-/// closed in the opposite one.
+/// What all kinds of nodes have in common: data directory, disk, and the API they serve. Opened in the order metadata, SPU, SC and closed in
+/// the opposite one.
 /// </summary>
-internal sealed class Node : IAsyncDisposable
+internal abstract class Node : IAsyncDisposable
 {
-    private const int SpuId = 1;
-
     // Sources and streams sync on pool threads; the pool's own growth (one a second or so) would be felt as stutter.
     private const int MinWorkerThreads = 16;
 
@@ -42,31 +40,20 @@ internal sealed class Node : IAsyncDisposable
     private HttpEndpoint? _http;
     private volatile bool _serving;
 
-    private Node(
-        NodeOptions options, DataDirectory data, LiteDbMetadataStore store, SpuNode spu, StreamController controller, GroupCoordinator groups,
-        NodeStorage storage, ILoggerFactory loggers)
+    /// <param name="options">Where it keeps its state and where it listens.</param>
+    /// <param name="data">Becomes the node's.</param>
+    /// <param name="storage">Becomes the node's.</param>
+    /// <param name="loggers">Stays the caller's.</param>
+    protected Node(NodeOptions options, DataDirectory data, NodeStorage storage, ILoggerFactory loggers)
     {
-        Storage = storage;
-        Options = options;
-        Data = data;
-        Store = store;
-        Spu = spu;
-        Controller = controller;
-        Loggers = loggers;
-        Groups = groups;
+        ThreadPool.GetMinThreads(out _, out int io);
+        ThreadPool.SetMinThreads(MinWorkerThreads, io);
+        (Options, Data, Storage, Loggers) = (options, data, storage, loggers);
     }
 
     public NodeOptions Options { get; }
 
     public DataDirectory Data { get; }
-
-    public LiteDbMetadataStore Store { get; }
-
-    public SpuNode Spu { get; }
-
-    public StreamController Controller { get; }
-
-    public GroupCoordinator Groups { get; }
 
     public NodeStorage Storage { get; }
 
@@ -74,49 +61,29 @@ internal sealed class Node : IAsyncDisposable
 
     public ILoggerFactory Loggers { get; }
 
-    /// <summary>What a person should know of the start, in one line; null where nothing was amiss.</summary>
-    public string? StartProblem { get; private init; }
+    /// <summary>The cluster as it is seen here.</summary>
+    public abstract IClusterView Cluster { get; }
+
+    /// <summary>Those that are served here.</summary>
+    public abstract IReadOnlyList<Partition> Partitions { get; }
+
+    /// <summary>What groups have read that are coordinated here.</summary>
+    public abstract IReadOnlyList<GroupShare> GroupShares { get; }
+
+    /// <summary>What it is: edge, hub, sc or spu.</summary>
+    public abstract string Kind { get; }
+
+    /// <summary>How it stands among others of its kind, in a few words; empty where it does not matter.</summary>
+    public virtual string Standing => "";
+
+    /// <summary>What makes this kind of node unhealthy, in a line each.</summary>
+    public virtual IEnumerable<string> Problems => [];
 
     /// <summary>Whether all of it has started, and nothing of it stops yet.</summary>
     public bool IsServing => _serving;
 
-    /// <summary>Opens the state: recovery included, so what comes after it may serve.</summary>
-    public static async Task<Node> OpenAsync(NodeOptions options, bool isHub, ILoggerFactory loggers)
-    {
-        ThreadPool.GetMinThreads(out _, out int io);
-        ThreadPool.SetMinThreads(MinWorkerThreads, io);
-
-        DataDirectory data = DataDirectory.Open(options.Data);
-        LiteDbMetadataStore? store = null;
-        SpuNode? spu = null;
-        NodeStorage? storage = null;
-        try
-        {
-            storage = NodeStorage.Open(data.Path, options.Budget);
-            (store, string? problem) = await MetadataRecovery.OpenAsync(data.Path, SpuId, loggers.CreateLogger<Node>()).ConfigureAwait(false);
-            spu = new SpuNode(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<SpuNode>()), loggers.CreateLogger<SpuNode>(), isHub);
-            var controller = new StreamController(store, spu, isHub);
-            await controller.StartAsync().ConfigureAwait(false);
-            storage.Start(spu, controller, controller.TouchAsync);
-            GroupCoordinator groups = await GroupCoordinator.StartAsync(
-                controller, await PositionStore.OpenAsync(store, TimeProvider.System).ConfigureAwait(false), TimeProvider.System).ConfigureAwait(false);
-            return new Node(options, data, store, spu, controller, groups, storage, loggers) { StartProblem = problem };
-        }
-        catch
-        {
-            if (storage is not null)
-                await storage.DisposeAsync().ConfigureAwait(false);
-
-            if (spu is not null)
-                await spu.DisposeAsync().ConfigureAwait(false);
-
-            store?.Dispose();
-            data.Dispose();
-            throw;
-        }
-    }
-
-    private static IPartitionEngine CreateEngine(NodeOptions options, DataDirectory data, NodeStorage storage, bool isHub, ILogger logger)
+    /// <summary>Where an SPU's partitions lie.</summary>
+    protected static IPartitionEngine CreateEngine(NodeOptions options, DataDirectory data, NodeStorage storage, bool isHub, ILogger logger)
     {
         if (options.JetStream is not { } jetStream)
             return new SegmentEngine(new PartitionDirectories(data.Path), storage.LogOptions(isHub), logger, storage.Files, storage.Resources, isHub);
@@ -127,7 +94,7 @@ internal sealed class Node : IAsyncDisposable
         throw new NotSupportedException("this build has no JetStream");
     }
 
-    /// <summary>The web application of a node, with what both kinds serve.</summary>
+    /// <summary>The web application of a node, with what all kinds serve.</summary>
     /// <exception cref="EdgeStreamException">The address chosen for HTTP cannot be had.</exception>
     public WebApplicationBuilder CreateApplication(ICallerAuthenticator authenticator)
     {
@@ -137,12 +104,8 @@ internal sealed class Node : IAsyncDisposable
         builder.WebHost.UseKestrelCore();
         builder.Services.AddSingleton(Loggers);
         SystemdService.AddTo(builder.Services);
-        builder.Services.AddSingleton(Controller);
-        builder.Services.AddSingleton<IClusterView>(Controller);
-        builder.Services.AddSingleton<IMirrorPartitions>(Controller);
-        builder.Services.AddSingleton(Spu);
         builder.Services.AddSingleton(Presence);
-        builder.Services.AddSingleton(Groups);
+        AddParts(builder.Services);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(authenticator);
         builder.Services.AddGrpc(grpc =>
@@ -234,19 +197,26 @@ internal sealed class Node : IAsyncDisposable
     /// </summary>
     private static void GiveBackMemory() => GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
 
+    /// <summary>What its services are made of.</summary>
+    protected abstract void AddParts(IServiceCollection services);
+
     /// <summary>Of all partitions' writes, how long the one has been going on that takes longest.</summary>
     private TimeSpan BusyFor() =>
-        Spu.Partitions.Where(partition => partition.IsOpen).Select(partition => partition.Log.BusyFor).DefaultIfEmpty().Max();
+        Partitions.Where(partition => partition.IsOpen).Select(partition => partition.Log.BusyFor).DefaultIfEmpty().Max();
 
     public async ValueTask DisposeAsync()
     {
         _http?.Dispose();
-        await Groups.DisposeAsync().ConfigureAwait(false);
-        Controller.Dispose();
+        await DisposePartsAsync().ConfigureAwait(false);
         await Storage.DisposeAsync().ConfigureAwait(false);
-        await Spu.DisposeAsync().ConfigureAwait(false);
+        await DisposeLogAsync().ConfigureAwait(false);
         Stopped("log");
-        Store.Dispose();
         Data.Dispose();
     }
+
+    /// <summary>What uses the log.</summary>
+    protected abstract ValueTask DisposePartsAsync();
+
+    /// <summary>The log, and what it was opened after.</summary>
+    protected abstract ValueTask DisposeLogAsync();
 }

@@ -50,6 +50,9 @@ internal sealed partial record StartConfiguration(AgentConfiguration Configurati
             throw new ConfigurationException(
                 "storage.engine: \"jetstream\" is for a hub ('edgestream hub --config FILE'); an edge keeps its records in its own log, so that it needs nobody");
         }
+
+        if (configuration.Cluster is not null)
+            throw new ConfigurationException("[cluster] is for 'edgestream sc' and 'edgestream spu'; an edge is a cluster by itself, and joins another with 'edgestream join'");
     }
 
     /// <summary>

@@ -83,7 +83,7 @@ internal sealed class UplinkHost(
             string id = EdgeIdentity.IdOf(InviteToken.Parse(token).AuthorityFingerprint);
             JoinedHub? before = replacesCard ? _hubs.FirstOrDefault(known => known.Id == id) : null;
             if (before is null)
-                CheckNotJoined(id, HubAddress.Parse(hub).Authority);
+                CheckNotJoined(id, HubAddress.ParseAll(hub));
 
             EdgeIdentity identity = await HubEnroller
                 .JoinAsync(data.Path, hub, token, new JoiningCard(Incarnations(), replacesCard), cancellationToken)
@@ -207,7 +207,7 @@ internal sealed class UplinkHost(
     private HubUplink UplinkOf(EdgeIdentity identity) =>
         new(identity, controller, _marks, options, BuildInfo.Version, lanes, _limits, time, _logger);
 
-    private void CheckNotJoined(string id, string address)
+    private void CheckNotJoined(string id, IEnumerable<Uri> addresses)
     {
         if (Uplinks.FirstOrDefault(uplink => uplink.Identity.Id == id) is { Identity: { } same })
         {
@@ -217,7 +217,7 @@ internal sealed class UplinkHost(
         }
 
         // Nobody could tell the two apart, and one of them is gone for good.
-        if (Uplinks.Any(uplink => uplink.Identity.Hub == address))
+        if (addresses.FirstOrDefault(one => Uplinks.Any(uplink => uplink.Identity.IsAt(one.Authority)))?.Authority is { } address)
         {
             throw new ClusterException(
                 ErrorCode.GeoLocationExists,
@@ -237,8 +237,8 @@ internal sealed class UplinkHost(
         string names = string.Join(", ", hubs.Select(known => known.Name));
         if (hub.Length > 0)
         {
-            string address = HubAddress.Parse(hub).Authority;
-            return hubs.FirstOrDefault(known => known.Name == address || known.Id == hub)
+            IReadOnlyList<Uri> addresses = HubAddress.ParseAll(hub);
+            return hubs.FirstOrDefault(known => known.Id == hub || addresses.Any(address => known.Uplink?.Identity.IsAt(address.Authority) == true))
                 ?? throw new ClusterException(ErrorCode.InvalidArgument, $"this edge has not joined {hub}; it has joined {names}");
         }
 

@@ -11,10 +11,13 @@ public sealed class ClientException : EdgeStreamException
     private const string CodeTrailer = "edgestream-error";
 
     internal ClientException(ErrorCode code, string message, Exception? inner = null)
-        : base(message, inner) => Code = code;
+        : base(message, inner) => (Code, Reason) = (code, message);
 
     /// <summary><see cref="ErrorCode.Unavailable"/> where the cluster could not be reached.</summary>
     public ErrorCode Code { get; }
+
+    /// <summary>The message without endpoint and advice, for one that has its own.</summary>
+    private string Reason { get; init; }
 
     /// <summary>What a failed call means, with the endpoint that it went to.</summary>
     public static ClientException From(RpcException error, string endpoint)
@@ -46,10 +49,20 @@ public sealed class ClientException : EdgeStreamException
             SocketException { SocketErrorCode: SocketError.AddressNotAvailable } => "there is no such socket",
             _ => cause.Message,
         };
-        string advice = endpoint.StartsWith("unix:", StringComparison.Ordinal)
-            ? "is edgestream running there? 'edgestream run' or 'systemctl start edgestream' starts it"
-            : "check address, port and certificates";
-        return new ClientException(
-            ErrorCode.Unavailable, $"no answer from {endpoint} ({reason}); {advice}", error);
+        return new ClientException(ErrorCode.Unavailable, $"no answer from {endpoint} ({reason}); {AdviceFor(endpoint)}", error) { Reason = reason };
     }
+
+    /// <summary>Of several nodes none could help; in the order in which they were asked.</summary>
+    internal static ClientException OfAll(IReadOnlyList<(string Endpoint, ClientException Error)> failures)
+    {
+        if (failures.FirstOrDefault(failure => failure.Error.Code != ErrorCode.Unavailable).Error is { } answered)
+            return answered;
+
+        string all = string.Join(", ", failures.Select(failure => $"{failure.Endpoint} ({failure.Error.Reason})"));
+        return new ClientException(ErrorCode.Unavailable, $"no answer from {all}; {AdviceFor(failures[0].Endpoint)}", failures[^1].Error);
+    }
+
+    private static string AdviceFor(string endpoint) => endpoint.StartsWith("unix:", StringComparison.Ordinal)
+        ? "is edgestream running there? 'edgestream run' or 'systemctl start edgestream' starts it"
+        : "check address, port and certificates";
 }

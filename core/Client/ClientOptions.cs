@@ -2,14 +2,21 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace EdgeStream.Client;
 
-/// <summary>Where a cluster is, and who asks.</summary>
+/// <summary>Where a cluster is, and who asks. One of <see cref="Endpoint"/> and <see cref="Endpoints"/> is to be set.</summary>
 public sealed record ClientOptions
 {
+    /// <summary>The first of <see cref="Endpoints"/>, and where it is set the only one.</summary>
+    public string Endpoint
+    {
+        get => Endpoints[0];
+        init => Endpoints = [value];
+    }
+
     /// <summary>
-    /// The SC, first point of contact: <c>unix:/run/edgestream/edgestream.sock</c>, or <c>https://host:9443</c> with the two
-    /// certificates below.
+    /// The SCs, first points of contact, of which any that answers will do: <c>unix:/run/edgestream/edgestream.sock</c>, or
+    /// <c>https://host:9443</c> with the two certificates below.
     /// </summary>
-    public required string Endpoint { get; init; }
+    public IReadOnlyList<string> Endpoints { get; init; } = [];
 
     /// <summary>The client's certificate with its key, as <c>edgestream cert issue</c> makes it.</summary>
     public X509Certificate2? Certificate { get; init; }

@@ -8,21 +8,33 @@ using Grpc.Net.Client;
 namespace EdgeStream.Client;
 
 /// <summary>Opens channels to the two kinds of endpoints.</summary>
-internal static class EndpointChannel
+public static class EndpointChannel
 {
     private const string UnixPrefix = "unix:";
+
+    // A link may be slow; but where another may be asked, nobody waits long for one that is gone.
     private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ConnectTimeoutOfSeveral = TimeSpan.FromSeconds(3);
 
-    public static GrpcChannel Open(ClientOptions options)
+    // A node that hangs with its connections open is found out by its silence: together within the 5 s in which writing is to go on.
+    private static readonly TimeSpan PingAfter = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan PingTimeout = TimeSpan.FromSeconds(2);
+
+    /// <summary>The caller disposes it.</summary>
+    /// <exception cref="EdgeStreamException">The endpoint is none.</exception>
+    public static GrpcChannel Open(string endpoint, ClientOptions options)
     {
-        SocketsHttpHandler handler = options.Endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal)
-            ? UnixHandler(options.Endpoint[UnixPrefix.Length..])
-            : TlsHandler(options);
+        SocketsHttpHandler handler = endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal)
+            ? UnixHandler(endpoint[UnixPrefix.Length..])
+            : TlsHandler(endpoint, options);
         handler.UseProxy = false;
-        handler.ConnectTimeout = ConnectTimeout;
+        handler.ConnectTimeout = options.Endpoints.Count > 1 ? ConnectTimeoutOfSeveral : ConnectTimeout;
         handler.EnableMultipleHttp2Connections = true;
+        handler.KeepAlivePingDelay = PingAfter;
+        handler.KeepAlivePingTimeout = PingTimeout;
+        handler.KeepAlivePingPolicy = HttpKeepAlivePingPolicy.WithActiveRequests;
 
-        string address = options.Endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal) ? "http://localhost" : options.Endpoint;
+        string address = endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal) ? "http://localhost" : endpoint;
         return GrpcChannel.ForAddress(address, new GrpcChannelOptions
         {
             HttpHandler = handler,
@@ -50,13 +62,13 @@ internal static class EndpointChannel
         },
     };
 
-    private static SocketsHttpHandler TlsHandler(ClientOptions options)
+    private static SocketsHttpHandler TlsHandler(string endpoint, ClientOptions options)
     {
-        if (!Uri.TryCreate(options.Endpoint, UriKind.Absolute, out Uri? uri) || uri.Scheme != Uri.UriSchemeHttps)
-            throw new EdgeStreamException($"'{options.Endpoint}' is no endpoint; write unix:/path/to/socket or https://host:port");
+        if (!Uri.TryCreate(endpoint, UriKind.Absolute, out Uri? uri) || uri.Scheme != Uri.UriSchemeHttps)
+            throw new EdgeStreamException($"'{endpoint}' is no endpoint; write unix:/path/to/socket or https://host:port");
 
         X509Certificate2 authority = options.Authority
-            ?? throw new EdgeStreamException($"{options.Endpoint} needs the cluster's CA certificate (--ca FILE)");
+            ?? throw new EdgeStreamException($"{endpoint} needs the cluster's CA certificate (--ca FILE)");
         X509Certificate2? client = options.Certificate;
         return new SocketsHttpHandler
         {

@@ -18,16 +18,17 @@ public readonly record struct GroupRecord(int Partition, Record Record, Correcte
 /// is given to the group at least once, in the order of its partition. For one caller at a time.
 /// </summary>
 /// <remarks>
-/// Where the connection is lost it joins again, and goes on with the first record that was not committed. Once it has joined, only what
-/// would be refused again ends it. Dispose it to leave: the others get its partitions then.
+/// Where the connection is lost or another SPU coordinates the group it joins again, and goes on with the first record that was not
+/// committed; a partition that another SPU leads it reads on there. Once it has joined, only what would be refused again ends it. Dispose
+/// it to leave: the others get its partitions then.
 /// </remarks>
 public sealed class GroupConsumer : IAsyncDisposable
 {
     // Records of one partition in a row while others wait.
     private const int MaxInARow = 500;
 
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+    // The same problem of several partitions is told once.
+    private static readonly TimeSpan ToldAgainAfter = TimeSpan.FromSeconds(1);
 
     private readonly EdgeStreamClient _client;
     private readonly GroupOptions _options;
@@ -36,6 +37,11 @@ public sealed class GroupConsumer : IAsyncDisposable
     // Those at which something may have arrived, in the order of their turns.
     private readonly Channel<SharedPartition> _ready = Channel.CreateUnbounded<SharedPartition>();
     private readonly Stopwatch _sinceCommit = Stopwatch.StartNew();
+    private readonly Retries _retries = new(TimeSpan.MaxValue);
+
+    // Guards what was told last.
+    private readonly Lock _telling = new();
+    private (string Problem, long At) _told = ("", 0);
 
     // By partition, the offset behind what was given out and is not committed.
     private readonly Dictionary<int, long> _uncommitted = [];
@@ -48,6 +54,7 @@ public sealed class GroupConsumer : IAsyncDisposable
     private int _inARow;
     private bool _hasShare;
     private bool _hasJoined;
+    private bool _canMove;
 
     internal GroupConsumer(EdgeStreamClient client, GroupOptions options) => (_client, _options) = (client, options);
 
@@ -55,7 +62,6 @@ public sealed class GroupConsumer : IAsyncDisposable
     /// <exception cref="ClientException">The cluster refused, or could not be reached at the first try.</exception>
     public async IAsyncEnumerable<GroupRecord> ReadAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        TimeSpan pause = FirstPause;
         while (true)
         {
             (bool isOver, string? interruption) = await MoveNextAsync(cancellationToken).ConfigureAwait(false);
@@ -64,7 +70,7 @@ public sealed class GroupConsumer : IAsyncDisposable
 
             if (interruption is null)
             {
-                pause = FirstPause;
+                _retries.Succeeded();
                 SharedPartition partition = _current!;
                 long next = partition.Current.Record.Offset + 1;
                 _out = (partition.Number, next);
@@ -76,9 +82,8 @@ public sealed class GroupConsumer : IAsyncDisposable
                 continue;
             }
 
-            _options.Interrupted?.Invoke(interruption);
-            await Task.Delay(pause * (0.5 + Random.Shared.NextDouble()), cancellationToken).ConfigureAwait(false);
-            pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+            Tell(interruption);
+            await _retries.PauseAsync(_canMove, cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -105,6 +110,7 @@ public sealed class GroupConsumer : IAsyncDisposable
         try
         {
             _membership ??= await GroupMembership.JoinAsync(_client, _options, cancellationToken).ConfigureAwait(false);
+            _canMove = _membership.CanMove;
             while (true)
             {
                 while (_membership.Assignments.TryRead(out GroupAssignment? share))
@@ -126,7 +132,7 @@ public sealed class GroupConsumer : IAsyncDisposable
                 await WaitAsync(cancellationToken).ConfigureAwait(false);
             }
         }
-        catch (ClientException lost) when (_hasJoined && IsPassing(lost.Code))
+        catch (ClientException lost) when (lost.Code == ErrorCode.NotLeader || (_hasJoined && IsPassing(lost.Code)))
         {
             await LeaveAsync().ConfigureAwait(false);
             return (false, lost.Message);
@@ -135,7 +141,21 @@ public sealed class GroupConsumer : IAsyncDisposable
 
     /// <summary>What trying again may cure.</summary>
     private static bool IsPassing(ErrorCode code) => code
-        is ErrorCode.Unavailable or ErrorCode.Internal or ErrorCode.StorageFull or ErrorCode.StorageFailed or ErrorCode.PartitionNotFound;
+        is ErrorCode.Unavailable or ErrorCode.Internal or ErrorCode.StorageFull or ErrorCode.StorageFailed or ErrorCode.PartitionNotFound
+        or ErrorCode.OffsetOutOfRange;
+
+    private void Tell(string problem)
+    {
+        lock (_telling)
+        {
+            if (problem == _told.Problem && Stopwatch.GetElapsedTime(_told.At) < ToldAgainAfter)
+                return;
+
+            _told = (problem, Stopwatch.GetTimestamp());
+        }
+
+        _options.Interrupted?.Invoke(problem);
+    }
 
     /// <summary>Goes on with the partition that had its turn, or gives the next one a turn.</summary>
     private bool TryChoose()
@@ -207,7 +227,7 @@ public sealed class GroupConsumer : IAsyncDisposable
         foreach (PartitionPosition position in share.Partitions.Where(position => !_partitions.ContainsKey(position.Partition)))
         {
             _partitions[position.Partition] = new SharedPartition(
-                _client, _options, position.Partition, position.Offset, arrived => _ready.Writer.TryWrite(arrived));
+                _client, _options with { Interrupted = Tell }, position.Partition, position.Offset, arrived => _ready.Writer.TryWrite(arrived));
         }
 
         _hasShare = _hasJoined = true;

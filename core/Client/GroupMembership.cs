@@ -15,8 +15,12 @@ internal sealed class GroupMembership : IAsyncDisposable
 
     private static readonly TimeSpan LeavingTimeout = TimeSpan.FromSeconds(1);
 
+    // A coordinator that does not know that another has its place is silent, as one with nothing to say is.
+    private static readonly TimeSpan SilentFor = TimeSpan.FromSeconds(5);
+
     private readonly AsyncDuplexStreamingCall<GroupRequest, GroupResponse> _call;
-    private readonly string _endpoint;
+    private readonly Leader _coordinator;
+    private readonly LeaderWatch _watch;
     private readonly SemaphoreSlim _writing = new(1);
     private readonly CancellationTokenSource _stop = new();
     private readonly Channel<GroupAssignment> _assignments = Channel.CreateUnbounded<GroupAssignment>();
@@ -25,9 +29,12 @@ internal sealed class GroupMembership : IAsyncDisposable
     private readonly Task _reading;
     private readonly Task _beating;
 
-    private GroupMembership(AsyncDuplexStreamingCall<GroupRequest, GroupResponse> call, string endpoint)
+    private GroupMembership(EdgeStreamClient client, Leader coordinator, string topic)
     {
-        (_call, _endpoint) = (call, endpoint);
+        _coordinator = coordinator;
+        _watch = new LeaderWatch(
+            coordinator, $"the groups of '{topic}' are coordinated", (seen, cancellationToken) => client.FindCoordinatorAsync(topic, seen, cancellationToken), () => SilentFor);
+        _call = coordinator.Node.ConsumerGroups.Join(cancellationToken: _watch.Moved);
         _reading = ReadAsync();
         _beating = BeatAsync();
     }
@@ -35,14 +42,22 @@ internal sealed class GroupMembership : IAsyncDisposable
     /// <summary>What is the member's from now on, each time that it changes. Ends with the <see cref="ClientException"/> that ends the membership.</summary>
     public ChannelReader<GroupAssignment> Assignments => _assignments.Reader;
 
-    /// <exception cref="ClientException">The cluster cannot be reached. What it refuses, <see cref="Assignments"/> says.</exception>
+    /// <summary>Whether another SPU may come to coordinate the group.</summary>
+    public bool CanMove => _coordinator.CanMove;
+
+    /// <exception cref="ClientException">There is no such topic, or the cluster cannot be reached. What it refuses, <see cref="Assignments"/> says.</exception>
     public static async Task<GroupMembership> JoinAsync(EdgeStreamClient client, GroupOptions options, CancellationToken cancellationToken)
     {
-        AsyncDuplexStreamingCall<GroupRequest, GroupResponse> call = client.ConsumerGroups.Join(cancellationToken: CancellationToken.None);
-        var membership = new GroupMembership(call, client.Endpoint);
+        Leader coordinator = await client.FindCoordinatorAsync(options.Topic).WaitAsync(cancellationToken).ConfigureAwait(false);
+        var join = new JoinGroup { Group = options.Group, Topic = options.Topic, FromEnd = options.FromEnd, Member = options.Member };
+
+        // The coordinator knows the ends of those partitions only that it leads.
+        if (options.FromEnd && coordinator.CanMove)
+            join.Ends.Add(await client.ReadEndsAsync(options.Topic).WaitAsync(cancellationToken).ConfigureAwait(false));
+
+        var membership = new GroupMembership(client, coordinator, options.Topic);
         try
         {
-            var join = new JoinGroup { Group = options.Group, Topic = options.Topic, FromEnd = options.FromEnd, Member = options.Member };
             await membership.SendAsync(new GroupRequest { Join = join }, cancellationToken).ConfigureAwait(false);
             return membership;
         }
@@ -79,13 +94,14 @@ internal sealed class GroupMembership : IAsyncDisposable
             await _call.RequestStream.CompleteAsync().ConfigureAwait(false);
             await _reading.WaitAsync(LeavingTimeout).ConfigureAwait(false);
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or TimeoutException)
+        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or TimeoutException or OperationCanceledException)
         {
             // It has ended already, or does not answer; then it is found out by its silence.
         }
 
         _call.Dispose();
         await _reading.ConfigureAwait(false);
+        await _watch.DisposeAsync().ConfigureAwait(false);
         _stop.Dispose();
     }
 
@@ -104,7 +120,7 @@ internal sealed class GroupMembership : IAsyncDisposable
 
             await _call.RequestStream.WriteAsync(request).ConfigureAwait(false);
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
+        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or OperationCanceledException)
         {
             // What has ended the stream, its answers say in better words.
             Exception end = await _ended.Task.ConfigureAwait(false);
@@ -125,17 +141,21 @@ internal sealed class GroupMembership : IAsyncDisposable
             while (await _call.ResponseStream.MoveNext(CancellationToken.None).ConfigureAwait(false))
             {
                 GroupResponse response = _call.ResponseStream.Current;
+                _watch.Heard();
                 if (response.Assignment is { } assignment)
                     _assignments.Writer.TryWrite(assignment);
                 else if (response.Committed is not null && _commits.Reader.TryRead(out TaskCompletionSource? oldest))
                     oldest.TrySetResult();
             }
 
-            end = new ClientException(ErrorCode.Unavailable, $"{_endpoint} has ended the membership");
+            end = new ClientException(ErrorCode.Unavailable, $"{_coordinator.Node.Endpoint} has ended the membership");
         }
         catch (RpcException error)
         {
-            end = ClientException.From(error, _endpoint);
+            ClientException reason = _watch.Explain(ClientException.From(error, _coordinator.Node.Endpoint));
+
+            // Where the topology has it, the SPU was not told of it yet; where it has not, whoever joins again finds that.
+            end = CanMove && reason.Code == ErrorCode.TopicNotFound ? new ClientException(ErrorCode.NotLeader, reason.Message, reason) : reason;
         }
         catch (Exception error)
         {

@@ -21,6 +21,6 @@ public sealed record GroupOptions(string Group, string Topic)
     /// <summary>See <see cref="Consumer.GapSeen"/>.</summary>
     public Action<Protocol.V1.Gap>? GapSeen { get; init; }
 
-    /// <summary>Told, in one line, when the cluster cannot be reached; it is tried again until it can.</summary>
+    /// <summary>Told, in one line and on any thread, when the cluster cannot be reached; it is tried again until it can.</summary>
     public Action<string>? Interrupted { get; init; }
 }

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
@@ -10,9 +9,9 @@ using Record = EdgeStream.Storage.Records.Record;
 namespace EdgeStream.Client;
 
 /// <summary>
-/// Appends records to one partition, many batches on their way at once. Where the connection is lost it is made anew, and what was not
-/// acknowledged is sent again: its batches are numbered, and the log takes each once. Safe from any thread. After an error every call
-/// fails: make a new one.
+/// Appends records to one partition, many batches on their way at once. Where the connection is lost or another SPU leads it is made anew,
+/// and what was not acknowledged is sent again: its batches are numbered, and the log takes each once. Safe from any thread. After an
+/// error every call fails: make a new one.
 /// </summary>
 public sealed class Producer : IAsyncDisposable
 {
@@ -22,12 +21,12 @@ public sealed class Producer : IAsyncDisposable
     // Batches whose acknowledgement is awaited; the accumulator bounds them too.
     private const int MaxUnacknowledged = 256;
 
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(5);
+    // Acknowledgements that are late for so long make it look whether another SPU leads.
+    private static readonly TimeSpan LateAfter = TimeSpan.FromSeconds(1);
 
     private readonly EdgeStreamClient _client;
     private readonly ProduceOpen _open;
-    private readonly TimeSpan _patience;
+    private readonly Retries _retries;
     private readonly Action<string>? _interrupted;
     private readonly RecordAccumulator _accumulator;
     private readonly SemaphoreSlim _room = new(MaxUnacknowledged);
@@ -38,7 +37,6 @@ public sealed class Producer : IAsyncDisposable
     private readonly Queue<Batch> _unacknowledged = new();
     private Channel<Batch> _toSend = Channel.CreateUnbounded<Batch>();
     private Exception? _failure;
-    private int _acknowledgedCount;
     private bool _isClosing;
 
     private sealed record Batch(ReadOnlyMemory<byte> Bytes)
@@ -47,17 +45,17 @@ public sealed class Producer : IAsyncDisposable
     }
 
     internal Producer(
-        EdgeStreamClient client, DataPlane.DataPlaneClient spu, Topic topic, int partition, Ack ack, TimeSpan patience, Action<string>? interrupted)
+        EdgeStreamClient client, Leader leader, int partition, Ack ack, TimeSpan patience, Action<string>? interrupted)
     {
         _client = client;
         _interrupted = interrupted;
-        _open = new ProduceOpen { Topic = topic.Name, Partition = partition, Ack = ack };
-        _patience = patience;
-        var codec = Enum.TryParse(topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
+        _open = new ProduceOpen { Topic = leader.Topic.Name, Partition = partition, Ack = ack };
+        _retries = new Retries(patience);
+        var codec = Enum.TryParse(leader.Topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
 
         // Nobody gives them out, and of 2^63 no two are the same. They are no secret: a cryptographic one would need libssl at an edge's socket.
         _accumulator = new RecordAccumulator(codec, SendAsync, producerId: Random.Shared.NextInt64());
-        _running = RunAsync(spu);
+        _running = RunAsync(leader);
     }
 
     /// <summary>
@@ -81,6 +79,16 @@ public sealed class Producer : IAsyncDisposable
         await _running.ConfigureAwait(false);
     }
 
+    /// <summary>Whether an acknowledgement is expected.</summary>
+    private bool IsWaiting
+    {
+        get
+        {
+            lock (_lock)
+                return _unacknowledged.Count > 0;
+        }
+    }
+
     private async ValueTask<Task<long>> SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
         await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
@@ -101,30 +109,32 @@ public sealed class Producer : IAsyncDisposable
     }
 
     /// <summary>One connection after the other. Never fails: who waits is told.</summary>
-    private async Task RunAsync(DataPlane.DataPlaneClient first)
+    private async Task RunAsync(Leader leader)
     {
-        DataPlane.DataPlaneClient? spu = first;
-        TimeSpan pause = FirstPause;
-        long? lostSince = null;
+        bool isKnown = true;
         while (await HasWorkAsync().ConfigureAwait(false))
         {
             try
             {
-                spu ??= (await _client.FindLeaderAsync(_open.Topic, _open.Partition).ConfigureAwait(false)).Spu;
-                int acknowledged = Volatile.Read(ref _acknowledgedCount);
-                ClientException? end = await SendAllAsync(spu).ConfigureAwait(false);
-                if (Volatile.Read(ref _acknowledgedCount) != acknowledged)
-                    (pause, lostSince) = (FirstPause, null);
+                if (!isKnown)
+                    leader = await _client.FindLeaderAsync(_open.Topic, _open.Partition, leader.Topology).ConfigureAwait(false);
 
-                if (end is not null)
+                isKnown = true;
+                (Leader next, ClientException? end) = await SendAllAsync(leader).ConfigureAwait(false);
+                if (end is null)
+                    continue;
+
+                if (!leader.IsPassing(end.Code) || !_retries.IsWorthwhile())
                     throw end;
+
+                // Another may have been found already.
+                isKnown = !next.IsSameAs(leader);
+                leader = next;
+                _interrupted?.Invoke(end.Message);
             }
-            catch (ClientException lost) when (lost.Code == ErrorCode.Unavailable
-                && Stopwatch.GetElapsedTime(lostSince ??= Stopwatch.GetTimestamp()) < _patience)
+            catch (ClientException lost) when (!isKnown && lost.Code == ErrorCode.Unavailable && _retries.IsWorthwhile())
             {
                 _interrupted?.Invoke(lost.Message);
-                await Task.Delay(pause * (0.5 + Random.Shared.NextDouble())).ConfigureAwait(false);
-                pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
             }
             catch (Exception error)
             {
@@ -132,7 +142,7 @@ public sealed class Producer : IAsyncDisposable
                 return;
             }
 
-            spu = null;
+            await _retries.PauseAsync(leader.CanMove, CancellationToken.None).ConfigureAwait(false);
         }
     }
 
@@ -156,15 +166,16 @@ public sealed class Producer : IAsyncDisposable
         return await toSend.WaitToReadAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Sends on one connection until it ends. Null where all was sent and acknowledged, and nothing more will come.</summary>
-    private async Task<ClientException?> SendAllAsync(DataPlane.DataPlaneClient spu)
+    /// <summary>Sends on one connection until it ends. No error where all was sent and acknowledged, and nothing more will come.</summary>
+    private async Task<(Leader Leader, ClientException? End)> SendAllAsync(Leader leader)
     {
         ChannelReader<Batch> toSend;
         lock (_lock)
             toSend = _toSend.Reader;
 
-        using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = spu.Produce();
-        Task<ClientException?> answers = ReadAnswersAsync(call);
+        await using var watch = LeaderWatch.OfPartition(_client, leader, _open.Topic, _open.Partition, () => IsWaiting ? LateAfter : null);
+        using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = leader.Node.DataPlane.Produce(cancellationToken: watch.Moved);
+        Task<ClientException?> answers = ReadAnswersAsync(call, leader, watch);
         try
         {
             await call.RequestStream.WriteAsync(new ProduceRequest { Open = _open }).ConfigureAwait(false);
@@ -180,16 +191,18 @@ public sealed class Producer : IAsyncDisposable
                 await call.RequestStream.WriteAsync(new ProduceRequest { Batches = UnsafeByteOperations.UnsafeWrap(next.Bytes) }).ConfigureAwait(false);
             }
         }
-        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException)
+        catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or OperationCanceledException)
         {
             // The answers say why, in their own words.
         }
 
-        return await answers.ConfigureAwait(false);
+        ClientException? end = await answers.ConfigureAwait(false);
+        return (watch.Leader, end is null ? null : watch.Explain(end));
     }
 
     /// <summary>Why the answers have ended; null where nothing is left unacknowledged and they ended in order.</summary>
-    private async Task<ClientException?> ReadAnswersAsync(AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call)
+    private async Task<ClientException?> ReadAnswersAsync(
+        AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call, Leader leader, LeaderWatch watch)
     {
         try
         {
@@ -199,18 +212,19 @@ public sealed class Producer : IAsyncDisposable
                 lock (_lock)
                     oldest = _unacknowledged.Dequeue();
 
-                Interlocked.Increment(ref _acknowledgedCount);
+                watch.Heard();
+                _retries.Succeeded();
                 _room.Release();
                 oldest.Acknowledged.TrySetResult(call.ResponseStream.Current.BaseOffset);
             }
         }
         catch (RpcException error)
         {
-            return ClientException.From(error, _client.Endpoint);
+            return ClientException.From(error, leader.Node.Endpoint);
         }
 
         lock (_lock)
-            return _isClosing && _unacknowledged.Count == 0 ? null : new ClientException(ErrorCode.Unavailable, $"{_client.Endpoint} has ended the stream");
+            return _isClosing && _unacknowledged.Count == 0 ? null : new ClientException(ErrorCode.Unavailable, $"{leader.Node.Endpoint} has ended the stream");
     }
 
     private void Fail(Exception failure)

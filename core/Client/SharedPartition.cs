@@ -82,7 +82,8 @@ internal sealed class SharedPartition : IAsyncDisposable
     private async Task<bool> OpenAsync(ConsumeRequest request)
     {
         (request.Topic, request.Partition, request.StopAtEnd) = (_options.Topic, Number, _options.StopAtEnd);
-        _consumer = await _client.ConsumeAsync(request, gapSeen: _options.GapSeen).ConfigureAwait(false);
+        _consumer = await _client
+            .ConsumeAsync(request, gapSeen: _options.GapSeen, patience: TimeSpan.MaxValue, interrupted: _options.Interrupted).ConfigureAwait(false);
         _records = _consumer.ReadAsync(_stop.Token).GetAsyncEnumerator();
         return await _records.MoveNextAsync().ConfigureAwait(false);
     }

@@ -4,7 +4,7 @@ using EdgeStream.Storage;
 namespace EdgeStream.Cluster;
 
 /// <summary>A request that the cluster refuses, with the code that programs see. The message is for people.</summary>
-public sealed class ClusterException(ErrorCode code, string message) : EdgeStreamException(message)
+public class ClusterException(ErrorCode code, string message) : EdgeStreamException(message)
 {
     public ErrorCode Code { get; } = code;
 

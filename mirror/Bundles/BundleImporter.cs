@@ -12,7 +12,7 @@ namespace EdgeStream.Mirror.Bundles;
 /// → only then anything is changed. Safe from any thread.
 /// </summary>
 public sealed class BundleImporter(
-    IClusterView cluster, IMirrorPartitions partitions, HubAuthority authority, HubLinks links, string dataDirectory)
+    IClusterView cluster, IMirrorPartitions partitions, GeoLocationRights rights, HubLinks links, string dataDirectory)
 {
     /// <summary>Where a bundle is put while it is taken. Its name is gone at once, so a crash leaves nothing behind.</summary>
     /// <param name="size">How large it will be, in bytes.</param>
@@ -65,7 +65,7 @@ public sealed class BundleImporter(
         }
 
         V1.BundleHeader header = reader.Header;
-        if (authority.FindSignerProblem(reader.Signer!, header.GeoLocation) is { } problem)
+        if (rights.FindSignerProblem(reader.Signer!, header.GeoLocation) is { } problem)
             throw new ClusterException(ErrorCode.Unauthenticated, $"the bundle's signature is refused: {problem}; nothing was changed");
 
         MirrorOrigin.CheckForm(header.Incarnation);
@@ -121,7 +121,7 @@ public sealed class BundleImporter(
 
     private async Task<V1.ImportLogResponse> ApplyAsync(FileStream bundle, V1.BundleHeader header, long held)
     {
-        await authority.EnsureKnownAsync(header.GeoLocation).ConfigureAwait(false);
+        await partitions.EnsureGeoLocationAsync(header.GeoLocation).ConfigureAwait(false);
         PartitionId id = await partitions.EnsureMirrorPartitionAsync(header.Topic, header.GeoLocation).ConfigureAwait(false);
         Partition partition = cluster.GetPartition(id.Topic, id.Partition);
         IPartitionLog log = partition.Log;

@@ -2,17 +2,19 @@ using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Grpc;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Files;
 
 namespace EdgeStream.Mirror.Enrolment;
 
 /// <summary>
-/// The hub's own CA: an ECDSA P-256 key in <c>DATA/ca</c>, made at the first start. It signs the hub's server certificate, the
-/// geo-locations' and the clients'. Whoever has that directory can pretend to be the hub: back it up, and keep it safe.
+/// The hub's own CA: an ECDSA P-256 key in <c>DATA/ca</c>, made at the first start. It signs the hub's server certificate, those
+/// of SPUs, geo-locations and clients. Whoever has that directory can pretend to be the hub: back it up, and keep it safe.
 /// </summary>
 public sealed class CertificateAuthority : IDisposable
 {
+    private const string DirectoryName = "ca";
     private const string KeyFile = "ca.key";
     private const string CertificateFile = "ca.crt";
 
@@ -40,15 +42,19 @@ public sealed class CertificateAuthority : IDisposable
 
     public string CertificatePem => _certificate.ExportCertificatePem();
 
+    /// <summary>Whether a data directory has a CA, or what is left of one.</summary>
+    public static bool Exists(string dataDirectory) =>
+        File.Exists(Path.Combine(dataDirectory, DirectoryName, KeyFile)) || File.Exists(Path.Combine(dataDirectory, DirectoryName, CertificateFile));
+
     /// <summary>Opens the CA of a data directory, or makes it.</summary>
     /// <exception cref="EdgeStreamException">It was made once, and its key is lost or damaged.</exception>
     public static CertificateAuthority Open(string dataDirectory, TimeProvider time)
     {
-        string directory = Path.Combine(dataDirectory, "ca");
+        string directory = Path.Combine(dataDirectory, DirectoryName);
         Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         string keyPath = Path.Combine(directory, KeyFile), certificatePath = Path.Combine(directory, CertificateFile);
 
-        X509Certificate2 authority = File.Exists(keyPath) || File.Exists(certificatePath) ? Load(directory, keyPath) : Make(keyPath);
+        X509Certificate2 authority = Exists(dataDirectory) ? Load(directory, keyPath) : Make(keyPath);
 
         // A copy for people, and for a look at a CA whose key is lost.
         if (!File.Exists(certificatePath))
@@ -60,24 +66,18 @@ public sealed class CertificateAuthority : IDisposable
     /// <summary>Signs a public key for a client or a geo-location.</summary>
     /// <exception cref="ClusterException">The hub's clock cannot be right.</exception>
     public X509Certificate2 IssueClient(PublicKey key, X500DistinguishedName subject, TimeSpan validity) =>
-        Issue(new CertificateRequest(subject, key, HashAlgorithmName.SHA256), CertificateRoles.ClientAuthentication, validity, []);
+        Issue(new CertificateRequest(subject, key, HashAlgorithmName.SHA256), [CertificateRoles.ClientAuthentication], validity, []);
 
     /// <summary>Makes a server certificate, with its key, for the names that a hub is reached under.</summary>
-    public X509Certificate2 IssueServer(IEnumerable<string> hostNames, TimeSpan validity)
-    {
-        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-        var request = new CertificateRequest(CertificateRoles.Subject("hub", "hub"), key, HashAlgorithmName.SHA256);
-        using X509Certificate2 certificate = Issue(request, CertificateRoles.ServerAuthentication, validity, hostNames);
-        return certificate.CopyWithPrivateKey(key);
-    }
+    public X509Certificate2 IssueServer(IEnumerable<string> hostNames, TimeSpan validity) =>
+        IssueWithKey(CertificateRoles.Subject("hub", "hub"), [CertificateRoles.ServerAuthentication], validity, hostNames);
 
-    /// <summary>Why a client certificate does not count, or null where it does.</summary>
-    public string? FindProblem(X509Certificate2 certificate) =>
-        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, _time.GetUtcNow());
-
-    /// <summary>As <see cref="FindProblem"/>, where it does not matter whether the certificate has expired.</summary>
-    public string? FindProblemAtAnyTime(X509Certificate2 certificate) =>
-        PinnedChain.FindProblem(certificate, _certificate, CertificateRoles.ClientAuthentication, at: null);
+    /// <summary>Makes the certificate of an SPU, with its key: it is a server to edges and clients, and a client to its SC.</summary>
+    public X509Certificate2 IssueSpu(int spu, IEnumerable<string> hostNames, TimeSpan validity) => IssueWithKey(
+        CertificateRoles.Subject(CertificateRoles.NameOfSpu(spu), CertificateRoles.UnitOf(CallerRole.Spu)),
+        [CertificateRoles.ServerAuthentication, CertificateRoles.ClientAuthentication],
+        validity,
+        hostNames);
 
     public void Dispose() => _certificate.Dispose();
 
@@ -117,11 +117,18 @@ public sealed class CertificateAuthority : IDisposable
         return request.CreateSelfSigned(NotBefore, AuthorityNotAfter);
     }
 
-    private X509Certificate2 Issue(CertificateRequest request, string purpose, TimeSpan validity, IEnumerable<string> hostNames)
+    private X509Certificate2 IssueWithKey(X500DistinguishedName subject, string[] purposes, TimeSpan validity, IEnumerable<string> hostNames)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using X509Certificate2 certificate = Issue(new CertificateRequest(subject, key, HashAlgorithmName.SHA256), purposes, validity, hostNames);
+        return certificate.CopyWithPrivateKey(key);
+    }
+
+    private X509Certificate2 Issue(CertificateRequest request, string[] purposes, TimeSpan validity, IEnumerable<string> hostNames)
     {
         request.CertificateExtensions.Add(new X509BasicConstraintsExtension(false, false, 0, true));
         request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.DigitalSignature, true));
-        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([new Oid(purpose)], true));
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension([.. purposes.Select(purpose => new Oid(purpose))], true));
         request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(_certificate, true, false));
         var names = new SubjectAlternativeNameBuilder();
         bool named = false;

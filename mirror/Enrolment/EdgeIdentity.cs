@@ -52,8 +52,12 @@ public sealed class EdgeIdentity : IDisposable
         DiskFiles.Instance.SyncDirectory(Directory);
     }
 
-    /// <summary>The hub's address, <c>host:port</c>.</summary>
+    /// <summary>The hub's address as it was given at join, <c>host:port</c>; of a cluster perhaps several, separated by commas.</summary>
     public string Hub { get; }
+
+    /// <summary>Whether the hub was joined under an address, perhaps among others.</summary>
+    /// <param name="address"><c>host:port</c>.</param>
+    public bool IsAt(string address) => Hub.Split(',').Contains(address);
 
     /// <summary>The name of this edge in the hub's topology.</summary>
     public string GeoLocation { get; }

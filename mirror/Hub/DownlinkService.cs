@@ -11,7 +11,8 @@ namespace EdgeStream.Mirror.Hub;
 public sealed class DownlinkService(
     IClusterView cluster,
     HubLinks links,
-    HubAuthority authority,
+    GeoLocationRights rights,
+    GeoLocationHomes homes,
     TimeProvider time,
     IHostApplicationLifetime lifetime,
     ILogger<DownlinkService> logger)
@@ -27,17 +28,24 @@ public sealed class DownlinkService(
     {
         CallerIdentity caller = GuardInterceptor.CallerOf(context);
         string geoLocation = caller.Name;
+        homes.CheckIsHere(geoLocation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation + LinkSuffix, stop).ConfigureAwait(false);
         try
         {
             using var session = new DownlinkSession(
-                geoLocation, cluster, () => authority.CheckRight(caller), responseStream, time, logger);
+                geoLocation, cluster, CheckRight, responseStream, time, logger);
             await session.RunAsync(requestStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)
         {
             throw new ClusterException(ErrorCode.Unavailable, $"'{geoLocation}' has connected anew; this stream was its old one");
+        }
+
+        void CheckRight()
+        {
+            rights.CheckRight(caller);
+            homes.CheckIsHere(geoLocation);
         }
     }
 }

@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging;
 namespace EdgeStream.Mirror.Hub;
 
 /// <summary>How edges join and stay in, as the hub serves it.</summary>
-public sealed class EnrolmentService(CertificateAuthority authority, HubAuthority hub, ILogger<EnrolmentService> logger)
+public sealed class EnrolmentService(CertificateAuthority authority, Active<HubAuthority> hub, ILogger<EnrolmentService> logger)
     : V1.Enrolment.EnrolmentBase
 {
     public override Task<V1.Authority> GetAuthority(V1.GetAuthorityRequest request, ServerCallContext context)
@@ -32,7 +32,7 @@ public sealed class EnrolmentService(CertificateAuthority authority, HubAuthorit
             throw new ClusterException(ErrorCode.InvalidArgument, $"the signing request cannot be read: {error.Message}");
         }
 
-        using X509Certificate2 certificate = await hub
+        using X509Certificate2 certificate = await hub.Value
             .RedeemAsync(request.Secret.Memory, key, new JoiningCard(request.Incarnations, request.Replace))
             .ConfigureAwait(false);
         string name = CertificateRoles.Read(certificate).Name;
@@ -44,7 +44,7 @@ public sealed class EnrolmentService(CertificateAuthority authority, HubAuthorit
     {
         X509Certificate2 presented = context.GetHttpContext().Connection.ClientCertificate
             ?? throw new ClusterException(ErrorCode.WrongRole, "a certificate is renewed over the connection that it was presented on");
-        Renewal renewal = await hub.RenewAsync(presented, HeldUntil(request)).ConfigureAwait(false);
+        Renewal renewal = await hub.Value.RenewAsync(presented, HeldUntil(request)).ConfigureAwait(false);
         var answer = new V1.RenewResponse { AskAgainSeconds = (long)Math.Ceiling(renewal.AskAgain.TotalSeconds) };
         if (renewal.Certificate is { } certificate)
         {

@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Collections.Immutable;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
@@ -11,11 +9,14 @@ using EdgeStream.Mirror.Enrolment;
 
 namespace EdgeStream.Mirror.Hub;
 
-/// <summary>Lets edges and clients into a hub, and tells who they are. Safe from any thread.</summary>
+/// <summary>
+/// Lets edges and clients into a hub or a cluster, and shuts them out: it signs with the CA's key, and writes down what it has signed. Who is in
+/// tells <see cref="GeoLocationRights"/>. Safe from any thread.
+/// </summary>
 public sealed class HubAuthority(
-    CertificateAuthority authority, StreamController controller, ITopologyStore store, IStartTokenStore startTokens, TimeSpan geoLocationLife,
-    TimeProvider time)
-    : IHubAuthority, ICallerAuthenticator, IDisposable
+    CertificateAuthority authority, GeoLocationRights rights, StreamController controller, ITopologyStore store, IStartTokenStore startTokens,
+    TimeSpan geoLocationLife, TimeProvider time)
+    : IHubAuthority, IDisposable
 {
     /// <summary>How long a geo-location's certificate is valid unless the operator says otherwise.</summary>
     public static readonly TimeSpan DefaultGeoLocationLife = TimeSpan.FromDays(90);
@@ -26,12 +27,6 @@ public sealed class HubAuthority(
     public static readonly TimeSpan MaxGeoLocationLife = TimeSpan.FromDays(10 * 365);
 
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
-
-    // More cards than take each other's place one after another while the hub does not know which is the right one.
-    private const int MaxKeysShown = 16;
-
-    // The keys that were shown for each geo-location of which the metadata does not say which is its own, that shown last at the end.
-    private readonly ConcurrentDictionary<string, ImmutableArray<string>> _keysShown = new(StringComparer.Ordinal);
 
     // Each change looks at what is known and writes something else in one step.
     private readonly SemaphoreSlim _changing = new(1);
@@ -82,14 +77,14 @@ public sealed class HubAuthority(
             if (invite.ExpiresAt < now)
                 throw new ClusterException(ErrorCode.TokenExpired, $"the token expired at {invite.ExpiresAt:u}; ask for a new one");
 
-            CheckCard(invite.GeoLocation, card);
+            await CheckCardAsync(invite.GeoLocation, card).ConfigureAwait(false);
             await store.SaveInviteAsync(invite with { UsedAt = now }).ConfigureAwait(false);
             var joined = new GeoLocationInfo(invite.GeoLocation, now, Revoked: false, CertificateRoles.FingerprintOf(key));
             authority.Withdrawn.Remove(joined.KeyFingerprint!);
             X509Certificate2 certificate = Sign(joined.Name, key);
 
             // Before the metadata says so: from then on it does not know the former ones.
-            foreach (string former in KeysOf(joined.Name).Where(former => former != joined.KeyFingerprint))
+            foreach (string former in rights.KeysOf(joined.Name).Where(former => former != joined.KeyFingerprint))
                 authority.Withdrawn.Add(former, Withdrawal.Replaced, joined.Name);
 
             await SaveIssuedAsync(joined, certificate).ConfigureAwait(false);
@@ -116,7 +111,7 @@ public sealed class HubAuthority(
         await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
-            CallerIdentity caller = Authenticate(presented);
+            CallerIdentity caller = rights.Authenticate(presented);
             if (caller.Role is not (CallerRole.GeoLocation or CallerRole.ExpiredGeoLocation))
             {
                 throw new ClusterException(
@@ -129,7 +124,7 @@ public sealed class HubAuthority(
                 return new Renewal(null, left - third);
 
             X509Certificate2 certificate = Sign(caller.Name, presented.PublicKey);
-            await SaveIssuedAsync(controller.Current.GeoLocations.GetValueOrDefault(caller.Name) ?? Lost(caller.Name), certificate)
+            await SaveIssuedAsync(controller.Current.GeoLocations.GetValueOrDefault(caller.Name) ?? GeoLocationInfo.Lost(caller.Name), certificate)
                 .ConfigureAwait(false);
             return new Renewal(certificate, geoLocationLife - third);
         }
@@ -150,7 +145,7 @@ public sealed class HubAuthority(
             await store.DeleteInvitesAsync(geoLocation).ConfigureAwait(false);
 
             // Before the metadata says so: it is what remains where that is lost.
-            foreach (string key in KeysOf(geoLocation))
+            foreach (string key in rights.KeysOf(geoLocation))
                 authority.Withdrawn.Add(key, Withdrawal.Revoked, geoLocation);
 
             await controller.SaveGeoLocationAsync(known with { Revoked = true }).ConfigureAwait(false);
@@ -176,85 +171,11 @@ public sealed class HubAuthority(
         };
     }
 
-    /// <inheritdoc/>
-    public CallerIdentity Authenticate(X509Certificate2 certificate)
-    {
-        string? expired = authority.FindProblem(certificate);
-        if (expired is not null && authority.FindProblemAtAnyTime(certificate) is { } problem)
-            return CallerIdentity.Rejected(problem);
-
-        (string name, CallerRole role) = CertificateRoles.Read(certificate);
-        return role switch
-        {
-            CallerRole.Anonymous => CallerIdentity.Rejected("it names no role"),
-            CallerRole.GeoLocation when FindGeoLocationProblem(name, certificate) is { } refused => CallerIdentity.Rejected(refused, name),
-            CallerRole.GeoLocation when expired is not null => FindRenewalProblem(name) is { } final
-                ? CallerIdentity.Rejected($"{expired}, and {final}", name)
-                : CallerIdentity.Expired(name, expired),
-            _ when expired is not null => CallerIdentity.Rejected(expired),
-            CallerRole.GeoLocation => new CallerIdentity(role, name, KeyFingerprint: CertificateRoles.FingerprintOf(certificate.PublicKey)),
-            _ => new CallerIdentity(role, name),
-        };
-    }
-
-    /// <summary>
-    /// Checks that a geo-location that has passed the guard still may go on, by the key that it showed then: it may have been
-    /// revoked since, or have joined again with another key. For calls that last, before each thing that they do.
-    /// </summary>
-    /// <exception cref="ClusterException">It may not.</exception>
-    public void CheckRight(CallerIdentity caller)
-    {
-        string? problem = caller is { Role: CallerRole.GeoLocation, KeyFingerprint: { } shown }
-            ? FindRightProblem(caller.Name, shown)
-            : "this is for geo-locations only; join with a token";
-        if (problem is not null)
-            throw new ClusterException(ErrorCode.Unauthenticated, problem);
-    }
-
-    /// <summary>
-    /// Has a geo-location that has proved its name in the metadata. It is not there where the metadata was lost or is older than the
-    /// geo-location: no other way leads out of it, and who was shut out is told by the keys that were withdrawn.
-    /// </summary>
-    /// <exception cref="IOException">It could not be written.</exception>
-    public async Task EnsureKnownAsync(string geoLocation)
-    {
-        if (controller.Current.GeoLocations.ContainsKey(geoLocation))
-            return;
-
-        await _changing.WaitAsync().ConfigureAwait(false);
-        try
-        {
-            if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
-                await controller.SaveGeoLocationAsync(Lost(geoLocation)).ConfigureAwait(false);
-        }
-        finally
-        {
-            _changing.Release();
-        }
-    }
-
-    /// <summary>Why a certificate's signature under a geo-location's records does not count, or null where it does.</summary>
-    /// <remarks>
-    /// Stricter rules are for those who connect. What was signed may have been under way for long: a certificate that has expired
-    /// since, or that another one has superseded since (the edge joined again), still says who measured, and the incarnation says
-    /// from which log. What must not count is what a revoked geo-location signs: its key may be in other hands.
-    /// </remarks>
-    public string? FindSignerProblem(X509Certificate2 certificate, string geoLocation)
-    {
-        if (authority.FindProblemAtAnyTime(certificate) is { } problem)
-            return problem;
-
-        (string name, CallerRole role) = CertificateRoles.Read(certificate);
-        return role == CallerRole.GeoLocation && name == geoLocation
-            ? FindRevocation(name) ?? (WithdrawalOf(certificate) == Withdrawal.Revoked ? Revoked(name) : null)
-            : $"the certificate is that of '{name}' ({role.ToString().ToLowerInvariant()}), the records are said to be those of geo-location '{geoLocation}'";
-    }
-
     public void Dispose() => _changing.Dispose();
 
-    private void CheckCard(string geoLocation, JoiningCard card)
+    private async Task CheckCardAsync(string geoLocation, JoiningCard card)
     {
-        if (!card.Replaces && MirrorOrigin.FindOther(controller, geoLocation, card.Incarnations) is { } filled)
+        if (!card.Replaces && await MirrorOrigin.FindOtherAsync(controller, geoLocation, card.Incarnations).ConfigureAwait(false) is { } filled)
         {
             throw new ClusterException(
                 ErrorCode.IncarnationMismatch,
@@ -263,77 +184,9 @@ public sealed class HubAuthority(
         }
     }
 
-    private string? FindGeoLocationProblem(string name, X509Certificate2 certificate)
-    {
-        string shown = CertificateRoles.FingerprintOf(certificate.PublicKey);
-        string? problem = FindRightProblem(name, shown);
-        if (problem is null && controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is null)
-            NoteShown(name, shown);
-
-        return problem;
-    }
-
-    private void NoteShown(string name, string key) => _keysShown.AddOrUpdate(
-        name,
-        static (_, key) => [key],
-        static (_, keys, key) => keys[^1] == key ? keys : [.. keys.Remove(key).TakeLast(MaxKeysShown - 1), key],
-        key);
-
-    /// <summary>
-    /// The keys that have the right of a geo-location: the one of its last join, or, where the metadata was lost, all that have been
-    /// shown to this process since.
-    /// </summary>
-    private ImmutableArray<string> KeysOf(string name)
-    {
-        if (controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is { } known)
-            return [known];
-
-        return _keysShown.TryGetValue(name, out ImmutableArray<string> shown) ? shown : [];
-    }
-
-    /// <summary>Why a key does not have the right of a geo-location, or null where it has: the one place that decides it.</summary>
-    private string? FindRightProblem(string name, string shown)
-    {
-        if (FindRevocation(name) is { } problem)
-            return problem;
-
-        string? known = controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint;
-        string replaced = $"geo-location '{name}' has joined again since, with another key";
-        switch (authority.Withdrawn.ReasonOf(shown))
-        {
-            // It says more than what is known of it now.
-            case Withdrawal.Revoked when known is null:
-                return Revoked(name);
-            case not null:
-                return replaced;
-        }
-
-        return known is not null && known != shown ? replaced : null;
-    }
-
-    private Withdrawal? WithdrawalOf(X509Certificate2 certificate) =>
-        authority.Withdrawn.ReasonOf(CertificateRoles.FingerprintOf(certificate.PublicKey));
-
-    /// <summary>
-    /// Where the metadata was lost, which keys were withdrawn is still known, of those that this version has withdrawn. Others that are
-    /// still valid go on; those that have expired are many more, and stay out.
-    /// </summary>
-    private string? FindRenewalProblem(string name) => controller.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint is null
-        ? "this hub has lost which key is that of the geo-location; join again with a new token"
-        : null;
-
     private X509Certificate2 Sign(string geoLocation, PublicKey key) => authority.IssueClient(
         key, CertificateRoles.Subject(geoLocation, CertificateRoles.UnitOf(CallerRole.GeoLocation)), geoLocationLife);
 
     private Task SaveIssuedAsync(GeoLocationInfo geoLocation, X509Certificate2 certificate) =>
         controller.SaveGeoLocationAsync(geoLocation with { CertificateUntil = certificate.NotAfter });
-
-    /// <summary>That of a geo-location which is not known is judged by its key.</summary>
-    private string? FindRevocation(string name) =>
-        controller.Current.GeoLocations.GetValueOrDefault(name) is { Revoked: true } ? Revoked(name) : null;
-
-    /// <summary>What is known of a geo-location that the metadata has lost; as of those that are rebuilt from their partitions.</summary>
-    private static GeoLocationInfo Lost(string name) => new(name, DateTimeOffset.UnixEpoch, Revoked: false);
-
-    private static string Revoked(string name) => $"geo-location '{name}' was revoked";
 }

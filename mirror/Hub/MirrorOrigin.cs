@@ -1,6 +1,8 @@
 using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Mirror.Hub;
@@ -55,17 +57,20 @@ internal static class MirrorOrigin
         partition.Log.Manifest.Settings.GetValueOrDefault(EdgeIncarnationSetting);
 
     /// <summary>A partition of a geo-location that holds records from another log than these; null where there is none.</summary>
-    public static PartitionId? FindOther(IClusterView cluster, string geoLocation, IReadOnlyCollection<string> incarnations)
+    /// <exception cref="EdgeStreamException">It cannot be told now.</exception>
+    public static async Task<PartitionId?> FindOtherAsync(StreamController controller, string geoLocation, IReadOnlyCollection<string> incarnations)
     {
-        foreach (TopicInfo topic in cluster.Current.Topics.Values.Where(topic => topic.Settings.Mirror))
+        foreach (TopicInfo topic in controller.Current.Topics.Values.Where(topic => topic.Settings.Mirror))
         {
-            if (topic.PartitionOf(geoLocation) is { } known
-                && cluster.GetPartition(topic.Name, known.Number) is { IsOpen: true } partition
-                && partition.Log.Offsets.End > 0
-                && Known(partition) is { } incarnation
+            if (topic.PartitionOf(geoLocation) is not { } known)
+                continue;
+
+            var id = new PartitionId(topic.Name, known.Number);
+            if (await controller.FindStoredAsync(id).ConfigureAwait(false) is { End: > 0 } stored
+                && stored.Settings.GetValueOrDefault(EdgeIncarnationSetting) is { } incarnation
                 && !incarnations.Contains(incarnation))
             {
-                return partition.Id;
+                return id;
             }
         }
 

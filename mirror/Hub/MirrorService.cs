@@ -20,28 +20,33 @@ public sealed class MirrorService(
     HubLinks links,
     HubFlow flow,
     CardFence fence,
-    HubAuthority authority,
+    GeoLocationRights rights,
+    GeoLocationHomes homes,
     TimeProvider time,
     IHostApplicationLifetime lifetime,
     ILogger<MirrorService> logger)
     : V1.Mirror.MirrorBase
 {
+    public override Task<V1.LocateResponse> Locate(V1.LocateRequest request, ServerCallContext context) =>
+        Task.FromResult(homes.Locate(GuardInterceptor.CallerOf(context).Name));
+
     public override async Task Uplink(
         IAsyncStreamReader<V1.EdgeMessage> requestStream, IServerStreamWriter<V1.HubMessage> responseStream, ServerCallContext context)
     {
         CallerIdentity caller = GuardInterceptor.CallerOf(context);
         string geoLocation = caller.Name;
+        homes.CheckIsHere(geoLocation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } hello)
             throw new ClusterException(ErrorCode.InvalidArgument, "an uplink begins with Hello");
 
         HubSession.CheckSize(requestStream.Current);
 
-        await authority.EnsureKnownAsync(geoLocation).ConfigureAwait(false);
+        await partitions.EnsureGeoLocationAsync(geoLocation).ConfigureAwait(false);
 
         // Before the old stream is ended for it: neither a copy of the card, nor a card that was replaced while the hub waited for
         // its Hello, must get in the way of the card.
-        authority.CheckRight(caller);
+        CheckRight(caller);
         string? startToken = await fence.AdmitAsync(geoLocation, hello.StartToken, hello.NewStart).ConfigureAwait(false);
         using HubLinks.Link link = await links.ReplaceAsync(geoLocation, stop).ConfigureAwait(false);
         presence.Connected(geoLocation);
@@ -50,7 +55,7 @@ public sealed class MirrorService(
         {
             logger.LogInformation("{GeoLocation} is connected ({Version})", geoLocation, hello.SoftwareVersion);
             var session = new HubSession(
-                geoLocation, startToken, cluster, partitions, presence, flow, fence, () => authority.CheckRight(caller), time, logger);
+                geoLocation, startToken, cluster, partitions, presence, flow, fence, () => CheckRight(caller), time, logger);
             await session.RunAsync(requestStream, responseStream, stop).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (link.WasReplaced)
@@ -73,6 +78,7 @@ public sealed class MirrorService(
     public override Task<V1.ListMirroredResponse> ListMirrored(V1.ListMirroredRequest request, ServerCallContext context)
     {
         string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        homes.CheckIsHere(geoLocation);
         return Task.FromResult(new V1.ListMirroredResponse
         {
             Topics = { cluster.Current.Topics.Values.Where(topic => topic.Settings.Mirror && topic.PartitionOf(geoLocation) is not null).Select(topic => topic.Name) },
@@ -83,6 +89,7 @@ public sealed class MirrorService(
         V1.ListBatchesRequest request, IServerStreamWriter<V1.ListBatchesResponse> responseStream, ServerCallContext context)
     {
         string geoLocation = GuardInterceptor.CallerOf(context).Name;
+        homes.CheckIsHere(geoLocation);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.CancellationToken, lifetime.ApplicationStopping);
         if (cluster.Current.Topics.GetValueOrDefault(request.Topic)?.PartitionOf(geoLocation) is not { } known)
         {
@@ -97,5 +104,12 @@ public sealed class MirrorService(
         {
             await responseStream.WriteAsync(response, stop.Token).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>That the caller may mirror, and may mirror here.</summary>
+    private void CheckRight(CallerIdentity caller)
+    {
+        rights.CheckRight(caller);
+        homes.CheckIsHere(caller.Name);
     }
 }

@@ -20,8 +20,8 @@ internal static class HubChannel
     public static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(10);
 
     /// <summary>A channel with this edge's identity.</summary>
-    public static GrpcChannel Open(EdgeIdentity identity, TimeSpan keepAlive, WireMeter meter) =>
-        Open(HubAddress.Parse(identity.Hub), identity.Authority, identity.Certificate, keepAlive, meter);
+    public static GrpcChannel Open(EdgeIdentity identity, Uri address, TimeSpan keepAlive, WireMeter meter) =>
+        Open(address, identity.Authority, identity.Certificate, keepAlive, meter);
 
     /// <summary>A channel to a hub of which only the CA is known.</summary>
     public static GrpcChannel Open(Uri hub, X509Certificate2 authority) => Open(hub, authority, client: null, keepAlive: null, meter: null);

@@ -18,24 +18,42 @@ public static class HubEnroller
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(15);
 
     /// <summary>Redeems a token and keeps the identity in the data directory; durable on return.</summary>
+    /// <param name="dataDirectory">The edge's.</param>
+    /// <param name="hub">The hub's address, or several of them separated by commas, which are tried in order.</param>
+    /// <param name="tokenText">What its operator gave.</param>
+    /// <param name="card">What joins.</param>
+    /// <param name="cancellationToken">Ends the attempt.</param>
     /// <exception cref="EdgeStreamException">The token is no good, or for another hub, or the hub cannot be reached.</exception>
     public static async Task<EdgeIdentity> JoinAsync(
         string dataDirectory, string hub, string tokenText, JoiningCard card, CancellationToken cancellationToken)
     {
         InviteToken token = InviteToken.Parse(tokenText);
-        Uri address = HubAddress.Parse(hub);
-        try
+        IReadOnlyList<Uri> addresses = HubAddress.ParseAll(hub);
+        var unavailable = new List<ClusterException>();
+        foreach (Uri address in addresses)
         {
-            using X509Certificate2 authority = await FetchAuthorityAsync(address, token, cancellationToken).ConfigureAwait(false);
-            using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
-            using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, card, cancellationToken).ConfigureAwait(false);
-            string id = EdgeIdentity.Save(dataDirectory, address.Authority, key, certificate, authority, card.Replaces);
-            return EdgeIdentity.Load(dataDirectory, id)!;
+            try
+            {
+                using X509Certificate2 authority = await FetchAuthorityAsync(address, token, cancellationToken).ConfigureAwait(false);
+                using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+                using X509Certificate2 certificate = await RedeemAsync(address, authority, token, key, card, cancellationToken).ConfigureAwait(false);
+                string all = string.Join(',', addresses.Select(one => one.Authority));
+                string id = EdgeIdentity.Save(dataDirectory, all, key, certificate, authority, card.Replaces);
+                return EdgeIdentity.Load(dataDirectory, id)!;
+            }
+            catch (RpcException error)
+            {
+                ClusterException problem = Translate(error, address);
+                if (problem.Code != ErrorCode.Unavailable)
+                    throw problem;
+
+                unavailable.Add(problem);
+            }
         }
-        catch (RpcException error)
-        {
-            throw Translate(error, address);
-        }
+
+        throw unavailable is [var only]
+            ? only
+            : new ClusterException(ErrorCode.Unavailable, $"no address of the hub takes the token now: {string.Join("; ", unavailable.Select(problem => problem.Message))}");
     }
 
     private static async Task<X509Certificate2> FetchAuthorityAsync(Uri hub, InviteToken token, CancellationToken cancellationToken)
@@ -82,6 +100,9 @@ public static class HubEnroller
     {
         if (UplinkErrors.CodeOf(error) is { } code)
             return new ClusterException(code, error.Status.Detail);
+
+        if (error.StatusCode == StatusCode.Unimplemented)
+            return new ClusterException(ErrorCode.Unavailable, $"{hub.Authority} takes no tokens, as an SPU does not; join at an SC or a hub");
 
         return new ClusterException(
             ErrorCode.Unavailable,

@@ -24,9 +24,13 @@ public sealed class HubUplink(
     TimeProvider time,
     ILogger<HubUplink> logger)
 {
+    // While the cluster says who serves this edge, and that one does not: so often it is asked again soon, and then less and less.
+    private const int MaxQuickRetries = 20;
+
     private readonly Lock _lock = new();
     private readonly WireMeter _meter = new(limits.Meter);
     private readonly StartToken _startToken = new(identity.Directory);
+    private readonly HubEndpoints _endpoints = new(identity);
     private UplinkState _state;
     private FlowWindow? _window;
     private string? _refusal;
@@ -72,17 +76,22 @@ public sealed class HubUplink(
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        int failures = 0;
+        int failures = 0, moves = 0;
         bool expired = false;
+        var locator = new HubLocator(identity, _endpoints, options, _meter, time);
+        var issuers = new CertificateIssuers(locator, identity, time);
         while (true)
         {
+            HubConnection? hub = null;
+            bool moving = false;
             try
             {
                 if (expired)
-                    await RenewExpiredAsync(cancellationToken).ConfigureAwait(false);
+                    await RenewExpiredAsync(locator, cancellationToken).ConfigureAwait(false);
 
                 expired = false;
-                using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
+                hub = await locator.ConnectAsync(cancellationToken).ConfigureAwait(false);
+                GrpcChannel channel = hub.Channel;
                 if (identity.MustReplaceLogs)
                 {
                     await new CardReplacement(channel, controller, logger).RunAsync(cancellationToken).ConfigureAwait(false);
@@ -94,8 +103,9 @@ public sealed class HubUplink(
                     new Observer(this));
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
                 Task mirroring = session.RunAsync(cancellationToken);
-                var connection = new UplinkConnection(channel, identity, Marks, new LinkShare(limits, session.Window, time));
-                Task besides = RunLanesAsync(connection, session.Welcomed, ended.Token);
+                var connection = new UplinkConnection(
+                    channel, identity, Marks, new LinkShare(limits, session.Window, time), (longest, stop) => issuers.AskAsync(hub.Address, longest, stop));
+                Task besides = RunLanesAsync(connection, hub.Address, session.Welcomed, ended.Token);
                 await mirroring.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 await ended.CancelAsync().ConfigureAwait(false);
                 await besides.ConfigureAwait(false);
@@ -114,8 +124,17 @@ public sealed class HubUplink(
                 if (error is not (RpcException or EdgeStreamException or TimeoutException or IOException or HttpRequestException))
                     logger.LogError(error, "the uplink failed unexpectedly; it goes on");
 
-                expired |= UplinkErrors.CodeOf(error) == ErrorCode.CertificateExpired;
-                Disconnected(UplinkErrors.Describe(error), UplinkErrors.NeedsSomebody(error));
+                ErrorCode? code = UplinkErrors.CodeOf(error);
+                expired |= code == ErrorCode.CertificateExpired;
+
+                // Its SPU is dead or has been relieved: the next one is known in a moment.
+                moving = code == ErrorCode.NotLeader || (hub is { WasSent: true } && code is null or ErrorCode.Unavailable);
+                string at = hub is { WasSent: true } ? $"{hub.Address.Authority}, which serves this edge: " : "";
+                Disconnected(at + UplinkErrors.Describe(error), UplinkErrors.NeedsSomebody(error));
+            }
+            finally
+            {
+                hub?.Dispose();
             }
 
             lock (_lock)
@@ -124,7 +143,8 @@ public sealed class HubUplink(
                 _welcomed = false;
             }
 
-            TimeSpan pause = Backoff(failures);
+            moves = moving ? moves + 1 : 0;
+            TimeSpan pause = Backoff(moves is > 0 and <= MaxQuickRetries ? Math.Min(failures, 1) : failures);
             try
             {
                 await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
@@ -137,18 +157,21 @@ public sealed class HubUplink(
     }
 
     /// <summary>Over a connection of its own: the one that was refused has presented the certificate that has expired.</summary>
-    private async Task RenewExpiredAsync(CancellationToken cancellationToken)
+    private async Task RenewExpiredAsync(HubLocator locator, CancellationToken cancellationToken)
     {
-        using GrpcChannel channel = HubChannel.Open(identity, options.KeepAlive, _meter);
-        await CertificateRenewal.AskAsync(channel, identity, time, cancellationToken).ConfigureAwait(false);
+        await locator.AskAnyAsync(
+            channel => CertificateRenewal.AskAsync(channel, identity, time, cancellationToken), except: null, cancellationToken).ConfigureAwait(false);
         logger.LogInformation("the certificate for the hub {Hub} had expired and was renewed", identity.Hub);
     }
 
-    private async Task RunLanesAsync(UplinkConnection connection, Task welcomed, CancellationToken cancellationToken)
+    private async Task RunLanesAsync(UplinkConnection connection, Uri address, Task welcomed, CancellationToken cancellationToken)
     {
         await Task.WhenAny(welcomed, Task.Delay(Timeout.Infinite, cancellationToken)).ConfigureAwait(false);
-        if (welcomed.IsCompletedSuccessfully)
-            await Task.WhenAll(lanes.Select(lane => RunLaneAsync(lane, connection, cancellationToken))).ConfigureAwait(false);
+        if (!welcomed.IsCompletedSuccessfully)
+            return;
+
+        _endpoints.Worked(address);
+        await Task.WhenAll(lanes.Select(lane => RunLaneAsync(lane, connection, cancellationToken))).ConfigureAwait(false);
     }
 
     private async Task RunLaneAsync(IUplinkLane lane, UplinkConnection connection, CancellationToken cancellationToken)

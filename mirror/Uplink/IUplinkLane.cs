@@ -8,7 +8,11 @@ namespace EdgeStream.Mirror.Uplink;
 /// <param name="Identity">Who this edge is at the hub.</param>
 /// <param name="Marks">How far the hub has this edge's logs.</param>
 /// <param name="Share">What a lane may take of the link; whoever sends or receives data keeps to it.</param>
-public sealed record UplinkConnection(GrpcChannel Channel, EdgeIdentity Identity, HubMarks Marks, LinkShare Share);
+/// <param name="RenewElsewhere">
+/// Has the certificate renewed where the one that serves this edge issues none, at most so long after the last time; when to ask again.
+/// </param>
+public sealed record UplinkConnection(
+    GrpcChannel Channel, EdgeIdentity Identity, HubMarks Marks, LinkShare Share, Func<TimeSpan, CancellationToken, Task<TimeSpan>> RenewElsewhere);
 
 /// <summary>
 /// What goes over the uplink's one connection beside the mirror's stream, in calls of its own: so it needs no place in the

@@ -1,3 +1,5 @@
+using Grpc.Core;
+
 namespace EdgeStream.Mirror.Uplink;
 
 /// <summary>
@@ -19,11 +21,21 @@ public sealed class RenewalLane(TimeSpan longest, TimeProvider time) : IUplinkLa
     {
         while (true)
         {
-            TimeSpan wanted = await CertificateRenewal
-                .AskAsync(connection.Channel, connection.Identity, time, cancellationToken)
-                .ConfigureAwait(false);
+            TimeSpan wanted = await AskAsync(connection, cancellationToken).ConfigureAwait(false);
             TimeSpan pause = TimeSpan.FromTicks(Math.Min(Math.Max(wanted.Ticks, Shortest.Ticks), longest.Ticks));
             await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    private async Task<TimeSpan> AskAsync(UplinkConnection connection, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await CertificateRenewal.AskAsync(connection.Channel, connection.Identity, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (RpcException unknown) when (unknown.StatusCode == StatusCode.Unimplemented)
+        {
+            return await connection.RenewElsewhere(longest, cancellationToken).ConfigureAwait(false);
         }
     }
 }

@@ -40,6 +40,9 @@ if (args.Length == 0 || args.Contains("api"))
 if (args.Length == 0 || args.Contains("jetstream"))
     await JetStreamBenchmark.RunAsync(report);
 
+if (args.Length == 0 || args.Contains("takeover"))
+    await TakeoverBenchmark.RunAsync(report);
+
 if (args.Length == 0 || args.Contains("catch-up"))
     await CatchUpBenchmark.RunAsync(report);
 

@@ -1,3 +1,5 @@
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
 using Grpc.AspNetCore.Server;
@@ -27,14 +29,33 @@ public sealed class NodeServer : IAsyncDisposable
     /// <param name="listen">Where it listens.</param>
     /// <param name="services">What is needed besides the parts, <see cref="ICallerAuthenticator"/> at least.</param>
     /// <param name="map">Services beyond control and data plane.</param>
+    public static Task<NodeServer> StartAsync(
+        NodeParts parts, Action<KestrelServerOptions> listen, Action<IServiceCollection> services, Action<WebApplication>? map = null) => StartAsync(
+        listen,
+        collection =>
+        {
+            collection.AddSingleton(new Active<StreamController>(parts.Controller)).AddSingleton<IClusterView>(parts.Controller).AddSingleton<IMirrorPartitions>(parts.Controller);
+            collection.AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(new Active<GroupCoordinator>(parts.Groups));
+            services(collection);
+        },
+        application =>
+        {
+            application.MapGrpcService<ControlPlaneService>();
+            application.MapGrpcService<DataPlaneService>();
+            application.MapGrpcService<ConsumerGroupsService>();
+            map?.Invoke(application);
+        });
+
+    /// <summary>A process of a cluster that is no whole node.</summary>
+    /// <param name="listen">Where it listens.</param>
+    /// <param name="services">What its services need, <see cref="ICallerAuthenticator"/> at least.</param>
+    /// <param name="map">All that it serves.</param>
     public static async Task<NodeServer> StartAsync(
-        NodeParts parts, Action<KestrelServerOptions> listen, Action<IServiceCollection> services, Action<WebApplication>? map = null)
+        Action<KestrelServerOptions> listen, Action<IServiceCollection> services, Action<WebApplication> map)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(listen);
-        builder.Services.AddSingleton(parts.Controller).AddSingleton<IClusterView>(parts.Controller).AddSingleton<IMirrorPartitions>(parts.Controller);
-        builder.Services.AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(parts.Groups);
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
         builder.Services.AddGrpc(grpc =>
         {
@@ -44,10 +65,7 @@ public sealed class NodeServer : IAsyncDisposable
         });
         services(builder.Services);
         WebApplication application = builder.Build();
-        application.MapGrpcService<ControlPlaneService>();
-        application.MapGrpcService<DataPlaneService>();
-        application.MapGrpcService<ConsumerGroupsService>();
-        map?.Invoke(application);
+        map(application);
         await application.StartAsync();
         return new NodeServer(application);
     }

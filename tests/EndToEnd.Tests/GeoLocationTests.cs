@@ -1,3 +1,4 @@
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using EdgeStream.Harness;
 
@@ -95,6 +96,34 @@ public sealed class GeoLocationTests
         {
             await RefusesAsync(", this one has 300", [.. arguments, "--socket", hub.Socket]);
         }
+    }
+
+    [Fact]
+    public async Task Certificate_of_an_spu_is_made_where_the_authority_is_and_never_twice()
+    {
+        using var directory = new TemporaryDirectory();
+        string data = directory.At("data"), output = directory.At("spu-2");
+        await RefusesAsync($"there is no CA in '{Path.Combine(data, "ca")}'", "spu", "certificate", "2", "--data", data, "--out", output);
+        Assert.False(Directory.Exists(data));
+
+        using (NodeProcess hub = NodeProcess.Hub(directory.Path, "127.0.0.1:0"))
+        {
+            data = hub.Data;
+            await hub.StartAsync();
+        }
+
+        (int exitCode, string text, string error) = await EdgeStreamProgram.RunAsync(
+            ["spu", "certificate", "2", "--data", data, "--host", "spu2.example", "--host", "10.0.0.2", "--out", output]);
+        Assert.Equal((0, ""), (exitCode, error));
+        Assert.Contains($"spu.crt, spu.key and ca.crt of SPU 2 written to {output}", text, StringComparison.Ordinal);
+        Assert.Contains("edgestream spu --id 2 --identity ", text, StringComparison.Ordinal);
+        using var certificate = X509Certificate2.CreateFromPemFile(Path.Combine(output, "spu.crt"), Path.Combine(output, "spu.key"));
+        Assert.Equal("O=EdgeStream, OU=spu, CN=spu-2", certificate.Subject);
+        Assert.True(certificate.MatchesHostname("spu2.example") && certificate.MatchesHostname("10.0.0.2") && certificate.MatchesHostname("localhost"));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(output, "spu.key")));
+
+        await RefusesAsync("has a spu.key already, which was not touched", "spu", "certificate", "2", "--data", data, "--out", output);
+        await RefusesAsync("an SPU's number is not negative", "spu", "certificate", "--data", data, "--out", output, "--", "-1");
     }
 
     [Theory]

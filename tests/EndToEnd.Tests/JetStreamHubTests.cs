@@ -1,3 +1,4 @@
+using System.Text.Json;
 using EdgeStream.Client;
 using EdgeStream.Harness;
 
@@ -52,6 +53,40 @@ public sealed class JetStreamHubTests
         {
             using EdgeStreamClient atEdge = edge.Connect(), atHub = hub.Connect();
             await Sites.WaitUntilMirroredAsync(atEdge, atHub);
+        }
+    }
+
+    [Fact(Timeout = 120_000)]
+    public async Task Replicas_are_changed_and_shown_and_partitions_assigned_by_a_file()
+    {
+        using var directory = new TemporaryDirectory();
+        using var cluster = new NatsCluster(directory.Path);
+        await cluster.StartAsync();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, "127.0.0.1:0", configuration: $"""
+            [storage]
+            engine = "jetstream"
+            nats = [{string.Join(", ", cluster.Urls.Select(url => $"\"{url}\""))}]
+            """);
+        await hub.StartAsync();
+        string assignment = directory.At("assign.json");
+        await File.WriteAllTextAsync(assignment, """{"partitions":[{"spu":1},{"spu":9}]}""", TestContext.Current.CancellationToken);
+        await RefusesAsync("SPU 9", "topic", "create", "orders", "--assign", assignment, "--socket", hub.Socket);
+        await File.WriteAllTextAsync(assignment, """{"partitions":[{"spu":1},{"spu":1}]}""", TestContext.Current.CancellationToken);
+        await hub.CommandAsync("topic", "create", "orders", "--assign", assignment);
+        await ShowsAsync("partition list", list => list.Contains("REPLICAS", StringComparison.Ordinal) && list.Split('*').Length == 3);
+        await hub.CommandAsync("topic", "alter", "orders", "--replicas", "3");
+        await ShowsAsync("partition list", list => list.Split('\n').Count(line => line.Contains('*') && "n1 n2 n3".Split(' ').All(line.Contains)) == 2);
+        await ShowsAsync("partition list -o json", list =>
+        {
+            using var json = JsonDocument.Parse(list);
+            return json.RootElement.EnumerateArray().All(partition =>
+                partition.GetProperty("replicas").EnumerateArray().Count(replica => replica.GetProperty("current").GetBoolean()) == 3);
+        });
+
+        Task ShowsAsync(string command, Func<string, bool> expected)
+        {
+            string shown = "";
+            return Condition.WaitAsync(() => $"'{command}' shows the replicas: {shown}", async () => expected(shown = await hub.CommandAsync(command.Split(' '))));
         }
     }
 

@@ -83,12 +83,13 @@ internal sealed class InProcessEdge : IAsyncDisposable
     }
 
     /// <summary>Joins, or joins again, with a fresh token; the uplink is not started.</summary>
-    public async Task JoinAsync(InProcessHub hub, bool replacesCard)
+    public async Task JoinAsync(InProcessHub hub, bool replacesCard) => await JoinAsync(hub.Address, await hub.InviteAsync(Name), replacesCard);
+
+    public async Task JoinAsync(string addresses, string token, bool replacesCard = false)
     {
         string[] incarnations = [.. Parts.Spu.Partitions.Select(partition => partition.Log.Manifest.Incarnation.ToString("N"))];
-        string token = await hub.InviteAsync(Name);
         EdgeIdentity joined = await HubEnroller.JoinAsync(
-            DataDirectory, hub.Address, token, new JoiningCard(incarnations, replacesCard), CancellationToken.None);
+            DataDirectory, addresses, token, new JoiningCard(incarnations, replacesCard), CancellationToken.None);
         Identity?.Dispose();
         Identity = joined;
     }
@@ -208,10 +209,16 @@ internal sealed class InProcessEdge : IAsyncDisposable
     /// <summary>Waits until the hub has all of a topic, and compares every byte that the edge still holds.</summary>
     public async Task IsMirroredAsync(InProcessHub hub, string topic)
     {
+        await IsMirroredAsync(topic, () => hub.LogOf(Name, topic)!);
+    }
+
+    /// <summary>The same, where the copy lies with whoever leads it then.</summary>
+    public async Task IsMirroredAsync(string topic, Func<PartitionLog> copyOf)
+    {
         PartitionLog log = Log(topic);
         long end = log.Offsets.Durable;
         await log.WaitForMirroredAsync(end, CancellationToken.None).InTimeAsync();
-        PartitionLog copy = hub.LogOf(Name, topic)!;
+        PartitionLog copy = copyOf();
         Assert.Equal(end, copy.Offsets.Durable);
         Assert.Equal(BytesOf(log, log.StartOffset), BytesOf(copy, log.StartOffset));
         Assert.DoesNotContain(Uplink.Problems, problem => problem.Contains($"'{topic}'", StringComparison.Ordinal));

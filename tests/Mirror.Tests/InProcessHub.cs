@@ -14,6 +14,7 @@ using EdgeStream.Testing;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
@@ -30,6 +31,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     private CertificateAuthority? _tlsAuthority;
     private TimeProvider _time = TimeProvider.System;
     private LyingHub.Lies? _lies;
+    private bool _isOld;
     private int _callersLetIn;
 
     private InProcessHub()
@@ -40,7 +42,9 @@ internal sealed class InProcessHub : IAsyncDisposable
 
     public CertificateAuthority Authority { get; private set; } = null!;
 
-    public HubAuthority Rights => _server!.Get<HubAuthority>();
+    public HubAuthority Issuer => _server!.Get<HubAuthority>();
+
+    public GeoLocationRights Rights => _server!.Get<GeoLocationRights>();
 
     /// <summary>How many calls have shown a certificate that is good.</summary>
     public int CallersLetIn => Volatile.Read(ref _callersLetIn);
@@ -69,10 +73,11 @@ internal sealed class InProcessHub : IAsyncDisposable
     /// <param name="tlsAuthority">Who has signed its TLS certificate, where that is not its own CA: an impostor.</param>
     /// <param name="time">The clock that it issues and judges certificates by.</param>
     /// <param name="lies">What it says to uplinks instead of serving them.</param>
+    /// <param name="isOld">It cannot be asked who serves a geo-location.</param>
     public static async Task<InProcessHub> StartAsync(
-        CertificateAuthority? tlsAuthority = null, TimeProvider? time = null, LyingHub.Lies? lies = null)
+        CertificateAuthority? tlsAuthority = null, TimeProvider? time = null, LyingHub.Lies? lies = null, bool isOld = false)
     {
-        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System, _lies = lies };
+        var hub = new InProcessHub { _tlsAuthority = tlsAuthority, _time = time ?? TimeProvider.System, _lies = lies, _isOld = isOld };
         await hub.StartServingAsync();
         return hub;
     }
@@ -82,6 +87,7 @@ internal sealed class InProcessHub : IAsyncDisposable
         Parts = await NodeParts.StartAsync(_temp.Sub("data"), isHub: true, new LogOptions { SegmentBytes = 20_000 }, Files);
         Authority = CertificateAuthority.Open(_temp.Sub("data"), _time);
         X509Certificate2 certificate = (_tlsAuthority ?? Authority).IssueServer(["localhost"], TimeSpan.FromDays(1));
+        var rights = new GeoLocationRights(Authority.Certificate, Authority.Withdrawn.ReasonOf, Parts.Controller, _time);
         _server = await NodeServer.StartAsync(
             Parts,
             kestrel => kestrel.Listen(IPAddress.Loopback, Port, endpoint =>
@@ -89,7 +95,7 @@ internal sealed class InProcessHub : IAsyncDisposable
                 endpoint.Protocols = HttpProtocols.Http2;
                 endpoint.UseHttps(certificate, https =>
                 {
-                    // Trust is decided at each call, by HubAuthority.
+                    // Trust is decided at each call, by GeoLocationRights.
                     https.SslProtocols = SslProtocols.Tls13;
                     https.ClientCertificateMode = ClientCertificateMode.AllowCertificate;
                     https.AllowAnyClientCertificate();
@@ -98,9 +104,12 @@ internal sealed class InProcessHub : IAsyncDisposable
             services => services
                 .AddSingleton(Time)
                 .AddSingleton(Authority)
-                .AddSingleton(new HubAuthority(Authority, Parts.Controller, Parts.Store, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
-                .AddSingleton<ICallerAuthenticator>(provider => new Doorkeeper(this, provider.GetRequiredService<HubAuthority>()))
-                .AddSingleton<IHubAuthority>(provider => provider.GetRequiredService<HubAuthority>())
+                .AddSingleton(rights)
+                .AddSingleton(new GeoLocationHomes(Parts.Controller, Parts.Spu.Id, controllers: []))
+                .AddSingleton(new HubAuthority(Authority, rights, Parts.Controller, Parts.Store, Parts.Store, HubAuthority.DefaultGeoLocationLife, _time))
+                .AddSingleton<ICallerAuthenticator>(new Doorkeeper(this, rights))
+                .AddSingleton(provider => new Active<HubAuthority>(provider.GetRequiredService<HubAuthority>()))
+                .AddSingleton(provider => new Active<IHubAuthority>(provider.GetRequiredService<HubAuthority>()))
                 .AddSingleton<HubLinks>()
                 .AddSingleton(_lies ?? new LyingHub.Lies(0, 0, 0))
                 .AddSingleton(new HubFlow())
@@ -108,6 +117,9 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton(new CardFence(Parts.Store)),
             application =>
             {
+                if (_isOld)
+                    application.Use((context, next) => IsLocate(context) ? SayUnimplementedAsync(context) : next(context));
+
                 application.MapGrpcService<EnrolmentService>();
                 if (_lies is null)
                     application.MapGrpcService<MirrorService>();
@@ -153,7 +165,7 @@ internal sealed class InProcessHub : IAsyncDisposable
     }
 
     public async Task<string> InviteAsync(string geoLocation) =>
-        (await Rights.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
+        (await Issuer.InviteAsync(geoLocation, TimeSpan.FromHours(1))).Token;
 
     /// <summary>The log that a geo-location's topic is copied to, or flows down from; null while there is none.</summary>
     public PartitionLog? LogOf(string geoLocation, string topic) =>
@@ -169,14 +181,17 @@ internal sealed class InProcessHub : IAsyncDisposable
     });
 
     /// <summary>A bare channel, for what the program's own client would never send.</summary>
-    public GrpcChannel ChannelAs(X509Certificate2? certificate) => GrpcChannel.ForAddress($"https://{Address}", new GrpcChannelOptions
+    public GrpcChannel ChannelAs(X509Certificate2? certificate) => ChannelTo(Address, Authority, certificate);
+
+    /// <summary>The same, to another server of a CA.</summary>
+    public static GrpcChannel ChannelTo(string address, CertificateAuthority authority, X509Certificate2? certificate) => GrpcChannel.ForAddress($"https://{address}", new GrpcChannelOptions
     {
         HttpHandler = new SocketsHttpHandler
         {
             SslOptions = new SslClientAuthenticationOptions
             {
                 RemoteCertificateValidationCallback = (_, server, _, _) => server is X509Certificate2 presented
-                    && PinnedChain.FindProblem(presented, Authority.Certificate, ServerAuthentication, at: null) is null,
+                    && PinnedChain.FindProblem(presented, authority.Certificate, ServerAuthentication, at: null) is null,
                 LocalCertificateSelectionCallback = certificate is null ? null : (_, _, _, _, _) => certificate,
             },
         },
@@ -189,12 +204,22 @@ internal sealed class InProcessHub : IAsyncDisposable
         _temp.Dispose();
     }
 
+    private static bool IsLocate(HttpContext context) => context.Request.Path == "/edgestream.v1.Mirror/Locate";
+
+    /// <summary>As a server says it of a method that it has not got.</summary>
+    private static Task SayUnimplementedAsync(HttpContext context)
+    {
+        context.Response.ContentType = "application/grpc";
+        context.Response.Headers["grpc-status"] = "12";
+        return Task.CompletedTask;
+    }
+
     /// <summary>Counts those whom the hub lets in.</summary>
-    private sealed class Doorkeeper(InProcessHub hub, HubAuthority authority) : ICallerAuthenticator
+    private sealed class Doorkeeper(InProcessHub hub, GeoLocationRights rights) : ICallerAuthenticator
     {
         public CallerIdentity Authenticate(X509Certificate2 certificate)
         {
-            CallerIdentity caller = authority.Authenticate(certificate);
+            CallerIdentity caller = rights.Authenticate(certificate);
             if (caller.Problem is null)
                 Interlocked.Increment(ref hub._callersLetIn);
 

@@ -217,7 +217,7 @@ public sealed class JoinTests : IAsyncLifetime
 
     private static X509Certificate2 Issue(InProcessHub hub, CallerRole role)
     {
-        V1.IssuedCertificate issued = hub.Rights.IssueCertificate("someone", role);
+        V1.IssuedCertificate issued = hub.Issuer.IssueCertificate("someone", role);
         return X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
     }
 

@@ -183,7 +183,7 @@ public sealed class LiveLaneTests : IAsyncLifetime
             Assert.InRange(known.Sum(latest => latest.Value.CalculateSize()), 500_000, 1_200_000);
             Assert.Equal("k3999", known[^1].Value.Key.ToStringUtf8());
 
-            await _hub.Rights.RevokeAsync("north");
+            await _hub.Issuer.RevokeAsync("north");
             await call.RequestStream.WriteAsync(new V1.LiveUpdate { Topic = "readings" });
             var revoked = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(CancellationToken.None).InTimeAsync());
             Assert.Equal(StatusCode.Unauthenticated, revoked.StatusCode);

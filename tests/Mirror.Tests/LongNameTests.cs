@@ -73,7 +73,7 @@ public sealed class LongNameTests : IAsyncLifetime
 
     private X509Certificate2 Admin()
     {
-        V1.IssuedCertificate issued = _hub.Rights.IssueCertificate("someone", CallerRole.Admin);
+        V1.IssuedCertificate issued = _hub.Issuer.IssueCertificate("someone", CallerRole.Admin);
         return X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
     }
 }

@@ -286,7 +286,7 @@ public sealed class MirroringTests : IAsyncLifetime
         await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north", "readings");
         await edge.FillAsync("readings", 10);
         await edge.IsMirroredAsync(_hub, "readings");
-        await _hub.Rights.RevokeAsync("north");
+        await _hub.Issuer.RevokeAsync("north");
         await edge.IsStuckAsync("revoked");
         await edge.FillAsync("readings", 10);
         await edge.IsStuckAsync("revoked");

@@ -109,7 +109,7 @@ public sealed class RenewalTests : IAsyncLifetime
                 await edge.FillAsync("readings", 3);
         });
         await Eventually.HoldsAsync(() => _hub.LogOf("north", "readings")?.Offsets.Durable > 100, "records arrive");
-        await _hub.Rights.RevokeAsync("north");
+        await _hub.Issuer.RevokeAsync("north");
         await edge.IsStuckAsync("revoked");
 
         // Behind all that was taken before: a batch that is there already changes nothing.
@@ -210,7 +210,7 @@ public sealed class RenewalTests : IAsyncLifetime
     public async Task Programs_and_strangers_are_not_renewed()
     {
         Assert.Equal(StatusCode.Unauthenticated, (await RenewalRefusalAsync(null)).StatusCode);
-        V1.IssuedCertificate issued = _hub.Rights.IssueCertificate("someone", CallerRole.Admin);
+        V1.IssuedCertificate issued = _hub.Issuer.IssueCertificate("someone", CallerRole.Admin);
         using var program = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
         Assert.Equal(StatusCode.PermissionDenied, (await RenewalRefusalAsync(program)).StatusCode);
 
@@ -226,7 +226,7 @@ public sealed class RenewalTests : IAsyncLifetime
     public async Task Records_are_stored_whatever_the_certificate_is_worth()
     {
         await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(_hub, "north", "readings");
-        await _hub.Rights.RevokeAsync("north");
+        await _hub.Issuer.RevokeAsync("north");
         _time.Now += Life * 2;
         edge.StartUplink(lanes: [EagerLane()]);
         await edge.IsStuckAsync("revoked");

@@ -108,7 +108,7 @@ internal sealed class HttpEndpoint : IDisposable
     private static async Task AnswerMetricsAsync(HttpContext context, Node node, AgentService agent)
     {
         context.Response.ContentType = PrometheusText.ContentType;
-        NodeMetrics.Write(context.Response.BodyWriter, agent.Status(), node.Spu.Partitions, node.Groups.List());
+        NodeMetrics.Write(context.Response.BodyWriter, agent.Status(), node.Partitions, node.GroupShares);
         await context.Response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
@@ -23,22 +24,31 @@ public interface ISpus
     /// <summary>A partition of an SPU in this process; null for those of others.</summary>
     Partition? Find(PartitionId partition);
 
+    /// <summary>What is stored of a partition, whichever SPU leads it; null where nothing is, or that cannot be told.</summary>
+    /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
+    ValueTask<StoredLog?> FindStoredAsync(PartitionId partition);
+
     /// <summary>Chooses who leads new partitions. A leader that they name already is a wish: the SPU that asked for them.</summary>
     /// <exception cref="ClusterException">There is no SPU.</exception>
     IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions);
 
     /// <summary>A smaller bound must not drop at once what is stored: that would be a slip of the finger.</summary>
     /// <exception cref="ClusterException">A partition is known to hold more than the settings allow.</exception>
-    void CheckHolds(string topic, TopicSettings settings);
+    ValueTask CheckHoldsAsync(TopicInfo topic, TopicSettings settings);
+
+    /// <summary>How an SPU is.</summary>
+    SpuStatus StatusOf(int id);
 
     /// <summary>Serves the topology that was stored. Called once, before anything else.</summary>
     Task StartAsync(TopologyMap topology);
 
-    /// <summary>
-    /// Has the SPUs serve a changed topology. One in this process does on return; of others those that answer soon, and the rest when they
-    /// can.
-    /// </summary>
+    /// <summary>Has the SPUs serve a changed topology. One in this process does on return, others as soon as they can.</summary>
     Task ApplyAsync(TopologyMap topology);
+
+    /// <summary>
+    /// Completes when all SPUs that are there serve the newest topology, or have had a few seconds for it. Safe beside the other calls.
+    /// </summary>
+    Task SettleAsync();
 
     /// <summary>Deletes a topic's records before the topology forgets it, where that can fail for others' reasons.</summary>
     /// <exception cref="EdgeStreamException">They cannot be deleted now; some may be gone, and it may be tried again.</exception>

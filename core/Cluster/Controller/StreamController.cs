@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -19,6 +20,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     private const int MaxMirrorTopics = 1000;
 
     private readonly ITopologyStore _store;
+    private readonly IClusterTopologyStore? _spuStore;
     private readonly ISpus _spus;
     private readonly bool _isHub;
     private readonly SemaphoreSlim _changing = new(1);
@@ -34,8 +36,13 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     }
 
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
+    /// <param name="spus">Those that register with this SC; stays the caller's.</param>
+    public StreamController(IClusterTopologyStore store, ISpus spus)
+        : this(store, spus, [.. store.LoadSpus().OrderBy(spu => spu.Id)], isHub: true) => _spuStore = store;
+
+    /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spus">Who serves the partitions; stays the caller's.</param>
-    /// <param name="known">The SPUs that are known at the start.</param>
+    /// <param name="known">The SPUs that there are.</param>
     /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
     public StreamController(ITopologyStore store, ISpus spus, ImmutableArray<SpuInfo> known, bool isHub)
     {
@@ -76,10 +83,11 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="partitions">How many; 0 stands for one, or for none with a mirror topic at a hub.</param>
     /// <param name="settings">Its settings.</param>
     /// <param name="geoLocations">Of one that flows down: those that it is for; empty for all.</param>
+    /// <param name="assigned">The SPU that leads each partition whenever it is there, by number; empty for any.</param>
     /// <exception cref="InvalidNameException"/>
     /// <exception cref="ClusterException">It exists already, or the settings contradict each other.</exception>
     public async Task<TopicInfo> CreateTopicAsync(
-        string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null)
+        string name, int partitions, TopicSettings settings, IReadOnlyCollection<string>? geoLocations = null, IReadOnlyList<int>? assigned = null)
     {
         Names.CheckTopic(name);
         settings = settings with { Replicas = settings.Replicas == 0 ? _spus.DefaultReplicas : settings.Replicas };
@@ -94,7 +102,8 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 ErrorCode.WrongRole, "a topic that flows down is made at the hub, which tells its edges to have it");
         }
 
-        int count = CheckPartitionCount(partitions, settings);
+        assigned ??= [];
+        int count = CheckPartitionCount(Assignment.CheckCount(Current, assigned, partitions, settings), settings);
         settings = settings with
         {
             AtEveryEdge = _isHub && settings.Mirror,
@@ -108,7 +117,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
             IEnumerable<PartitionInfo> wanted = settings.IsDown
                 ? DownTopics.Partitions(map, geoLocations)
-                : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader));
+                : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader, PinnedSpu: Assignment.PinnedOf(assigned, n)));
             var topic = new TopicInfo(name, settings, [.. _spus.Place(map, name, wanted)]);
             _spus.CheckRoomFor(topic.Partitions.Length);
             return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
@@ -144,7 +153,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     }
 
     /// <summary>
-    /// Changes how a topic is kept: retention, overflow, sync, compression, time to live. Whether it is mirrored or flows down stays.
+    /// Changes how a topic is kept: retention, overflow, sync, compression, time to live, replicas. Whether it is mirrored or flows down stays.
     /// </summary>
     /// <exception cref="ClusterException">There is no such topic, or it holds more than it would be allowed to.</exception>
     public Task<TopicInfo> AlterTopicAsync(string name, Func<TopicSettings, TopicSettings> change) => ChangeAsync(async map =>
@@ -155,7 +164,6 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             Mirror = topic.Settings.Mirror,
             AtEveryEdge = topic.Settings.AtEveryEdge,
             Down = topic.Settings.Down,
-            Replicas = topic.Settings.Replicas,
         };
 
         // What has flown down keeps the hub's.
@@ -163,7 +171,10 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             settings = settings with { TimeToLive = topic.Settings.TimeToLive };
 
         TopicLimits.Check(settings);
-        _spus.CheckHolds(name, settings);
+        if (settings.Replicas != topic.Settings.Replicas)
+            await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
+
+        await _spus.CheckHoldsAsync(topic, settings).ConfigureAwait(false);
         topic = topic with { Settings = settings };
         return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
     });
@@ -232,8 +243,18 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     /// <summary>Adds a geo-location, or changes what is known of it. Topics that flow down to everybody flow to it too.</summary>
     /// <exception cref="ClusterException">There is no room for its partitions; nothing was changed.</exception>
-    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => ChangeAsync(async map =>
+    public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => SaveGeoLocationAsync(geoLocation, unlessKnown: false);
+
+    /// <inheritdoc/>
+    public Task EnsureGeoLocationAsync(string geoLocation) => Current.GeoLocations.ContainsKey(geoLocation)
+        ? Task.CompletedTask
+        : SaveGeoLocationAsync(GeoLocationInfo.Lost(geoLocation), unlessKnown: true);
+
+    private Task<bool> SaveGeoLocationAsync(GeoLocationInfo geoLocation, bool unlessKnown) => ChangeAsync(async map =>
     {
+        if (unlessKnown && map.GeoLocations.ContainsKey(geoLocation.Name))
+            return (map, true);
+
         IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(
             map, geoLocation.Name, (topic, partition) => _spus.Place(map, topic, [partition]).Single());
         if (extended.Count > 0)
@@ -247,12 +268,69 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         return (map, true);
     });
 
+    /// <summary>In a cluster: an SPU that is new, or is elsewhere than it was.</summary>
+    public Task SaveSpuAsync(SpuInfo spu) => ChangeAsync(async map =>
+    {
+        SpuInfo? known = map.Spus.FirstOrDefault(one => one.Id == spu.Id);
+        if (known is not null && known.Zone == spu.Zone && known.Endpoints.SequenceEqual(spu.Endpoints))
+            return (map, false);
+
+        await SpuStore.SaveSpuAsync(spu).ConfigureAwait(false);
+        return (map with { Spus = [.. map.Spus.Where(one => one.Id != spu.Id).Append(spu).OrderBy(one => one.Id)] }, true);
+    }, settles: false);
+
+    /// <summary>In a cluster: forgets an SPU that is gone for good.</summary>
+    /// <exception cref="ClusterException">There is no such SPU, or it is there, or leads partitions still.</exception>
+    public Task DeleteSpuAsync(int id) => ChangeAsync(async map =>
+    {
+        if (map.Spus.All(spu => spu.Id != id))
+            throw new ClusterException(ErrorCode.InvalidArgument, $"there is no SPU {id}; 'edgestream spu list' shows them");
+
+        if (_spus.StatusOf(id).Online)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"SPU {id} is there; stop it first, and others get its partitions");
+
+        if (map.Topics.Values.Sum(topic => topic.Partitions.Count(partition => partition.LeaderSpu == id)) is > 0 and var led)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"SPU {id} leads {led} partition{(led == 1 ? "" : "s")} still; others get them as soon as there are any");
+
+        await SpuStore.DeleteSpuAsync(id).ConfigureAwait(false);
+        return (map with { Spus = map.Spus.RemoveAll(spu => spu.Id == id) }, true);
+    }, settles: false);
+
+    /// <summary>In a cluster: gives partitions to other SPUs, as <paramref name="plan"/> says of the topology then.</summary>
+    /// <returns>How many.</returns>
+    public Task<int> MoveAsync(Func<TopologyMap, IReadOnlyList<PartitionMove>> plan) => ChangeAsync(async map =>
+    {
+        IReadOnlyList<PartitionMove> moves = plan(map);
+        foreach (IGrouping<string, PartitionMove> moved in moves.GroupBy(move => move.Partition.Topic))
+        {
+            TopicInfo topic = map.Topics[moved.Key];
+            Dictionary<int, PartitionMove> byNumber = moved.ToDictionary(move => move.Partition.Partition);
+            map = await SaveTopicAsync(map, topic with
+            {
+                Partitions =
+                [
+                    .. topic.Partitions.Select(partition => byNumber.TryGetValue(partition.Number, out PartitionMove? move)
+                        ? partition with { LeaderSpu = move.Spu, LeaderEpoch = move.Epoch }
+                        : partition),
+                ],
+            }).ConfigureAwait(false);
+        }
+
+        return (map, moves.Count);
+    }, settles: false);
+
+    /// <inheritdoc/>
+    public SpuStatus StatusOf(int spu) => _spus.StatusOf(spu);
+
     /// <inheritdoc/>
     public Partition GetPartition(string topicName, int number)
     {
         TopicInfo topic = Current.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
         return _spus.Find(new PartitionId(topicName, number)) ?? throw ClusterException.NotHere(Current, topic, number);
     }
+
+    /// <inheritdoc cref="ISpus.FindStoredAsync"/>
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => _spus.FindStoredAsync(partition);
 
     public void Dispose() => _changing.Dispose();
 
@@ -280,6 +358,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             ErrorCode.InvalidArgument, $"a mirror topic at an edge has one partition, not {partitions}; leave --partitions out");
     }
 
+    private IClusterTopologyStore SpuStore => _spuStore
+        ?? throw new ClusterException(ErrorCode.WrongRole, "SC and SPU are one process here, and that SPU is the only one");
+
     private async Task<TopologyMap> SaveTopicAsync(TopologyMap map, TopicInfo topic)
     {
         await _store.SaveTopicAsync(topic).ConfigureAwait(false);
@@ -288,20 +369,31 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     private Task<T> ChangeAsync<T>(Func<TopologyMap, (TopologyMap Next, T Result)> change) => ChangeAsync(map => Task.FromResult(change(map)));
 
-    private async Task<T> ChangeAsync<T>(Func<TopologyMap, Task<(TopologyMap Next, T Result)>> change)
+    /// <param name="change">What becomes of the topology; the same object for no change.</param>
+    /// <param name="settles">Whether it completes only when the SPUs serve the change, those that are slow left aside.</param>
+    private async Task<T> ChangeAsync<T>(Func<TopologyMap, Task<(TopologyMap Next, T Result)>> change, bool settles = true)
     {
+        T result;
         await _changing.WaitAsync().ConfigureAwait(false);
         try
         {
-            (TopologyMap next, T result) = await change(_current).ConfigureAwait(false);
+            TopologyMap before = _current;
+            (TopologyMap next, result) = await change(before).ConfigureAwait(false);
+            if (ReferenceEquals(next, before))
+                return result;
+
             await _spus.ApplyAsync(next).ConfigureAwait(false);
             Volatile.Write(ref _current, next);
             Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
-            return result;
         }
         finally
         {
             _changing.Release();
         }
+
+        if (settles)
+            await _spus.SettleAsync().ConfigureAwait(false);
+
+        return result;
     }
 }

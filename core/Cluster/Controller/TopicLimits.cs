@@ -1,4 +1,3 @@
-using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 
 namespace EdgeStream.Cluster.Controller;
@@ -45,15 +44,18 @@ public static class TopicLimits
     }
 
     /// <summary>A smaller bound must not drop at once what is stored: that would be a slip of the finger.</summary>
+    /// <param name="partition">Which.</param>
+    /// <param name="size">What it holds, in bytes.</param>
+    /// <param name="bound">What it may hold now; null for any.</param>
+    /// <param name="settings">What is to be.</param>
     /// <exception cref="ClusterException">The partition holds more than the settings allow.</exception>
-    public static void CheckHolds(Partition partition, TopicSettings settings)
+    public static void CheckHolds(PartitionId partition, long size, long? bound, TopicSettings settings)
     {
-        long size = partition.Log.SizeInBytes();
-        if (settings.RetentionBytes is { } bytes && size > bytes && !(partition.Log.Settings.RetentionBytes <= bytes))
+        if (settings.RetentionBytes is { } bytes && size > bytes && !(bound <= bytes))
         {
             throw new ClusterException(
                 ErrorCode.InvalidArgument,
-                $"{partition.Id} holds {size} bytes, which is more than {bytes}; choose a larger bound, or let --retention-age drop old records first");
+                $"{partition} holds {size} bytes, which is more than {bytes}; choose a larger bound, or let --retention-age drop old records first");
         }
     }
 }

@@ -27,6 +27,9 @@ public interface IPartitionEngine : IAsyncDisposable
     ValueTask StartAsync(TopologyMap topology);
 
     /// <summary>Opens a partition's log, made at the first time.</summary>
+    /// <exception cref="ClusterException">
+    /// <see cref="ErrorCode.NotLeader"/>: another SPU was told to lead it with a higher <see cref="PartitionInfo.LeaderEpoch"/>.
+    /// </exception>
     /// <exception cref="EdgeStreamException">It cannot be opened now; nothing was changed, and it may be tried again.</exception>
     /// <exception cref="IOException">The same, of the disk.</exception>
     ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info);
@@ -60,6 +63,14 @@ public interface IPartitionEngine : IAsyncDisposable
 
     /// <exception cref="ClusterException">So many replicas cannot be had here.</exception>
     ValueTask CheckReplicasAsync(int replicas);
+
+    /// <summary>What is stored of a partition, whichever SPU leads it, without its being opened; null where nothing is, or that cannot be told.</summary>
+    /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
+    ValueTask<StoredLog?> FindStoredAsync(PartitionId id);
+
+    /// <summary>Has an open log stored at so many places from now on; its records stay, and others are taken meanwhile.</summary>
+    /// <exception cref="EdgeStreamException">That cannot be done now; it stays as it was.</exception>
+    ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas);
 
     /// <summary>Frees what is too old or too much. Blocks on the disk; called now and then.</summary>
     void Clean();

@@ -121,6 +121,11 @@ public sealed class SegmentEngine : IPartitionEngine
         ErrorCode.InvalidArgument,
         $"the segment log of one machine has 1 replica, not {replicas}; for more run a hub with storage.engine = \"jetstream\" on NATS servers");
 
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId id) => new((StoredLog?)null);
+
+    /// <summary>One it is, and no other was let through.</summary>
+    public ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas) => ValueTask.CompletedTask;
+
     /// <summary>Measures what else lies in the data directory, drops what is too old or too much.</summary>
     public void Clean()
     {

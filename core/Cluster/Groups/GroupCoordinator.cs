@@ -16,6 +16,10 @@ public sealed record GroupShare(string Group, PartitionId Partition, long Offset
 /// Consumer groups: shares a topic's partitions among the members of a group and keeps how far it has read. A record is given to a group
 /// at least once: what a member did not commit before it went comes again. Safe from any thread.
 /// </summary>
+/// <remarks>
+/// In a cluster it has the groups of those topics whose first partition is led here; what it knows of the others' is not to be relied on.
+/// Where the log of a partition is elsewhere, positions are taken as the members say, and who reads there is told what is not held.
+/// </remarks>
 public sealed class GroupCoordinator : IAsyncDisposable
 {
     /// <summary>How long a member may take to let go of what was taken away.</summary>
@@ -31,6 +35,9 @@ public sealed class GroupCoordinator : IAsyncDisposable
     private readonly Lock _lock = new();
     private readonly Dictionary<(string Group, string Topic), ConsumerGroup> _groups = [];
 
+    // In a cluster: the topics whose groups are coordinated here, by the leader's epoch, as soon as what others have written is learnt.
+    private readonly Dictionary<string, (long Epoch, Task Learnt)> _places = [];
+
     private GroupCoordinator(IClusterView cluster, PositionStore positions, TimeProvider time)
     {
         (_cluster, _positions, _time) = (cluster, positions, time);
@@ -43,31 +50,42 @@ public sealed class GroupCoordinator : IAsyncDisposable
     /// <param name="time">The clock.</param>
     public static async Task<GroupCoordinator> StartAsync(IClusterView cluster, PositionStore positions, TimeProvider time)
     {
-        // A power cut between the two may have left them.
-        foreach (string gone in positions.All.Select(one => one.Topic).Distinct().Where(topic => !cluster.Current.Topics.ContainsKey(topic)))
-            await positions.DeleteTopicAsync(gone).ConfigureAwait(false);
+        // Not where others coordinate as well: what is new to this one is not gone.
+        if (cluster.Current is { Spus: [{ Endpoints.Length: 0 }] } map)
+            await ForgetGoneAsync(map, positions).ConfigureAwait(false);
 
         return new GroupCoordinator(cluster, positions, time);
     }
 
     /// <summary>Adds a member, which gets its share. <see cref="Leave"/> it in the end.</summary>
-    /// <exception cref="ClusterException">There is no such topic, or there are too many groups.</exception>
+    /// <param name="group">The group.</param>
+    /// <param name="topic">What it reads.</param>
+    /// <param name="fromEnd">Where one that is new starts: at the end.</param>
+    /// <param name="ends">The ends of partitions that are led elsewhere, for one that is new and starts there.</param>
+    /// <param name="member">Who it is.</param>
+    /// <exception cref="ClusterException">There is no such topic, another SPU coordinates its groups, there are too many, or an end is not known.</exception>
     /// <exception cref="IOException">Where the group starts could not be written.</exception>
-    public async Task<GroupMember> JoinAsync(string group, string topic, bool fromEnd, string member)
+    public async Task<GroupMember> JoinAsync(string group, string topic, bool fromEnd, IReadOnlyDictionary<int, long> ends, string member)
     {
-        TopicInfo known = TopicOf(topic);
+        await TakePlaceAsync(topic).ConfigureAwait(false);
         if (_positions.Find(Names.CheckGroup(group), topic).IsEmpty)
         {
             // Durable before anything is read: after a power cut, "the end" would be another.
-            await _positions.SetAsync(group, topic, known.Partitions
-                .Select(info => _cluster.GetPartition(topic, info.Number))
-                .Where(partition => partition.IsOpen)
-                .ToDictionary(partition => partition.Info.Number, partition => fromEnd ? partition.Log.Offsets.Durable : partition.Log.StartOffset))
-                .ConfigureAwait(false);
+            Dictionary<int, long> starts = [];
+            foreach (PartitionInfo info in TopicOf(topic).Partitions)
+            {
+                if (FindHere(topic, info.Number) is not { } partition)
+                    starts[info.Number] = !fromEnd ? 0 : ends.TryGetValue(info.Number, out long end) ? end : throw EndUnknown(topic, info);
+                else if (partition.IsOpen)
+                    starts[info.Number] = fromEnd ? partition.Log.Offsets.Durable : partition.Log.StartOffset;
+            }
+
+            await _positions.SetAsync(group, topic, starts, EpochOf(topic)).ConfigureAwait(false);
         }
 
         lock (_lock)
         {
+            CheckPlace(topic);
             var key = (group, topic);
             if (!_groups.TryGetValue(key, out ConsumerGroup? joined))
                 _groups[key] = joined = new ConsumerGroup(group, topic);
@@ -124,7 +142,7 @@ public sealed class GroupCoordinator : IAsyncDisposable
                     throw new ClusterException(ErrorCode.InvalidArgument, $"{member.Group.Topic}/{partition} is not the share of '{member.Name}'");
             }
 
-            return _positions.SetAsync(member.Group.Name, member.Group.Topic, positions);
+            return _positions.SetAsync(member.Group.Name, member.Group.Topic, positions, EpochOf(member.Group.Topic));
         }
     }
 
@@ -151,12 +169,17 @@ public sealed class GroupCoordinator : IAsyncDisposable
         }
     }
 
-    /// <summary>By group, topic and partition.</summary>
+    /// <summary>In a cluster: learns what others have written of the topics whose groups are coordinated here since.</summary>
+    /// <exception cref="Storage.EdgeStreamException">It cannot be read now.</exception>
+    public Task LearnAsync() => LearnAsync(_cluster.Current.Topics.Values.Where(IsMine));
+
+    /// <summary>Of the topics whose groups are coordinated here, by group, topic and partition; what was not learnt is missing.</summary>
     public IReadOnlyList<GroupShare> List()
     {
+        TopologyMap map = _cluster.Current;
         lock (_lock)
         {
-            return [.. _positions.All.SelectMany(positions => positions.Offsets.Select(position => new GroupShare(
+            return [.. _positions.All.Where(positions => map.Topics.TryGetValue(positions.Topic, out TopicInfo? topic) && IsMine(topic)).SelectMany(positions => positions.Offsets.Select(position => new GroupShare(
                 positions.Group,
                 new PartitionId(positions.Topic, position.Key),
                 position.Value,
@@ -164,28 +187,38 @@ public sealed class GroupCoordinator : IAsyncDisposable
         }
     }
 
+    /// <summary>The durable end of a partition; null where its log is not open here.</summary>
+    public long? DurableOf(PartitionId partition) =>
+        FindHere(partition.Topic, partition.Partition) is { IsOpen: true } here ? here.Log.Offsets.Durable : null;
+
     /// <summary>Sets where a group without members goes on, of one partition or all; a group that is new is made. Durable on return.</summary>
     /// <exception cref="ClusterException">It has members, or there is no such topic or partition, or no such offset.</exception>
     public async Task ResetAsync(string group, string topic, int? partition, Func<IPartitionLog, ValueTask<long>> to)
     {
-        TopicInfo known = TopicOf(topic);
-        Names.CheckGroup(group);
         Dictionary<int, long> positions = [];
-        foreach (int number in partition is { } one ? [one] : known.Partitions.Select(info => info.Number))
+        foreach (int number in partition is { } one ? [one] : TopicOf(topic).Partitions.Select(info => info.Number))
+            positions[number] = await to(_cluster.GetPartition(topic, number).Log).ConfigureAwait(false);
+
+        await ResetAsync(group, topic, positions).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="ResetAsync(string, string, int?, Func{IPartitionLog, ValueTask{long}})"/>
+    public async Task ResetAsync(string group, string topic, IReadOnlyDictionary<int, long> positions)
+    {
+        Names.CheckGroup(group);
+        await TakePlaceAsync(topic).ConfigureAwait(false);
+        foreach ((int number, long offset) in positions)
         {
-            IPartitionLog log = _cluster.GetPartition(topic, number).Log;
-            LogOffsets offsets = log.Offsets;
-            long offset = await to(log).ConfigureAwait(false);
-            positions[number] = offset >= offsets.Start && offset <= offsets.Durable
-                ? offset
-                : throw new ClusterException(ErrorCode.OffsetOutOfRange, $"{topic}/{number} has the offsets {offsets.Start} to {offsets.Durable}, not {offset}");
+            LogOffsets offsets = OffsetsOf(topic, number);
+            if (offset < offsets.Start || offset > offsets.Durable)
+                throw new ClusterException(ErrorCode.OffsetOutOfRange, $"{topic}/{number} has the offsets {offsets.Start} to {offsets.Durable}, not {offset}");
         }
 
         Task saved;
         lock (_lock)
         {
             CheckUnused(group, topic);
-            saved = _positions.SetAsync(group, topic, positions);
+            saved = _positions.SetAsync(group, topic, positions, EpochOf(topic));
         }
 
         await saved.ConfigureAwait(false);
@@ -195,7 +228,15 @@ public sealed class GroupCoordinator : IAsyncDisposable
     /// <exception cref="ClusterException">It has members, or is unknown.</exception>
     public async Task DeleteAsync(string group, string? topic)
     {
-        string[] topics = [.. _positions.All.Where(one => one.Group == group && (topic is null || one.Topic == topic)).Select(one => one.Topic)];
+        if (topic is null)
+            await LearnAsync().ConfigureAwait(false);
+        else if (_cluster.Current.Topics.ContainsKey(topic))
+            await TakePlaceAsync(topic).ConfigureAwait(false);
+
+        string[] topics = [.. _positions.All
+            .Where(one => one.Group == group && (topic is null || one.Topic == topic))
+            .Where(one => !_cluster.Current.Topics.TryGetValue(one.Topic, out TopicInfo? known) || IsMine(known))
+            .Select(one => one.Topic)];
         if (topics.Length == 0)
         {
             throw new ClusterException(
@@ -236,11 +277,89 @@ public sealed class GroupCoordinator : IAsyncDisposable
     private TopicInfo TopicOf(string name) =>
         _cluster.Current.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
 
-    /// <summary>Of a partition that is closed, nothing but that it begins at 0 is known; who reads it is told why.</summary>
-    private LogOffsets OffsetsOf(string topic, int number)
+    /// <summary>Of a partition that is closed or elsewhere, nothing but that it begins at 0 is known; who reads it is told why.</summary>
+    private LogOffsets OffsetsOf(string topic, int number) =>
+        FindHere(topic, number) is { IsOpen: true } partition ? partition.Log.Offsets : new LogOffsets(0, 0, long.MaxValue, long.MaxValue);
+
+    /// <summary>Null where another SPU leads it.</summary>
+    /// <exception cref="ClusterException">There is no such topic or partition.</exception>
+    private Partition? FindHere(string topic, int number)
     {
-        Partition partition = _cluster.GetPartition(topic, number);
-        return partition.IsOpen ? partition.Log.Offsets : new LogOffsets(0, 0, long.MaxValue, long.MaxValue);
+        try
+        {
+            return _cluster.GetPartition(topic, number);
+        }
+        catch (ClusterException elsewhere) when (elsewhere.Code == ErrorCode.NotLeader)
+        {
+            return null;
+        }
+    }
+
+    private static ClusterException EndUnknown(string topic, PartitionInfo info) => new(
+        ErrorCode.Unavailable, $"the end of {topic}/{info.Number} is not known: SPU {info.LeaderSpu}, which leads it, has not answered; try again");
+
+    /// <summary>Whose first partition is led here; of one without, anybody may have the groups, which have nothing to read.</summary>
+    private bool IsMine(TopicInfo topic) => FirstOf(topic) is not { } first || FindHere(topic.Name, first.Number) is not null;
+
+    /// <summary>With which the groups of a topic are coordinated here: another coordinator's is higher.</summary>
+    private long EpochOf(string topic) => FirstOf(TopicOf(topic))?.LeaderEpoch ?? 0;
+
+    private static PartitionInfo? FirstOf(TopicInfo topic) => topic.Partitions.MinBy(partition => partition.Number);
+
+    /// <summary>To be called before what is known of a topic's groups is relied on.</summary>
+    /// <exception cref="ClusterException">There is no such topic, another SPU coordinates its groups, or what it knew cannot be learnt now.</exception>
+    private async Task TakePlaceAsync(string name)
+    {
+        TopicInfo topic = TopicOf(name);
+        if (FirstOf(topic) is { } first)
+            _cluster.GetPartition(name, first.Number);
+
+        await LearnAsync([topic]).ConfigureAwait(false);
+    }
+
+    /// <summary>Whether SC and SPU are one process: then nobody else coordinates anything.</summary>
+    private bool IsAlone => _cluster.Current.Spus is [{ Endpoints.Length: 0 }];
+
+    /// <summary>To be called under the lock, before a member is added: one that comes when the place was lost nobody would end.</summary>
+    private void CheckPlace(string name)
+    {
+        TopologyMap map = _cluster.Current;
+        if (!IsAlone && map.Topics.TryGetValue(name, out TopicInfo? topic) && FirstOf(topic) is { } first
+            && (_places.GetValueOrDefault(name).Epoch != first.LeaderEpoch || FindHere(name, first.Number) is null))
+        {
+            throw ClusterException.NotHere(map, topic, first.Number);
+        }
+    }
+
+    private async Task LearnAsync(IEnumerable<TopicInfo> topics)
+    {
+        if (IsAlone)
+            return;
+
+        (string Name, long Epoch)[] all = [.. topics.Select(topic => (topic.Name, FirstOf(topic)?.LeaderEpoch ?? 0))];
+        Task[] learning;
+        lock (_lock)
+        {
+            HashSet<string> unknown =
+                [.. all.Where(one => !(_places.TryGetValue(one.Name, out var place) && place.Epoch == one.Epoch && !place.Learnt.IsFaulted)).Select(one => one.Name)];
+            if (unknown.Count > 0)
+            {
+                Task learnt = _positions.ReloadAsync(unknown);
+                foreach ((string name, long epoch) in all.Where(one => unknown.Contains(one.Name)))
+                    _places[name] = (epoch, learnt);
+            }
+
+            learning = [.. all.Select(one => _places[one.Name].Learnt).Distinct()];
+        }
+
+        await Task.WhenAll(learning).ConfigureAwait(false);
+    }
+
+    /// <summary>A power cut between the two may have left positions of a topic that was deleted.</summary>
+    private static async Task ForgetGoneAsync(TopologyMap map, PositionStore positions)
+    {
+        foreach (string gone in positions.All.Select(one => one.Topic).Distinct().Where(topic => !map.Topics.ContainsKey(topic)))
+            await positions.DeleteTopicAsync(gone).ConfigureAwait(false);
     }
 
     private void Share(ConsumerGroup group)
@@ -249,26 +368,41 @@ public sealed class GroupCoordinator : IAsyncDisposable
             group.Share([.. topic.Partitions.Select(partition => partition.Number)], _time.GetTimestamp());
     }
 
-    private Task ForgetTopicAsync(string topic)
+    private async Task ForgetTopicAsync(string topic)
+    {
+        EndAll(group => group.Topic == topic, new ClusterException(ErrorCode.TopicNotFound, $"topic '{topic}' was deleted"));
+        lock (_lock)
+            _places.Remove(topic);
+
+        // Whoever has coordinated its groups: they must not outlive it.
+        if (!IsAlone)
+            await _positions.ReloadAsync(new HashSet<string> { topic }).ConfigureAwait(false);
+
+        await _positions.DeleteTopicAsync(topic).ConfigureAwait(false);
+    }
+
+    private void EndAll(Func<ConsumerGroup, bool> which, ClusterException reason)
     {
         lock (_lock)
         {
-            foreach (ConsumerGroup group in _groups.Values.Where(group => group.Topic == topic).ToArray())
-            {
-                foreach (GroupMember member in group.Members)
-                    member.End(new ClusterException(ErrorCode.TopicNotFound, $"topic '{topic}' was deleted"));
-            }
+            foreach (GroupMember member in _groups.Values.Where(which).SelectMany(group => group.Members).ToArray())
+                member.End(reason);
         }
-
-        return _positions.DeleteTopicAsync(topic);
     }
 
-    /// <summary>Geo-locations bring partitions as they come.</summary>
+    /// <summary>Geo-locations bring partitions as they come, and in a cluster others come to coordinate.</summary>
     private async Task WatchAsync()
     {
         while (true)
         {
             TopologyMap known = _cluster.Current;
+            foreach (TopicInfo lost in LostOf(known))
+            {
+                EndAll(group => group.Topic == lost.Name, ClusterException.NotHere(known, lost, FirstOf(lost)!.Number));
+                lock (_lock)
+                    _places.Remove(lost.Name);
+            }
+
             lock (_lock)
             {
                 foreach (ConsumerGroup group in _groups.Values)
@@ -277,5 +411,18 @@ public sealed class GroupCoordinator : IAsyncDisposable
 
             await _cluster.WaitForChangeAsync(known, _stop.Token).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Topics whose groups another coordinates by now, or did meanwhile.</summary>
+    private TopicInfo[] LostOf(TopologyMap map)
+    {
+        Dictionary<string, (long Epoch, Task Learnt)> places;
+        lock (_lock)
+            places = new(_places);
+
+        return [.. places
+            .Where(place => map.Topics.TryGetValue(place.Key, out TopicInfo? topic) && FirstOf(topic) is { } first
+                && (first.LeaderEpoch != place.Value.Epoch || FindHere(topic.Name, first.Number) is null))
+            .Select(place => map.Topics[place.Key])];
     }
 }

@@ -25,8 +25,9 @@ public sealed class PositionStore : IAsyncDisposable
     // Guards all below.
     private readonly Lock _lock = new();
     private readonly SortedDictionary<(string Group, string Topic), GroupPositions> _positions;
-    private readonly HashSet<(string Group, string Topic)> _dirty = [];
-    private TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // What is not written, and who is told when it is; null where they were told that it could not be.
+    private readonly Dictionary<(string Group, string Topic), TaskCompletionSource?> _dirty = [];
     private Task _writing = Task.CompletedTask;
     private bool _disposed;
 
@@ -63,9 +64,15 @@ public sealed class PositionStore : IAsyncDisposable
     }
 
     /// <summary>Sets positions, counts at once, and completes when they are durable.</summary>
-    /// <exception cref="ClusterException">There are too many groups; nothing was changed.</exception>
+    /// <param name="group">The group.</param>
+    /// <param name="topic">What it reads.</param>
+    /// <param name="offsets">By partition; those of others stay.</param>
+    /// <param name="epoch">Of who coordinates the group here: another with a higher one wins, and its positions count then.</param>
+    /// <exception cref="ClusterException">
+    /// There are too many groups, and nothing was changed; or <see cref="ErrorCode.NotLeader"/>: another coordinates the group since.
+    /// </exception>
     /// <exception cref="IOException">They could not be written. They count, and are written with the next that are set.</exception>
-    public Task SetAsync(string group, string topic, IEnumerable<KeyValuePair<int, long>> offsets)
+    public Task SetAsync(string group, string topic, IEnumerable<KeyValuePair<int, long>> offsets, long epoch = 0)
     {
         lock (_lock)
         {
@@ -83,12 +90,13 @@ public sealed class PositionStore : IAsyncDisposable
                 known = new GroupPositions(group, topic, ImmutableSortedDictionary<int, long>.Empty);
             }
 
-            _positions[key] = known with { Offsets = known.Offsets.SetItems(offsets) };
-            _dirty.Add(key);
+            _positions[key] = known with { Offsets = known.Offsets.SetItems(offsets), Epoch = epoch };
+            TaskCompletionSource written = _dirty.GetValueOrDefault(key) ?? new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _dirty[key] = written;
             if (_writing.IsCompleted)
                 _writing = Task.Run(WriteAllAsync);
 
-            return _next.Task;
+            return written.Task;
         }
     }
 
@@ -126,6 +134,36 @@ public sealed class PositionStore : IAsyncDisposable
             await DeleteAsync(positions.Group, topic).ConfigureAwait(false);
     }
 
+    /// <summary>Takes what is stored of some topics for what is known: another node may have written it.</summary>
+    /// <exception cref="Storage.EdgeStreamException">It cannot be read now; nothing was changed.</exception>
+    public async Task ReloadAsync(IReadOnlySet<string> topics)
+    {
+        await _disk.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            IReadOnlyList<GroupPositions> stored = await _store.LoadGroupPositionsAsync().ConfigureAwait(false);
+            lock (_lock)
+            {
+                foreach ((string Group, string Topic) key in _positions.Keys.Where(key => topics.Contains(key.Topic)).ToArray())
+                    _positions.Remove(key);
+
+                foreach (GroupPositions positions in stored.Where(positions => topics.Contains(positions.Topic)))
+                    _positions[(positions.Group, positions.Topic)] = positions;
+
+                // What was to be written of them was so by a coordinator that has lost its place since.
+                foreach ((string Group, string Topic) key in _dirty.Keys.Where(key => !_positions.ContainsKey(key)).ToArray())
+                {
+                    _dirty.Remove(key, out TaskCompletionSource? waiting);
+                    waiting?.TrySetException(ClusterException.NotLeader($"group '{key.Group}' was deleted, or another SPU coordinates it; join it anew"));
+                }
+            }
+        }
+        finally
+        {
+            _disk.Release();
+        }
+    }
+
     /// <summary>Writes what is not written yet.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -150,38 +188,44 @@ public sealed class PositionStore : IAsyncDisposable
         await _disk.WaitAsync().ConfigureAwait(false);
         try
         {
-            TaskCompletionSource written;
-            (string Group, string Topic)[] keys;
+            Dictionary<(string Group, string Topic), TaskCompletionSource?> written;
             GroupPositions[] positions;
             lock (_lock)
             {
-                keys = [.. _dirty];
-                if (keys.Length == 0)
+                if (_dirty.Count == 0)
                 {
                     _writing = Task.CompletedTask;
                     return false;
                 }
 
-                positions = [.. keys.Select(key => _positions[key])];
+                written = new(_dirty);
+                positions = [.. written.Keys.Select(key => _positions[key])];
                 _dirty.Clear();
-                (written, _next) = (_next, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
             }
 
             try
             {
-                await _store.SaveGroupPositionsAsync(positions).ConfigureAwait(false);
-                written.SetResult();
+                foreach (GroupPositions newer in await _store.SaveGroupPositionsAsync(positions).ConfigureAwait(false))
+                    GiveWay(newer, written);
+
+                foreach (TaskCompletionSource? waiting in written.Values)
+                    waiting?.TrySetResult();
+
                 return true;
             }
             catch (Exception error)
             {
                 lock (_lock)
                 {
-                    _dirty.UnionWith(keys);
+                    foreach ((string Group, string Topic) key in written.Keys)
+                        _dirty.TryAdd(key, null);
+
                     _writing = Task.CompletedTask;
                 }
 
-                written.SetException(error);
+                foreach (TaskCompletionSource? waiting in written.Values)
+                    waiting?.SetException(error);
+
                 return false;
             }
         }
@@ -189,5 +233,20 @@ public sealed class PositionStore : IAsyncDisposable
         {
             _disk.Release();
         }
+    }
+
+    /// <summary>Another coordinates the group since: what it has written counts, and nothing of ours is written over it.</summary>
+    private void GiveWay(GroupPositions newer, Dictionary<(string Group, string Topic), TaskCompletionSource?> written)
+    {
+        var key = (newer.Group, newer.Topic);
+        TaskCompletionSource? late;
+        lock (_lock)
+        {
+            _positions[key] = newer;
+            _dirty.Remove(key, out late);
+        }
+
+        foreach (TaskCompletionSource? waiting in (TaskCompletionSource?[])[written[key], late])
+            waiting?.TrySetException(ClusterException.NotLeader($"group '{newer.Group}' of '{newer.Topic}' is coordinated by another SPU since; ask there"));
     }
 }

@@ -22,6 +22,9 @@ public enum CallerRole
     /// <summary>A joined edge whose certificate has expired: gets another one, and nothing else.</summary>
     ExpiredGeoLocation,
 
+    /// <summary>An SPU, at its SC.</summary>
+    Spu,
+
     /// <summary>May do everything that is served on the network.</summary>
     Admin,
 

@@ -6,9 +6,9 @@ using Microsoft.Extensions.Hosting;
 
 namespace EdgeStream.Cluster.Grpc;
 
-/// <summary>Consumer groups, as the SC serves them.</summary>
+/// <summary>Consumer groups, as the SPU serves them that coordinates them.</summary>
 public sealed class ConsumerGroupsService(
-    IClusterView cluster, GroupCoordinator coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
+    IClusterView cluster, Active<GroupCoordinator> coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
 {
     /// <summary>A member that says nothing for so long is gone, or hangs: others get its share.</summary>
     public static readonly TimeSpan SilenceTimeout = TimeSpan.FromSeconds(30);
@@ -30,23 +30,32 @@ public sealed class ConsumerGroupsService(
         if (join.Member.Length > MaxMemberName)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a member's name has {MaxMemberName} characters at most");
 
-        GroupMember member = await coordinator.JoinAsync(join.Group, join.Topic, join.FromEnd, join.Member).ConfigureAwait(false);
+        GroupMember member = await coordinator.Value.JoinAsync(join.Group, join.Topic, join.FromEnd, ToPositions(join.Ends), join.Member).ConfigureAwait(false);
         try
         {
             await ServeAsync(member, requestStream, responseStream, stop).ConfigureAwait(false);
         }
         finally
         {
-            coordinator.Leave(member);
+            coordinator.Value.Leave(member);
         }
     }
 
-    public override Task<V1.ListGroupsResponse> ListGroups(V1.ListGroupsRequest request, ServerCallContext context) =>
-        Task.FromResult(new V1.ListGroupsResponse { Partitions = { coordinator.List().Select(ToMessage) } });
+    public override async Task<V1.ListGroupsResponse> ListGroups(V1.ListGroupsRequest request, ServerCallContext context)
+    {
+        await coordinator.Value.LearnAsync().ConfigureAwait(false);
+        return new V1.ListGroupsResponse { Partitions = { coordinator.Value.List().Select(ToMessage) } };
+    }
 
     public override async Task<V1.ResetGroupResponse> ResetGroup(V1.ResetGroupRequest request, ServerCallContext context)
     {
-        await coordinator.ResetAsync(request.Group, request.Topic, request.HasPartition ? request.Partition : null, async log => request.ToCase switch
+        if (request.ToCase == V1.ResetGroupRequest.ToOneofCase.Positions)
+        {
+            await coordinator.Value.ResetAsync(request.Group, request.Topic, ToPositions(request.Positions.Positions)).ConfigureAwait(false);
+            return new V1.ResetGroupResponse();
+        }
+
+        await coordinator.Value.ResetAsync(request.Group, request.Topic, request.HasPartition ? request.Partition : null, async log => request.ToCase switch
         {
             V1.ResetGroupRequest.ToOneofCase.Beginning => log.StartOffset,
             V1.ResetGroupRequest.ToOneofCase.End => log.Offsets.Durable,
@@ -59,7 +68,7 @@ public sealed class ConsumerGroupsService(
 
     public override async Task<V1.DeleteGroupResponse> DeleteGroup(V1.DeleteGroupRequest request, ServerCallContext context)
     {
-        await coordinator.DeleteAsync(Names.CheckGroup(request.Group), request.Topic.Length > 0 ? request.Topic : null).ConfigureAwait(false);
+        await coordinator.Value.DeleteAsync(Names.CheckGroup(request.Group), request.Topic.Length > 0 ? request.Topic : null).ConfigureAwait(false);
         return new V1.DeleteGroupResponse();
     }
 
@@ -88,7 +97,7 @@ public sealed class ConsumerGroupsService(
             while (true)
             {
                 await member.WaitForChangeAsync(stop.Token).ConfigureAwait(false);
-                var assignment = new V1.GroupAssignment { Partitions = { coordinator.ShareOf(member).Select(ToMessage) } };
+                var assignment = new V1.GroupAssignment { Partitions = { coordinator.Value.ShareOf(member).Select(ToMessage) } };
                 await WriteAsync(new V1.GroupResponse { Assignment = assignment }).ConfigureAwait(false);
             }
         }
@@ -111,17 +120,17 @@ public sealed class ConsumerGroupsService(
     {
         while (await NextAsync(member, requests, cancellationToken).ConfigureAwait(false))
         {
-            coordinator.CheckReleases(member);
+            coordinator.Value.CheckReleases(member);
             switch (requests.Current.RequestCase)
             {
                 case V1.GroupRequest.RequestOneofCase.Commit:
-                    Task durable = coordinator.CommitAsync(
+                    Task durable = coordinator.Value.CommitAsync(
                         member, [.. requests.Current.Commit.Positions.Select(position => new KeyValuePair<int, long>(position.Partition, position.Offset))]);
                     await commits.WriteAsync(durable, cancellationToken).ConfigureAwait(false);
                     break;
 
                 case V1.GroupRequest.RequestOneofCase.Release:
-                    coordinator.Release(member, requests.Current.Release.Partitions);
+                    coordinator.Value.Release(member, requests.Current.Release.Partitions);
                     break;
             }
         }
@@ -152,11 +161,23 @@ public sealed class ConsumerGroupsService(
             Partition = share.Partition.Partition,
             GeoLocation = info?.GeoLocation ?? "",
             Offset = share.Offset,
-            Durable = info is not null && cluster.GetPartition(share.Partition.Topic, info.Number) is { IsOpen: true } partition
-                ? partition.Log.Offsets.Durable
-                : share.Offset,
+            Durable = info is null ? share.Offset : coordinator.Value.DurableOf(share.Partition) ?? share.Offset,
             Member = share.Member ?? "",
         };
+    }
+
+    private static Dictionary<int, long> ToPositions(IEnumerable<V1.PartitionPosition> positions)
+    {
+        Dictionary<int, long> offsets = [];
+        foreach (V1.PartitionPosition position in positions)
+        {
+            if (position.Offset < 0)
+                throw new ClusterException(ErrorCode.InvalidArgument, $"offset {position.Offset} of partition {position.Partition} is negative");
+
+            offsets[position.Partition] = position.Offset;
+        }
+
+        return offsets;
     }
 
     private static V1.PartitionPosition ToMessage(KeyValuePair<int, long> position) => new() { Partition = position.Key, Offset = position.Value };

@@ -5,44 +5,55 @@ using Grpc.Core;
 
 namespace EdgeStream.Cluster.Grpc;
 
-/// <summary>The control plane, as the SC serves it.</summary>
+/// <summary>
+/// The control plane. The SC serves what changes the topology, an SPU what its partitions know; where both are one process, that serves all.
+/// </summary>
 public sealed class ControlPlaneService(
-    StreamController controller, SpuNode spu, GeoLocationPresence presence, IHubAuthority? hub = null)
+    IClusterView cluster, GeoLocationPresence presence, Active<StreamController>? sc = null, SpuNode? spu = null, Active<IHubAuthority>? hub = null)
     : V1.ControlPlane.ControlPlaneBase
 {
     private static readonly TimeSpan DefaultInviteValidity = TimeSpan.FromDays(1);
     private static readonly TimeSpan MaxInviteValidity = TimeSpan.FromDays(365);
 
-    private IHubAuthority Hub => hub ?? throw new ClusterException(
-        ErrorCode.WrongRole, "this node is an edge; ask its hub, which is the one that lets others in");
+    /// <summary>An SC that stands by knows none, and says so.</summary>
+    private TopologyMap Current => sc?.Value.Current ?? cluster.Current;
+
+    private StreamController Controller => sc?.Value ?? throw new ClusterException(
+        ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--endpoint)");
+
+    private SpuNode Spu => spu ?? throw new ClusterException(
+        ErrorCode.WrongRole, "this node is an SC, which has no records; the SPU that leads a partition knows how it is");
+
+    private IHubAuthority Hub => hub?.Value ?? throw new ClusterException(
+        ErrorCode.WrongRole, sc is null ? "this node is an SPU; an SC lets others in" : "this node is an edge; ask its hub, which is the one that lets others in");
 
     public override Task<V1.Topology> GetTopology(V1.GetTopologyRequest request, ServerCallContext context) =>
-        Task.FromResult(TopologyMessages.ToMessage(controller.Current, presence));
+        Task.FromResult(TopologyMessages.ToMessage(Current, presence, cluster.StatusOf));
 
     public override async Task<V1.Topic> CreateTopic(V1.CreateTopicRequest request, ServerCallContext context) =>
-        TopologyMessages.ToMessage(await controller
-            .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings), request.GeoLocations)
+        TopologyMessages.ToMessage(await Controller
+            .CreateTopicAsync(request.Name, request.Partitions, TopicSettingsMessages.FromMessage(request.Settings), request.GeoLocations, request.AssignedSpus)
             .ConfigureAwait(false));
 
     public override async Task<V1.Topic> AlterTopic(V1.AlterTopicRequest request, ServerCallContext context)
     {
-        if (request.HasTimeToLiveMs && !controller.IsHub)
+        if (request.HasTimeToLiveMs && !cluster.IsHub)
             throw new ClusterException(ErrorCode.WrongRole, "how long a record counts that flows down, the hub says; change it there");
 
-        return TopologyMessages.ToMessage(await controller
+        return TopologyMessages.ToMessage(await Controller
             .AlterTopicAsync(request.Name, settings => TopicSettingsMessages.Change(settings, request))
             .ConfigureAwait(false));
     }
 
     public override Task<V1.ListGapsResponse> ListGaps(V1.ListGapsRequest request, ServerCallContext context)
     {
-        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
+        if (request.Topic.Length > 0 && !Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
-        if (request.GeoLocation.Length > 0 && !controller.Current.GeoLocations.ContainsKey(request.GeoLocation))
+        if (request.GeoLocation.Length > 0 && !Current.GeoLocations.ContainsKey(request.GeoLocation))
             throw ClusterException.GeoLocationNotFound(request.GeoLocation);
 
-        IEnumerable<Partition> partitions = spu.Partitions.Where(partition => partition.IsOpen
+        IEnumerable<Partition> partitions = Spu.Partitions.Where(partition => partition.IsOpen
             && (request.Topic.Length == 0 || partition.Id.Topic == request.Topic)
             && (request.GeoLocation.Length == 0 || partition.Info.GeoLocation == request.GeoLocation));
         return Task.FromResult(TopologyMessages.ToGaps(partitions, request.Skip));
@@ -50,20 +61,19 @@ public sealed class ControlPlaneService(
 
     public override async Task<V1.DeleteTopicResponse> DeleteTopic(V1.DeleteTopicRequest request, ServerCallContext context)
     {
-        await controller.DeleteTopicAsync(request.Name).ConfigureAwait(false);
+        await Controller.DeleteTopicAsync(request.Name).ConfigureAwait(false);
         return new V1.DeleteTopicResponse();
     }
 
     public override async Task<V1.ListPartitionsResponse> ListPartitions(V1.ListPartitionsRequest request, ServerCallContext context)
     {
-        if (request.Topic.Length > 0 && !controller.Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
+        if (request.Topic.Length > 0 && !Current.Topics.ContainsKey(Names.CheckTopic(request.Topic)))
             throw ClusterException.TopicNotFound(request.Topic);
 
-        IEnumerable<Partition> asked = spu.Partitions.Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic);
-        return new V1.ListPartitionsResponse
-        {
-            Partitions = { await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false) },
-        };
+        IEnumerable<Partition> asked = Spu.Partitions.Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic);
+        IReadOnlyList<V1.PartitionStatus> statuses = await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false);
+        await ReplicaMessages.AddAsync(Spu, statuses, context.CancellationToken).ConfigureAwait(false);
+        return new V1.ListPartitionsResponse { Partitions = { statuses } };
     }
 
     public override Task<V1.Invite> InviteGeoLocation(V1.InviteGeoLocationRequest request, ServerCallContext context)
@@ -79,7 +89,7 @@ public sealed class ControlPlaneService(
     public override async Task<V1.GeoLocation> RevokeGeoLocation(V1.RevokeGeoLocationRequest request, ServerCallContext context)
     {
         await Hub.RevokeAsync(Names.CheckGeoLocation(request.Name)).ConfigureAwait(false);
-        return TopologyMessages.ToMessage(controller.Current.GeoLocations[request.Name], presence);
+        return TopologyMessages.ToMessage(Current.GeoLocations[request.Name], presence);
     }
 
     public override Task<V1.IssuedCertificate> IssueCertificate(V1.IssueCertificateRequest request, ServerCallContext context)

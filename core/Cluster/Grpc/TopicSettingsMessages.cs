@@ -46,6 +46,7 @@ public static class TopicSettingsMessages
         Sync = request.HasSyncIntervalMs ? Sync(request.SyncIntervalMs) : settings.Sync,
         Compression = request.HasCompression ? Compression(request.Compression) : settings.Compression,
         TimeToLive = request.HasTimeToLiveMs ? TimeToLive(request.TimeToLiveMs) : settings.TimeToLive,
+        Replicas = request.HasReplicas ? request.Replicas : settings.Replicas,
     };
 
     private static CompressionCodec Compression(string name)

@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Gaps;
@@ -10,13 +11,25 @@ public static class TopologyMessages
 {
     private const int MaxGaps = 10_000;
 
-    public static V1.Topology ToMessage(TopologyMap map, GeoLocationPresence presence) => new()
+    public static V1.Topology ToMessage(TopologyMap map, GeoLocationPresence presence, Func<int, SpuStatus> statusOf) => new()
     {
         ClusterId = map.ClusterId,
-        Spus = { map.Spus.Select(spu => new V1.Spu { Id = spu.Id, Online = true, Endpoints = { spu.Endpoints } }) },
+        Spus = { map.Spus.Select(spu => ToMessage(spu, statusOf(spu.Id))) },
         GeoLocations = { map.GeoLocations.Values.Select(geo => ToMessage(geo, presence)) },
         Topics = { map.Topics.Values.Select(ToMessage) },
     };
+
+    public static V1.Spu ToMessage(SpuInfo spu, SpuStatus status) => new()
+    {
+        Id = spu.Id,
+        Online = status.Online,
+        Endpoints = { spu.Endpoints },
+        Zone = spu.Zone ?? "",
+        Version = status.Version,
+        NatsServer = status.NatsServer,
+    };
+
+    public static SpuStatus FromMessage(V1.Spu spu) => new(spu.Online, spu.Version, spu.NatsServer);
 
     public static V1.Topic ToMessage(TopicInfo topic) => new()
     {
@@ -27,17 +40,22 @@ public static class TopologyMessages
 
     public static V1.GeoLocation ToMessage(GeoLocationInfo geo, GeoLocationPresence presence)
     {
+        // Who has the link knows; what the topology knows of it is known here better.
+        if (presence.FindElsewhere(geo.Name) is { } elsewhere)
+        {
+            V1.GeoLocation told = elsewhere.Clone();
+            told.State = StateOf(geo, elsewhere.State == V1.GeoLocationState.Online);
+            told.JoinedAt = geo.JoinedAt?.ToUnixTimeMilliseconds() ?? 0;
+            told.CertificateUntil = geo.CertificateUntil?.ToUnixTimeMilliseconds() ?? 0;
+            told.Refusal = presence.Refusals.Find(geo.Name) is { } refused ? ToMessage(refused) : null;
+            return told;
+        }
+
         GeoLocationTraffic traffic = presence.TrafficOf(geo.Name);
         return new V1.GeoLocation
         {
             Name = geo.Name,
-            State = geo switch
-            {
-                { Revoked: true } => V1.GeoLocationState.Revoked,
-                { JoinedAt: null } => V1.GeoLocationState.Invited,
-                _ when presence.IsOnline(geo.Name) => V1.GeoLocationState.Online,
-                _ => V1.GeoLocationState.Offline,
-            },
+            State = StateOf(geo, presence.IsOnline(geo.Name)),
             JoinedAt = geo.JoinedAt?.ToUnixTimeMilliseconds() ?? 0,
             LastSeen = presence.LastSeen(geo.Name)?.ToUnixTimeMilliseconds() ?? 0,
             CertificateUntil = geo.CertificateUntil?.ToUnixTimeMilliseconds() ?? 0,
@@ -48,6 +66,13 @@ public static class TopologyMessages
             LinkError = presence.LinkError(geo.Name) ?? "",
         };
     }
+
+    private static V1.GeoLocationState StateOf(GeoLocationInfo geo, bool isOnline) => geo switch
+    {
+        { Revoked: true } => V1.GeoLocationState.Revoked,
+        { JoinedAt: null } => V1.GeoLocationState.Invited,
+        _ => isOnline ? V1.GeoLocationState.Online : V1.GeoLocationState.Offline,
+    };
 
     public static V1.Refusal ToMessage(GeoLocationRefusal refusal) => new()
     {

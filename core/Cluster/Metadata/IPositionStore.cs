@@ -8,7 +8,10 @@ public interface IPositionStore
     Task<IReadOnlyList<GroupPositions>> LoadGroupPositionsAsync();
 
     /// <summary>Durable when the task completes; where it fails, each is as it was or as it was to be.</summary>
-    Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions);
+    /// <returns>
+    /// In the place of those that were not written, because a coordinator with a higher epoch has written them: what is there now.
+    /// </returns>
+    Task<IReadOnlyList<GroupPositions>> SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions);
 
     /// <summary>Durable when the task completes.</summary>
     Task DeleteGroupPositionsAsync(string group, string topic);

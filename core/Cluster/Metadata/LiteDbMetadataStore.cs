@@ -101,17 +101,13 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
         document["offsets"].AsDocument.ToImmutableSortedDictionary(
             offset => int.Parse(offset.Key, CultureInfo.InvariantCulture), offset => offset.Value.AsInt64))));
 
-    public Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions) => WriteAsync(database =>
+    /// <inheritdoc/>
+    /// <remarks>All of them, or none. There is one coordinator.</remarks>
+    public async Task<IReadOnlyList<GroupPositions>> SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions)
     {
-        database.GetCollection(Groups).Upsert(positions.Select(one => new BsonDocument
-        {
-            ["_id"] = GroupKey(one.Group, one.Topic),
-            ["group"] = one.Group,
-            ["topic"] = one.Topic,
-            ["offsets"] = new BsonDocument(one.Offsets.ToDictionary(
-                offset => offset.Key.ToString(CultureInfo.InvariantCulture), offset => new BsonValue(offset.Value))),
-        }));
-    });
+        await WriteAsync(database => Upsert(database, positions)).ConfigureAwait(false);
+        return [];
+    }
 
     public Task DeleteGroupPositionsAsync(string group, string topic) =>
         WriteAsync(database => database.GetCollection(Groups).Delete(GroupKey(group, topic)));
@@ -136,6 +132,18 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
     private Task SaveAsync(string collection, BsonDocument document) => WriteAsync(database => database.GetCollection(collection).Upsert(document));
 
     private Task WriteAsync(Action<LiteDatabase> write) => CompletedAsync(() => _database.Write(write));
+
+    private static void Upsert(LiteDatabase database, IReadOnlyCollection<GroupPositions> positions)
+    {
+        database.GetCollection(Groups).Upsert(positions.Select(one => new BsonDocument
+        {
+            ["_id"] = GroupKey(one.Group, one.Topic),
+            ["group"] = one.Group,
+            ["topic"] = one.Topic,
+            ["offsets"] = new BsonDocument(one.Offsets.ToDictionary(
+                offset => offset.Key.ToString(CultureInfo.InvariantCulture), offset => new BsonValue(offset.Value))),
+        }));
+    }
 
     private static Task CompletedAsync(Action action)
     {

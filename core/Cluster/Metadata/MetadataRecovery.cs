@@ -68,10 +68,7 @@ public static class MetadataRecovery
             {
                 await store.SaveTopicAsync(topic).ConfigureAwait(false);
                 foreach (string geoLocation in topic.Partitions.Select(partition => partition.GeoLocation).OfType<string>())
-                {
-                    await store.SaveGeoLocationAsync(new GeoLocationInfo(geoLocation, DateTimeOffset.UnixEpoch, Revoked: false))
-                        .ConfigureAwait(false);
-                }
+                    await store.SaveGeoLocationAsync(GeoLocationInfo.Lost(geoLocation)).ConfigureAwait(false);
             }
         }
 

@@ -10,14 +10,20 @@ public sealed class Partition : IAsyncDisposable
 {
     private readonly IPartitionLog? _log;
     private readonly string? _problem;
+    private readonly ErrorCode _code;
     private volatile EdgeProgress _edge = EdgeProgress.Unknown;
     private volatile string? _mirrorProblem;
+    private volatile bool _hasOldSettings;
 
     public Partition(PartitionId id, PartitionInfo info, IPartitionLog log)
         : this(id, info) => _log = log;
 
-    public Partition(PartitionId id, PartitionInfo info, string problem)
-        : this(id, info) => _problem = problem;
+    /// <param name="id">Which.</param>
+    /// <param name="info">What the topology knows of it.</param>
+    /// <param name="problem">Why it is not open, in one line.</param>
+    /// <param name="code">What programs that ask for its log are told.</param>
+    public Partition(PartitionId id, PartitionInfo info, string problem, ErrorCode code = ErrorCode.StorageFailed)
+        : this(id, info) => (_problem, _code) = (problem, code);
 
     private Partition(PartitionId id, PartitionInfo info)
     {
@@ -30,7 +36,7 @@ public sealed class Partition : IAsyncDisposable
     public PartitionInfo Info { get; }
 
     /// <exception cref="ClusterException">The partition could not be opened.</exception>
-    public IPartitionLog Log => _log ?? throw new ClusterException(ErrorCode.StorageFailed, _problem!);
+    public IPartitionLog Log => _log ?? throw new ClusterException(_code, _problem!);
 
     /// <summary>The log as segment files of this machine, for what only an edge and local tools do.</summary>
     /// <exception cref="ClusterException">The partition could not be opened, or lies elsewhere.</exception>
@@ -42,6 +48,13 @@ public sealed class Partition : IAsyncDisposable
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
+
+    /// <summary>Its log could not be told yet what the topology says now; the SPU's own to set.</summary>
+    public bool HasOldSettings
+    {
+        get => _hasOldSettings;
+        set => _hasOldSettings = value;
+    }
 
     /// <summary>At a hub: it is not the copy of a geo-location's log, but flows down to it.</summary>
     public bool IsDown => Info.GeoLocation is not null && _log is { Settings.IsMirrored: true };

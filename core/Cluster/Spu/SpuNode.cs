@@ -16,8 +16,8 @@ namespace EdgeStream.Cluster.Spu;
 /// </summary>
 public sealed class SpuNode : ISpus, IAsyncDisposable
 {
-    // Partitions that are opened at once, where each has to be asked for elsewhere.
-    private const int OpenedAtOnce = 16;
+    // Partitions that are opened or changed at once, where each has to be asked for elsewhere. With more the servers are no faster.
+    private const int AtOnce = 64;
 
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
     private readonly SemaphoreSlim _applying = new(1);
@@ -51,7 +51,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     public TimeSpan RetryAfter => _engine.RetryAfter;
 
     /// <summary>Whether <see cref="ReopenAsync"/> has something to do.</summary>
-    public bool HasClosed => _partitions.Values.Any(IsClosed);
+    public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.HasOldSettings);
 
     /// <summary>All partitions of this SPU, by topic and number.</summary>
     public IReadOnlyList<Partition> Partitions =>
@@ -60,16 +60,28 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     /// <inheritdoc/>
     public Partition? Find(PartitionId partition) => _partitions.GetValueOrDefault(partition);
 
+    /// <summary>Of those that are open.</summary>
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => new(
+        Find(partition) is { IsOpen: true } open ? new StoredLog(open.Log.Manifest.Settings, open.Log.Offsets.End, open.Log.SizeInBytes()) : null);
+
     /// <summary>All of them here.</summary>
     public IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions) =>
         partitions.Select(partition => partition with { LeaderSpu = Id });
 
     /// <inheritdoc/>
-    public void CheckHolds(string topic, TopicSettings settings)
+    public ValueTask CheckHoldsAsync(TopicInfo topic, TopicSettings settings)
     {
-        foreach (Partition partition in _partitions.Values.Where(partition => partition.Id.Topic == topic && partition.IsOpen))
-            TopicLimits.CheckHolds(partition, settings);
+        foreach (Partition partition in _partitions.Values.Where(partition => partition.Id.Topic == topic.Name && partition.IsOpen))
+            TopicLimits.CheckHolds(partition.Id, partition.Log.SizeInBytes(), partition.Log.Settings.RetentionBytes, settings);
+
+        return ValueTask.CompletedTask;
     }
+
+    /// <summary>This one is there.</summary>
+    public SpuStatus StatusOf(int id) => new(Online: id == Id);
+
+    /// <summary>Done: what was applied is served.</summary>
+    public Task SettleAsync() => Task.CompletedTask;
 
     /// <summary>Opens the partitions of the topology that was stored. Called once, before anything else.</summary>
     public async Task StartAsync(TopologyMap topology)
@@ -99,16 +111,16 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
         await _applying.WaitAsync().ConfigureAwait(false);
         try
         {
-            foreach (Partition lost in _partitions.Values.Where(partition => IsLost(topology, partition)).ToArray())
-                await CloseAsync(lost.Id).ConfigureAwait(false);
+            await ForEachAsync([.. _partitions.Values.Where(partition => IsLost(topology, partition))], lost => CloseAsync(lost.Id)).ConfigureAwait(false);
 
             await OpenAllAsync(topology.Topics.Values
                 .SelectMany(topic => topic.Partitions.Select(info => (Topic: topic, Info: info, Key: new PartitionId(topic.Name, info.Number))))
                 .Where(one => one.Info.LeaderSpu == Id && !_partitions.ContainsKey(one.Key))
                 .Select(one => (one.Key, one.Topic, one.Info, (string?)null))).ConfigureAwait(false);
 
-            foreach (Partition partition in _partitions.Values.Where(partition => partition.IsOpen && !IsClosed(partition)))
-                await ApplySettingsAsync(topology, partition).ConfigureAwait(false);
+            await ForEachAsync(
+                [.. _partitions.Values.Where(partition => !IsClosed(partition))],
+                partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             foreach (string gone in _partitions.Keys.Select(key => key.Topic).Distinct().Where(name => !topology.Topics.ContainsKey(name)))
             {
@@ -125,7 +137,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     /// <summary>
     /// Tries again to open what could not be opened: the reason may have been a full disk, rights, servers that were away, or an error
     /// that has passed. What failed while it was open is opened anew where the engine knows how it stands with its records; elsewhere it
-    /// stays failed until the next start.
+    /// stays failed until the next start. Settings that could not be changed are tried again as well.
     /// </summary>
     /// <returns>Whether any partition is open that was not.</returns>
     public async Task<bool> ReopenAsync(TopologyMap topology)
@@ -146,10 +158,11 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 .ConfigureAwait(false);
             Partition[] opened = [.. closed.Select(partition => _partitions[partition.Id]).Where(partition => partition.IsOpen)];
             foreach (Partition partition in opened)
-            {
-                await ApplySettingsAsync(topology, partition).ConfigureAwait(false);
                 _logger.LogInformation("{Partition} could be opened after all", partition.Id);
-            }
+
+            await ForEachAsync(
+                [.. opened, .. _partitions.Values.Where(partition => partition.HasOldSettings && !IsClosed(partition))],
+                partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             return opened.Length > 0;
         }
@@ -246,20 +259,48 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
             LogSettings settings = topic.Settings.ToLogSettings(_isHub);
             if (partition.Log.Settings != settings)
                 await partition.Log.ChangeSettingsAsync(settings).ConfigureAwait(false);
+
+            await _engine.ChangeReplicasAsync(partition.Log, topic.Settings.Replicas).ConfigureAwait(false);
+            partition.HasOldSettings = false;
         }
         catch (EdgeStreamException unreachable) when (_engine.ReopensFailed)
         {
-            // It takes them over when it is opened anew.
-            _logger.LogWarning("{Partition} does not take its settings yet: {Problem}", partition.Id, unreachable.Message);
+            if (!partition.HasOldSettings)
+                _logger.LogWarning("{Partition} does not take its settings yet, which is tried again: {Problem}", partition.Id, unreachable.Message);
+
+            partition.HasOldSettings = true;
         }
     }
 
     private async ValueTask OpenAllAsync(IEnumerable<(PartitionId Key, TopicInfo Topic, PartitionInfo Info, string? KnownProblem)> all)
     {
-        foreach (var some in all.Chunk(OpenedAtOnce).ToArray())
+        await ForEachAsync(all.ToArray(), async one =>
+            _partitions[one.Key] = await OpenAsync(one.Key, one.Topic, one.Info, one.KnownProblem).ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    /// <summary>Some at once, each as soon as there is a place. What completes at once is done by the caller, one after the other.</summary>
+    private static async Task ForEachAsync<T>(T[] all, Func<T, ValueTask> action)
+    {
+        using var places = new SemaphoreSlim(AtOnce);
+        var running = new List<Task>(all.Length);
+        foreach (T one in all)
         {
-            await Task.WhenAll(some.Select(async one =>
-                _partitions[one.Key] = await OpenAsync(one.Key, one.Topic, one.Info, one.KnownProblem).ConfigureAwait(false))).ConfigureAwait(false);
+            await places.WaitAsync().ConfigureAwait(false);
+            running.Add(RunAsync(one));
+        }
+
+        await Task.WhenAll(running).ConfigureAwait(false);
+
+        async Task RunAsync(T one)
+        {
+            try
+            {
+                await action(one).ConfigureAwait(false);
+            }
+            finally
+            {
+                places.Release();
+            }
         }
     }
 
@@ -278,7 +319,8 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
             if (error.Message != knownProblem)
                 _logger.LogError("{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
 
-            return new Partition(key, info, error.Message);
+            // Who asks for it has to be sent elsewhere, not to be told to wait.
+            return new Partition(key, info, error.Message, error is ClusterException { Code: ErrorCode.NotLeader } ? ErrorCode.NotLeader : ErrorCode.StorageFailed);
         }
     }
 

@@ -3,8 +3,8 @@ using System.Collections.Concurrent;
 namespace EdgeStream.Cluster.Topology;
 
 /// <summary>
-/// What a hub sees of its geo-locations' links: which they have right now, what came over them, who was refused. Kept in memory only:
-/// after a restart they connect anew.
+/// What a hub sees of its geo-locations' links: which they have right now, what came over them, who was refused. At an SC it is what the
+/// SPUs tell that have the links. Kept in memory only: after a restart they connect anew.
 /// </summary>
 public sealed class GeoLocationPresence
 {
@@ -12,12 +12,35 @@ public sealed class GeoLocationPresence
     private readonly ConcurrentDictionary<string, (int Links, DateTimeOffset LastSeen)> _links = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, GeoLocationTraffic> _traffic = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, string> _errors = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, (int Spu, V1.GeoLocation Seen)> _elsewhere = new(StringComparer.Ordinal);
 
     public GeoLocationPresence(TimeProvider time)
     {
         _time = time;
         Refusals = new GeoLocationRefusals(IsOnline, time);
     }
+
+    /// <summary>The geo-locations that had a link here since this node started.</summary>
+    public IEnumerable<string> Known => _links.Keys;
+
+    /// <summary>Takes note of what an SPU elsewhere has seen of a geo-location.</summary>
+    public void NoteElsewhere(int spu, V1.GeoLocation seen) => _elsewhere.AddOrUpdate(
+        seen.Name,
+        (spu, seen),
+        (_, known) => known.Spu == spu || seen.State == V1.GeoLocationState.Online || seen.LastSeen > known.Seen.LastSeen ? (spu, seen) : known);
+
+    /// <summary>The links of an SPU that is gone are gone with it.</summary>
+    public void ForgetSpu(int spu)
+    {
+        foreach ((string name, (int Spu, V1.GeoLocation Seen) known) in _elsewhere)
+        {
+            if (known.Spu == spu && known.Seen.State == V1.GeoLocationState.Online)
+                _elsewhere.TryUpdate(name, (spu, Offline(known.Seen)), known);
+        }
+    }
+
+    /// <summary>What the SPU that has, or had, the link of a geo-location has told of it last; null where none has.</summary>
+    public V1.GeoLocation? FindElsewhere(string geoLocation) => _elsewhere.TryGetValue(geoLocation, out (int Spu, V1.GeoLocation Seen) known) ? known.Seen : null;
 
     /// <summary>Who was not let in.</summary>
     public GeoLocationRefusals Refusals { get; }
@@ -37,7 +60,8 @@ public sealed class GeoLocationPresence
             _errors[geoLocation] = problem;
     }
 
-    public bool IsOnline(string geoLocation) => _links.TryGetValue(geoLocation, out var link) && link.Links > 0;
+    public bool IsOnline(string geoLocation) =>
+        (_links.TryGetValue(geoLocation, out var link) && link.Links > 0) || FindElsewhere(geoLocation)?.State == V1.GeoLocationState.Online;
 
     /// <summary>When it was last heard of since this node started; null where not.</summary>
     public DateTimeOffset? LastSeen(string geoLocation) => _links.TryGetValue(geoLocation, out var link) ? link.LastSeen : null;
@@ -47,4 +71,11 @@ public sealed class GeoLocationPresence
 
     /// <summary>What comes up from it.</summary>
     public GeoLocationTraffic TrafficOf(string geoLocation) => _traffic.GetOrAdd(geoLocation, _ => new GeoLocationTraffic(_time));
+
+    private static V1.GeoLocation Offline(V1.GeoLocation seen)
+    {
+        V1.GeoLocation offline = seen.Clone();
+        offline.State = V1.GeoLocationState.Offline;
+        return offline;
+    }
 }

@@ -112,7 +112,11 @@ public sealed record SpuInfo(int Id, ImmutableArray<string> Endpoints, string? Z
 /// </param>
 /// <param name="CertificateUntil">When the newest certificate issued ends; null where that is not known.</param>
 public sealed record GeoLocationInfo(
-    string Name, DateTimeOffset? JoinedAt, bool Revoked, string? KeyFingerprint = null, DateTimeOffset? CertificateUntil = null);
+    string Name, DateTimeOffset? JoinedAt, bool Revoked, string? KeyFingerprint = null, DateTimeOffset? CertificateUntil = null)
+{
+    /// <summary>What is known of one that the metadata has lost; as of those that are rebuilt from their partitions.</summary>
+    public static GeoLocationInfo Lost(string name) => new(name, DateTimeOffset.UnixEpoch, Revoked: false);
+}
 
 /// <summary>All that a cluster consists of, at one instant. Replaced as a whole, never changed.</summary>
 public sealed record TopologyMap(

@@ -79,6 +79,9 @@ public interface IPartitionLog : IAsyncDisposable
 
     /// <summary>Keeps settings with the data, in the manifest; durable on return; null removes one. For one caller at a time.</summary>
     ValueTask SaveSettingsAsync(IReadOnlyDictionary<string, string?> changes);
+
+    /// <summary>Where the log is stored, the leader first; empty where that is at this node only, or nobody who knows it answers.</summary>
+    ValueTask<IReadOnlyList<ReplicaState>> FindReplicasAsync(CancellationToken cancellationToken);
 }
 
 /// <summary>Reads a partition onward from an offset, up to what is durable. For one caller at a time; a slow one costs the log nothing.</summary>

@@ -68,6 +68,8 @@ public sealed partial class PartitionLog
     }
 
     /// <summary>How many records are known to be lost from an offset on.</summary>
+    ValueTask<IReadOnlyList<ReplicaState>> IPartitionLog.FindReplicasAsync(CancellationToken cancellationToken) => new([]);
+
     public long LostRecordsFrom(long offset) =>
         _ledger.Gaps.Where(gap => gap.Last >= offset).Sum(gap => gap.Last - Math.Max(gap.First, offset) + 1);
 

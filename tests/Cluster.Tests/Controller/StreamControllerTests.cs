@@ -32,6 +32,18 @@ public sealed class StreamControllerTests : IDisposable
     }
 
     [Fact]
+    public async Task Assigned_partitions_are_pinned_to_spus_that_there_are()
+    {
+        await using NodeParts parts = await StartAsync();
+        TopicInfo topic = await parts.Controller.CreateTopicAsync("t", 0, Plain, assigned: [0, 0]);
+        Assert.Equal([0, 0], topic.Partitions.Select(partition => partition.PinnedSpu));
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => parts.Controller.CreateTopicAsync("u", 0, Plain, assigned: [0, 4]));
+        Assert.Equal("partition 1 is assigned to SPU 4, which the cluster does not know; it has 0", refused.Message);
+        await AssertRefusedAsync(ErrorCode.InvalidArgument, () => parts.Controller.CreateTopicAsync("u", 3, Plain, assigned: [0, 0]));
+        await AssertRefusedAsync(ErrorCode.InvalidArgument, () => parts.Controller.CreateTopicAsync("u", 0, Mirror, assigned: [0]));
+    }
+
+    [Fact]
     public async Task Second_topic_of_a_name_is_refused()
     {
         await using NodeParts parts = await StartAsync();

@@ -45,6 +45,32 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task What_is_stored_can_be_seen_without_taking_the_writers_place()
+    {
+        await using EngineUnderTest writer = await EngineAsync("writer");
+        await using var onlooker = new JetStreamEngine(
+            _directory.At("onlooker"), new JetStreamOptions([(await nats.SingleAsync()).Url]), NullLogger.Instance);
+        Directory.CreateDirectory(_directory.At("onlooker"));
+        await onlooker.StartAsync(writer.Topology);
+        Assert.Null(await onlooker.FindStoredAsync(writer.Id));
+
+        IPartitionLog log = await writer.OpenAsync();
+        await log.SaveSettingsAsync(new Dictionary<string, string?> { ["edge-incarnation"] = "this one" });
+        Assert.Equal((0, "this one"), Of(await onlooker.FindStoredAsync(writer.Id)));
+        await log.AppendAsync(Batches.Of("a", "b"), AckLevel.Durable);
+        Assert.Equal((2, "this one"), Of(await onlooker.FindStoredAsync(writer.Id)));
+
+        await log.AppendAsync(Batches.Of("c"), AckLevel.Durable);
+        Assert.Null(log.Failure);
+        await writer.CloseAsync();
+        Assert.Equal((3, "this one"), Of(await onlooker.FindStoredAsync(writer.Id)));
+        await writer.DeleteAsync();
+        Assert.Null(await onlooker.FindStoredAsync(writer.Id));
+
+        static (long, string) Of(StoredLog? stored) => (stored!.End, stored.Settings["edge-incarnation"]);
+    }
+
+    [Fact]
     public async Task Writer_that_was_overtaken_with_much_on_its_way_is_told_of_each_record()
     {
         await using EngineUnderTest first = await EngineAsync("first"), second = await EngineAsync("second");

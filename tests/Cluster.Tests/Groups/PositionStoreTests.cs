@@ -115,7 +115,7 @@ public sealed class PositionStoreTests : IDisposable
 
         public Task<IReadOnlyList<GroupPositions>> LoadGroupPositionsAsync() => inner.LoadGroupPositionsAsync();
 
-        public Task SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions) =>
+        public Task<IReadOnlyList<GroupPositions>> SaveGroupPositionsAsync(IReadOnlyCollection<GroupPositions> positions) =>
             IsBroken ? throw new IOException("the test's disk is broken") : inner.SaveGroupPositionsAsync(positions);
 
         public Task DeleteGroupPositionsAsync(string group, string topic) => inner.DeleteGroupPositionsAsync(group, topic);

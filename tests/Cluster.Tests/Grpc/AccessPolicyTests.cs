@@ -6,7 +6,7 @@ namespace EdgeStream.Cluster.Tests.Grpc;
 
 public class AccessPolicyTests
 {
-    private const string Everyone = "Anonymous Consumer Producer GeoLocation ExpiredGeoLocation Admin";
+    private const string Everyone = "Anonymous Consumer Producer GeoLocation ExpiredGeoLocation Spu Admin";
     private const string Readers = "Consumer Producer Admin";
 
     // Each method of each service, and who may call it over the network. One that is added must be added here.
@@ -27,6 +27,10 @@ public class AccessPolicyTests
         ["ConsumerGroups/ListGroups"] = Readers,
         ["ConsumerGroups/ResetGroup"] = "Admin",
         ["ConsumerGroups/DeleteGroup"] = "Admin",
+        ["SpuControl/Register"] = "Spu",
+        ["SpuControl/EnsureMirrorPartition"] = "Spu",
+        ["SpuControl/EnsureGeoLocation"] = "Spu",
+        ["Mirror/Locate"] = "GeoLocation",
         ["Mirror/Uplink"] = "GeoLocation",
         ["Mirror/ListMirrored"] = "GeoLocation",
         ["Mirror/ListBatches"] = "GeoLocation",

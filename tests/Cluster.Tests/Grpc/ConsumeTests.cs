@@ -125,7 +125,7 @@ public sealed class ConsumeTests : IAsyncLifetime
         await _node.FillAsync("t", "a");
         Assert.True(await records.MoveNextAsync().InTimeAsync());
         await _node.Parts.Controller.DeleteTopicAsync("t");
-        Assert.Equal(ErrorCode.Unavailable, (await Assert.ThrowsAsync<ClientException>(() => records.MoveNextAsync().InTimeAsync())).Code);
+        Assert.Equal(ErrorCode.TopicNotFound, (await Assert.ThrowsAsync<ClientException>(() => records.MoveNextAsync().InTimeAsync())).Code);
     }
 
     [Fact]
@@ -157,7 +157,7 @@ public sealed class ConsumeTests : IAsyncLifetime
     [Fact]
     public async Task Stopping_node_ends_streams_at_once()
     {
-        using Consumer consumer = await _node.Client.ConsumeAsync(new ConsumeRequest { Topic = "t", Beginning = true });
+        using Consumer consumer = await _node.Client.ConsumeAsync(new ConsumeRequest { Topic = "t", Beginning = true }, patience: TimeSpan.Zero);
         Task<List<Record>> reading = ReadAllAsync(consumer);
         await using Producer producer = await _node.Client.ProduceAsync("t", patience: TimeSpan.Zero);
         await (await producer.SendAsync(new Record(0, null, null))).InTimeAsync();

@@ -199,7 +199,7 @@ public sealed class BundleTests : IAsyncLifetime
         byte[] forged = await SignAsync(SignedBundle.Header(0, 0, geo: "south"), Batches.At(0, "a"));
         await RefusesAsync(ErrorCode.Unauthenticated, "the certificate is that of 'north'", forged);
 
-        V1.IssuedCertificate admin = _hub.Rights.IssueCertificate("north", CallerRole.Admin);
+        V1.IssuedCertificate admin = _hub.Issuer.IssueCertificate("north", CallerRole.Admin);
         using X509Certificate2 signer = X509Certificate2.CreateFromPem(admin.CertificatePem, admin.KeyPem);
         byte[] byAdmin = await SignedBundle.MakeAsync(signer, SignedBundle.Header(0, 0), Batches.At(0, "a"));
         await RefusesAsync(ErrorCode.Unauthenticated, "(admin)", byAdmin);
@@ -211,7 +211,7 @@ public sealed class BundleTests : IAsyncLifetime
     {
         await _edge.FillAsync("t", 3);
         (byte[] bundle, _) = await _edge.ExportAsync("t");
-        await _hub.Rights.RevokeAsync("north");
+        await _hub.Issuer.RevokeAsync("north");
         await RefusesAsync(ErrorCode.Unauthenticated, "geo-location 'north' was revoked", bundle);
         Assert.Empty(_hub.Parts.Controller.Current.Topics);
     }
@@ -224,7 +224,7 @@ public sealed class BundleTests : IAsyncLifetime
         X500DistinguishedName subject = CertificateRoles.Subject("north", CertificateRoles.UnitOf(CallerRole.GeoLocation));
         var request = new CertificateRequest(subject, key, HashAlgorithmName.SHA256);
         InviteToken token = InviteToken.Parse(await _hub.InviteAsync("north"));
-        (await _hub.Rights.RedeemAsync(token.Secret, request.PublicKey, new JoiningCard([], Replaces: true))).Dispose();
+        (await _hub.Issuer.RedeemAsync(token.Secret, request.PublicKey, new JoiningCard([], Replaces: true))).Dispose();
         Assert.Equal(1, (await _hub.ImportAsync(superseded)).AddedRecords);
 
         using X509Certificate2 expired = _hub.Authority.IssueClient(request.PublicKey, subject, TimeSpan.FromDays(-1));

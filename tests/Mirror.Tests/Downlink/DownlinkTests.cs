@@ -272,7 +272,7 @@ public sealed class DownlinkTests : IAsyncLifetime
     {
         await using InProcessEdge edge = await InProcessEdge.JoinAsync(_hub, "north");
         await _hub.CreateDownTopicAsync(Topic);
-        V1.IssuedCertificate issued = _hub.Rights.IssueCertificate("operator", CallerRole.Admin);
+        V1.IssuedCertificate issued = _hub.Issuer.IssueCertificate("operator", CallerRole.Admin);
         using X509Certificate2 certificate = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
         using EdgeStreamClient client = _hub.ClientAs(certificate);
         await using (Producer producer = await client.ProduceAsync(Topic, ack: V1.Ack.Mirrored))

@@ -102,7 +102,7 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
     [InlineData(CallerRole.Admin)]
     public async Task Nobody_but_a_geo_location_follows(CallerRole role)
     {
-        V1.IssuedCertificate issued = _hub.Rights.IssueCertificate("north", role);
+        V1.IssuedCertificate issued = _hub.Issuer.IssueCertificate("north", role);
         using X509Certificate2 certificate = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
         using var downlink = new RawDownlink(_hub, certificate);
         Assert.Equal("PERMISSION_DENIED", (await downlink.EndsAsync()).Trailers.GetValue(RpcErrors.CodeTrailer));
@@ -126,7 +126,7 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
         await downlink.FollowAsync(Topic, told.Incarnation, 0);
         Assert.NotNull((await downlink.ReceiveAsync()).Batches);
 
-        await _hub.Rights.RevokeAsync("north");
+        await _hub.Issuer.RevokeAsync("north");
         RpcException ended = await downlink.EndsAsync();
         Assert.Equal(("UNAUTHENTICATED", "geo-location 'north' was revoked"), (ended.Trailers.GetValue(RpcErrors.CodeTrailer), ended.Status.Detail));
         using var again = new RawDownlink(_hub, _north.Identity.Certificate);

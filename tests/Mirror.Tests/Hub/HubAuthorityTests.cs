@@ -17,13 +17,13 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     private readonly PublicKey _key = NewKey();
     private NodeParts _parts = null!;
     private CertificateAuthority _authority = null!;
-    private HubAuthority _hub = null!;
+    private HubParts _hub = null!;
 
     public async ValueTask InitializeAsync()
     {
         _parts = await NodeParts.StartAsync(_temp.Path, isHub: true);
         _authority = CertificateAuthority.Open(_temp.Path, _time);
-        _hub = new HubAuthority(_authority, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
+        _hub = new HubParts(_authority, _parts, _time);
     }
 
     public async ValueTask DisposeAsync()
@@ -42,7 +42,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Null(_parts.Controller.Current.GeoLocations["north"].JoinedAt);
 
         X509Certificate2 certificate = await _hub.RedeemAsync(token.Secret, _key, JoiningCard.New);
-        AssertIs("north", _hub.Authenticate(certificate), certificate);
+        AssertIs("north", _hub.Rights.Authenticate(certificate), certificate);
         Assert.Equal(_time.Now, _parts.Controller.Current.GeoLocations["north"].JoinedAt);
     }
 
@@ -61,7 +61,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Task<X509Certificate2>[] redeems = [.. Enumerable.Range(0, 20).Select(_ => Task.Run(() => _hub.RedeemAsync(token.Secret, NewKey(), JoiningCard.New)))];
         await Task.WhenAll(redeems).ContinueWith(_ => { }, TaskScheduler.Default);
         Task<X509Certificate2> winner = Assert.Single(redeems, redeem => redeem.IsCompletedSuccessfully);
-        Assert.Equal(CallerRole.GeoLocation, _hub.Authenticate(await winner).Role);
+        Assert.Equal(CallerRole.GeoLocation, _hub.Rights.Authenticate(await winner).Role);
     }
 
     [Fact]
@@ -80,8 +80,8 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         X509Certificate2 old = await JoinAsync("north");
         X509Certificate2 current = await JoinAsync("north");
-        Assert.Contains("joined again", _hub.Authenticate(old).Problem, StringComparison.Ordinal);
-        Assert.Equal("north", _hub.Authenticate(current).Name);
+        Assert.Contains("joined again", _hub.Rights.Authenticate(old).Problem, StringComparison.Ordinal);
+        Assert.Equal("north", _hub.Rights.Authenticate(current).Name);
     }
 
     [Fact]
@@ -89,7 +89,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         X509Certificate2 certificate = await JoinAsync("north");
         await InviteAsync("north");
-        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+        Assert.Equal("north", _hub.Rights.Authenticate(certificate).Name);
     }
 
     [Fact]
@@ -98,12 +98,12 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         X509Certificate2 old = await JoinAsync("north");
         InviteToken outstanding = await InviteAsync("north");
         await _hub.RevokeAsync("north");
-        Assert.Contains("revoked", _hub.Authenticate(old).Problem, StringComparison.Ordinal);
+        Assert.Contains("revoked", _hub.Rights.Authenticate(old).Problem, StringComparison.Ordinal);
         await AssertRefusedAsync(ErrorCode.TokenUnknown, outstanding.Secret);
 
         X509Certificate2 current = await JoinAsync("north");
-        Assert.Equal("north", _hub.Authenticate(current).Name);
-        Assert.NotNull(_hub.Authenticate(old).Problem);
+        Assert.Equal("north", _hub.Rights.Authenticate(current).Name);
+        Assert.NotNull(_hub.Rights.Authenticate(old).Problem);
         Assert.Equal(ErrorCode.GeoLocationNotFound, (await Assert.ThrowsAsync<ClusterException>(() => _hub.RevokeAsync("south"))).Code);
     }
 
@@ -112,9 +112,9 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         X509Certificate2 certificate = await JoinAsync("north");
         _time.Now += TimeSpan.FromDays(89);
-        AssertIs("north", _hub.Authenticate(certificate), certificate);
+        AssertIs("north", _hub.Rights.Authenticate(certificate), certificate);
         _time.Now += TimeSpan.FromDays(2);
-        CallerIdentity expired = _hub.Authenticate(certificate);
+        CallerIdentity expired = _hub.Rights.Authenticate(certificate);
         Assert.Equal((CallerRole.ExpiredGeoLocation, "north"), (expired.Role, expired.Name));
         Assert.Contains("valid until", expired.Problem, StringComparison.Ordinal);
     }
@@ -133,13 +133,13 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         Assert.Equal(_time.Now + TimeSpan.FromDays(90), due.Certificate!.NotAfter.ToUniversalTime());
         Assert.Equal(TimeSpan.FromDays(60), due.AskAgain);
         Assert.Equal(certificate.PublicKey.ExportSubjectPublicKeyInfo(), due.Certificate.PublicKey.ExportSubjectPublicKeyInfo());
-        Assert.Equal("north", _hub.Authenticate(due.Certificate).Name);
+        Assert.Equal("north", _hub.Rights.Authenticate(due.Certificate).Name);
         GeoLocationInfo known = _parts.Controller.Current.GeoLocations["north"];
         Assert.Equal(due.Certificate.NotAfter.ToUniversalTime(), known.CertificateUntil!.Value.UtcDateTime);
 
         // The connection shows the former one until it is made anew: what is held counts.
         Assert.Null((await _hub.RenewAsync(certificate, due.Certificate.NotAfter)).Certificate);
-        Assert.Equal("north", _hub.Authenticate(certificate).Name);
+        Assert.Equal("north", _hub.Rights.Authenticate(certificate).Name);
     }
 
     [Fact]
@@ -167,7 +167,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
         await AssertNotRenewedAsync(certificate);
         _time.Now += TimeSpan.FromDays(366);
-        Assert.Equal(CallerRole.Anonymous, _hub.Authenticate(certificate).Role);
+        Assert.Equal(CallerRole.Anonymous, _hub.Rights.Authenticate(certificate).Role);
         await AssertNotRenewedAsync(certificate);
     }
 
@@ -205,12 +205,12 @@ public sealed class HubAuthorityTests : IAsyncLifetime
             await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo(name, DateTimeOffset.UnixEpoch, Revoked: false));
 
         using CertificateAuthority reopened = CertificateAuthority.Open(_temp.Path, _time);
-        using var hub = new HubAuthority(reopened, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
-        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
-        Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
-        Assert.Equal("north", hub.Authenticate(current).Name);
-        Assert.Equal("geo-location 'south' was revoked", hub.FindSignerProblem(revoked, "south"));
-        Assert.Null(hub.FindSignerProblem(replaced, "north"));
+        using var hub = new HubParts(reopened, _parts, _time);
+        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Rights.Authenticate(replaced).Problem);
+        Assert.Equal("geo-location 'south' was revoked", hub.Rights.Authenticate(revoked).Problem);
+        Assert.Equal("north", hub.Rights.Authenticate(current).Name);
+        Assert.Equal("geo-location 'south' was revoked", hub.Rights.FindSignerProblem(revoked, "south"));
+        Assert.Null(hub.Rights.FindSignerProblem(replaced, "north"));
     }
 
     [Fact]
@@ -220,22 +220,22 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         await _hub.RevokeAsync("south");
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
-        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Authenticate(replaced).Problem);
-        Assert.Equal("geo-location 'south' was revoked", hub.Authenticate(revoked).Problem);
-        AssertIs("north", hub.Authenticate(current), current);
+        using var hub = new HubParts(_authority, parts, _time);
+        Assert.Equal("geo-location 'north' has joined again since, with another key", hub.Rights.Authenticate(replaced).Problem);
+        Assert.Equal("geo-location 'south' was revoked", hub.Rights.Authenticate(revoked).Problem);
+        AssertIs("north", hub.Rights.Authenticate(current), current);
         Assert.NotNull((await hub.RenewAsync(current, DateTimeOffset.UnixEpoch)).Certificate);
 
-        await hub.EnsureKnownAsync("north");
+        await hub.Parts.Controller.EnsureGeoLocationAsync("north");
         Assert.Equal(new GeoLocationInfo("north", DateTimeOffset.UnixEpoch, Revoked: false), parts.Controller.Current.GeoLocations["north"] with { CertificateUntil = null });
 
         // Shut out now, it stays out though the metadata is lost again.
-        hub.Authenticate(current);
+        hub.Rights.Authenticate(current);
         await hub.RevokeAsync("north");
         using var emptyAgain = new TempDirectory();
         await using NodeParts again = await NodeParts.StartAsync(emptyAgain.Path, isHub: true);
-        using var third = new HubAuthority(_authority, again.Controller, again.Store, again.Store, TimeSpan.FromDays(90), _time);
-        Assert.Equal("geo-location 'north' was revoked", third.Authenticate(current).Problem);
+        using var third = new HubParts(_authority, again, _time);
+        Assert.Equal("geo-location 'north' was revoked", third.Rights.Authenticate(current).Problem);
     }
 
     [Theory]
@@ -249,21 +249,21 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         await AfterLossAsync(async hub =>
         {
             foreach (X509Certificate2 shown in (X509Certificate2[])[first, second, first])
-                Assert.Equal("north", hub.Authenticate(shown).Name);
+                Assert.Equal("north", hub.Rights.Authenticate(shown).Name);
 
             if (revoked)
             {
-                await hub.EnsureKnownAsync("north");
+                await hub.Parts.Controller.EnsureGeoLocationAsync("north");
                 await hub.RevokeAsync("north");
             }
 
             third = await JoinAsync("north", hub);
-            Assert.Null(hub.Authenticate(third).Problem);
+            Assert.Null(hub.Rights.Authenticate(third).Problem);
         });
         await AfterLossAsync(hub =>
         {
             string problem = revoked ? "geo-location 'north' was revoked" : "geo-location 'north' has joined again since, with another key";
-            Assert.Equal([problem, problem, null], new[] { first, second, third }.Select(card => hub.Authenticate(card).Problem));
+            Assert.Equal([problem, problem, null], new[] { first, second, third }.Select(card => hub.Rights.Authenticate(card).Problem));
             return Task.CompletedTask;
         });
     }
@@ -274,13 +274,13 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         X509Certificate2 card = await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
         await AfterLossAsync(async hub =>
         {
-            hub.Authenticate(card);
+            hub.Rights.Authenticate(card);
             X509Certificate2 again = await hub.RedeemAsync((await InviteAsync("north", hub)).Secret, _key, JoiningCard.New);
-            AssertIs("north", hub.Authenticate(again), again);
+            AssertIs("north", hub.Rights.Authenticate(again), again);
         });
         await AfterLossAsync(hub =>
         {
-            AssertIs("north", hub.Authenticate(card), card);
+            AssertIs("north", hub.Rights.Authenticate(card), card);
             return Task.CompletedTask;
         });
     }
@@ -291,9 +291,9 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         X509Certificate2 certificate = await JoinAsync("north");
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubParts(_authority, parts, _time);
         _time.Now += TimeSpan.FromDays(100);
-        CallerIdentity caller = hub.Authenticate(certificate);
+        CallerIdentity caller = hub.Rights.Authenticate(certificate);
         Assert.Equal((CallerRole.Anonymous, "north"), (caller.Role, caller.Name));
         Assert.Contains("join again", caller.Problem, StringComparison.Ordinal);
     }
@@ -304,8 +304,8 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         X509Certificate2 stolen = await JoinAsync("north");
         await _hub.RevokeAsync("north");
         X509Certificate2 current = await JoinAsync("north");
-        Assert.Equal("geo-location 'north' was revoked", _hub.FindSignerProblem(stolen, "north"));
-        Assert.Null(_hub.FindSignerProblem(current, "north"));
+        Assert.Equal("geo-location 'north' was revoked", _hub.Rights.FindSignerProblem(stolen, "north"));
+        Assert.Null(_hub.Rights.FindSignerProblem(current, "north"));
     }
 
     [Fact]
@@ -314,7 +314,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
         await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
         await _hub.RevokeAsync("north");
         X509Certificate2 again = await _hub.RedeemAsync((await InviteAsync("north")).Secret, _key, JoiningCard.New);
-        Assert.Equal("north", _hub.Authenticate(again).Name);
+        Assert.Equal("north", _hub.Rights.Authenticate(again).Name);
     }
 
     [Theory]
@@ -325,7 +325,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         V1.IssuedCertificate issued = _hub.IssueCertificate("someone", role);
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem, issued.KeyPem);
-        Assert.Equal(new CallerIdentity(role, "someone"), _hub.Authenticate(certificate));
+        Assert.Equal(new CallerIdentity(role, "someone"), _hub.Rights.Authenticate(certificate));
         Assert.Equal(_authority.CertificatePem, issued.AuthorityPem);
     }
 
@@ -333,8 +333,8 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     public void Servers_own_certificate_is_nobodys()
     {
         using X509Certificate2 certificate = _authority.IssueServer(["localhost"], TimeSpan.FromDays(1));
-        Assert.Equal(CallerRole.Anonymous, _hub.Authenticate(certificate).Role);
-        Assert.NotNull(_hub.Authenticate(certificate).Problem);
+        Assert.Equal(CallerRole.Anonymous, _hub.Rights.Authenticate(certificate).Role);
+        Assert.NotNull(_hub.Rights.Authenticate(certificate).Problem);
     }
 
     [Fact]
@@ -342,25 +342,25 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         using var foreign = new TempDirectory();
         using CertificateAuthority other = CertificateAuthority.Open(foreign.Path, _time);
-        using var hub = new HubAuthority(other, _parts.Controller, _parts.Store, _parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubParts(other, _parts, _time);
         V1.IssuedCertificate issued = hub.IssueCertificate("admin", CallerRole.Admin);
         using var certificate = X509Certificate2.CreateFromPem(issued.CertificatePem);
-        Assert.Equal("it was not issued by this cluster's CA", _hub.Authenticate(certificate).Problem);
+        Assert.Equal("it was not issued by this cluster's CA", _hub.Rights.Authenticate(certificate).Problem);
     }
 
     [Fact]
     public async Task Right_that_a_call_began_with_ends_when_the_key_is_replaced_or_revoked()
     {
-        CallerIdentity replaced = _hub.Authenticate(await JoinAsync("north"));
-        _hub.CheckRight(replaced);
-        CallerIdentity current = _hub.Authenticate(await JoinAsync("north"));
+        CallerIdentity replaced = _hub.Rights.Authenticate(await JoinAsync("north"));
+        _hub.Rights.CheckRight(replaced);
+        CallerIdentity current = _hub.Rights.Authenticate(await JoinAsync("north"));
         Assert.Contains("joined again", AssertHasNoRight(replaced), StringComparison.Ordinal);
-        _hub.CheckRight(current);
+        _hub.Rights.CheckRight(current);
 
         // Where the metadata was lost, the withdrawal remains.
         await _parts.Controller.SaveGeoLocationAsync(new GeoLocationInfo("north", DateTimeOffset.UnixEpoch, Revoked: false));
         AssertHasNoRight(replaced);
-        _hub.CheckRight(current);
+        _hub.Rights.CheckRight(current);
 
         await _hub.RevokeAsync("north");
         Assert.Contains("revoked", AssertHasNoRight(current), StringComparison.Ordinal);
@@ -370,7 +370,7 @@ public sealed class HubAuthorityTests : IAsyncLifetime
 
     private string AssertHasNoRight(CallerIdentity caller)
     {
-        var refused = Assert.Throws<ClusterException>(() => _hub.CheckRight(caller));
+        var refused = Assert.Throws<ClusterException>(() => _hub.Rights.CheckRight(caller));
         Assert.Equal(ErrorCode.Unauthenticated, refused.Code);
         return refused.Message;
     }
@@ -378,18 +378,18 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     private static void AssertIs(string geoLocation, CallerIdentity caller, X509Certificate2 shown) => Assert.Equal(
         new CallerIdentity(CallerRole.GeoLocation, geoLocation, KeyFingerprint: CertificateRoles.FingerprintOf(shown.PublicKey)), caller);
 
-    private async Task<InviteToken> InviteAsync(string name, HubAuthority? hub = null) =>
+    private async Task<InviteToken> InviteAsync(string name, HubParts? hub = null) =>
         InviteToken.Parse((await (hub ?? _hub).InviteAsync(name, TimeSpan.FromHours(1))).Token);
 
-    private async Task<X509Certificate2> JoinAsync(string name, HubAuthority? hub = null) =>
+    private async Task<X509Certificate2> JoinAsync(string name, HubParts? hub = null) =>
         await (hub ?? _hub).RedeemAsync((await InviteAsync(name, hub)).Secret, NewKey(), JoiningCard.New);
 
     /// <summary>What happens at a hub of which only the authority is left.</summary>
-    private async Task AfterLossAsync(Func<HubAuthority, Task> happensAsync)
+    private async Task AfterLossAsync(Func<HubParts, Task> happensAsync)
     {
         using var empty = new TempDirectory();
         await using NodeParts parts = await NodeParts.StartAsync(empty.Path, isHub: true);
-        using var hub = new HubAuthority(_authority, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), _time);
+        using var hub = new HubParts(_authority, parts, _time);
         await happensAsync(hub);
     }
 
@@ -407,5 +407,34 @@ public sealed class HubAuthorityTests : IAsyncLifetime
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         return new PublicKey(key);
+    }
+
+    /// <summary>What lets in, and what tells who is in.</summary>
+    private sealed class HubParts : IDisposable
+    {
+        private readonly HubAuthority _issuer;
+
+        public HubParts(CertificateAuthority authority, NodeParts parts, TimeProvider time)
+        {
+            Parts = parts;
+            Rights = new GeoLocationRights(authority.Certificate, authority.Withdrawn.ReasonOf, parts.Controller, time);
+            _issuer = new HubAuthority(authority, Rights, parts.Controller, parts.Store, parts.Store, TimeSpan.FromDays(90), time);
+        }
+
+        public NodeParts Parts { get; }
+
+        public GeoLocationRights Rights { get; }
+
+        public Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity) => _issuer.InviteAsync(geoLocation, validity);
+
+        public Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key, JoiningCard card) => _issuer.RedeemAsync(secret, key, card);
+
+        public Task<Renewal> RenewAsync(X509Certificate2 presented, DateTimeOffset heldUntil) => _issuer.RenewAsync(presented, heldUntil);
+
+        public Task RevokeAsync(string geoLocation) => _issuer.RevokeAsync(geoLocation);
+
+        public V1.IssuedCertificate IssueCertificate(string name, CallerRole role) => _issuer.IssueCertificate(name, role);
+
+        public void Dispose() => _issuer.Dispose();
     }
 }

@@ -14,11 +14,11 @@ public sealed class RefusalTests
         await using InProcessHub hub = await InProcessHub.StartAsync(), other = await InProcessHub.StartAsync();
         await using InProcessEdge edge = await InProcessEdge.JoinWithoutUplinkAsync(hub, "north");
         await using InProcessEdge stranger = await InProcessEdge.JoinWithoutUplinkAsync(other, "south");
-        await hub.Rights.RevokeAsync("north");
+        await hub.Issuer.RevokeAsync("north");
         foreach (InProcessEdge card in (InProcessEdge[])[edge, edge, stranger])
             await Assert.ThrowsAsync<RpcException>(() => RawUplink.ConnectAsync(hub, card.Identity.Certificate));
 
-        V1.Topology topology = TopologyMessages.ToMessage(hub.Parts.Controller.Current, hub.Presence);
+        V1.Topology topology = TopologyMessages.ToMessage(hub.Parts.Controller.Current, hub.Presence, hub.Parts.Controller.StatusOf);
         V1.Refusal refusal = Assert.Single(topology.GeoLocations).Refusal;
         Assert.Equal(("north", 2, "127.0.0.1"), (refusal.GeoLocation, refusal.Count, refusal.Address));
         Assert.Contains("'north' was revoked", refusal.Reason, StringComparison.Ordinal);
@@ -96,7 +96,7 @@ public sealed class RefusalTests
         Assert.True(traffic.BatchBytes >= 100 * 500);
         Assert.InRange(traffic.WireBytes, 1, traffic.BatchBytes / 2);
 
-        await hub.Rights.RevokeAsync("north");
+        await hub.Issuer.RevokeAsync("north");
         await Eventually.HoldsAsync(() => hub.Presence.LinkError("north")?.Contains("revoked", StringComparison.Ordinal) == true, "the hub says why");
     }
 }

@@ -58,6 +58,9 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public int DefaultReplicas => _options.Replicas;
 
+    /// <summary>The name of the NATS server that this is connected to; null while it is to none.</summary>
+    public string? ConnectedServer => _servers.ConnectedServer;
+
     private StateBucket Bucket => _bucket ?? throw new InvalidOperationException("not started");
 
     public ValueTask StartAsync(TopologyMap topology)
@@ -77,6 +80,15 @@ public sealed class JetStreamEngine : IPartitionEngine
             .ConfigureAwait(false);
         _open[log] = true;
         return log;
+    }
+
+    /// <summary>What is stored of a partition, whoever writes it: opens nothing, and changes nothing.</summary>
+    /// <returns>Null where nothing is.</returns>
+    /// <exception cref="EdgeStreamException">The servers cannot be asked, or what they have cannot be read.</exception>
+    public async ValueTask<StoredLog?> FindStoredAsync(PartitionId id)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        return await JetStreamLog.FindStoredAsync(_clusterId!, id, _servers, Bucket).ConfigureAwait(false);
     }
 
     public ValueTask CloseAsync(IPartitionLog log)
@@ -122,6 +134,16 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public ValueTask CheckReplicasAsync(int replicas) => replicas <= 1 ? ValueTask.CompletedTask : EnsureAsync(replicas);
 
+    public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
+    {
+        var stream = (JetStreamLog)log;
+        if (stream.Replicas == replicas)
+            return;
+
+        await EnsureAsync(replicas).ConfigureAwait(false);
+        await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
+    }
+
     public void Clean()
     {
         // Retention is the streams' own, and MaintainAsync's.
@@ -140,16 +162,7 @@ public sealed class JetStreamEngine : IPartitionEngine
     private async ValueTask EnsureAsync(int replicas)
     {
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
-        try
-        {
-            await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
-        }
-        catch (NatsJSApiException refusal)
-        {
-            throw JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode)
-                ? JetStreamLog.TooManyReplicas(replicas, refusal)
-                : _servers.Unavailable(refusal.Message);
-        }
+        await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
     }
 
     private async Task MaintainAsync()

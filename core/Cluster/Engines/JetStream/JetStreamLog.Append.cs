@@ -14,8 +14,12 @@ internal sealed partial class JetStreamLog
     /// <summary>A message is sent when it has as much; one larger batch goes alone.</summary>
     private const int MessageBytes = 256 * 1024;
 
-    /// <summary>Messages on their way at once.</summary>
-    private const int MaxOnTheWay = 16;
+    /// <summary>
+    /// Messages on their way at once. No more than one: of two, the first may be refused because another writer's epoch has its place, and
+    /// the second be taken, as the epoch has the very sequence that it expects; there would be a hole in the offsets, which an edge that
+    /// asks how far its copy is would take for stored.
+    /// </summary>
+    private const int MaxOnTheWay = 1;
 
     private const int MaxPendingBytes = 8 * 1024 * 1024;
 
@@ -39,6 +43,9 @@ internal sealed partial class JetStreamLog
     private long _placedEnd;
     private long _placedLatest;
     private long _placedSequence;
+
+    // Up to where it is known what the sequences behind the last message are: of messages that there was no room for.
+    private long _settledSequence;
     private PendingAppend? _current;
     private ReadOnlyMemory<byte> _rest;
     private long _lastClockNote = -1000;

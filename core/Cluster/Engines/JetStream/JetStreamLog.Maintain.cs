@@ -41,6 +41,7 @@ internal sealed partial class JetStreamLog
     private async Task RefreshAsync()
     {
         StreamInfo stream = await FindOwnAsync().ConfigureAwait(false);
+        await ThrowIfOvertakenAsync((long)stream.State.LastSeq).ConfigureAwait(false);
         Interlocked.Exchange(ref _storedBytes, stream.State.Bytes);
         if ((long)stream.State.FirstSeq <= Volatile.Read(ref _firstSequence))
             return;
@@ -49,6 +50,22 @@ internal sealed partial class JetStreamLog
             .ConfigureAwait(false);
         if (first is not null)
             MoveStart(first);
+    }
+
+    /// <summary>
+    /// A writer that nobody writes to does not come to know that another has its place; its readers would wait for ever for what comes there.
+    /// </summary>
+    /// <param name="lastSequence">The stream's.</param>
+    /// <exception cref="ClusterException">There is another's epoch behind that of this writer.</exception>
+    private async Task ThrowIfOvertakenAsync(long lastSequence)
+    {
+        if (lastSequence <= Volatile.Read(ref _lastSequence))
+            return;
+
+        // Whoever takes the place writes an epoch before anything else.
+        StoredMessage? epoch = await _servers.FindLastAsync(_names.Stream, _names.Epoch).ConfigureAwait(false);
+        if (epoch is not null && StreamMessage.WriterOf(epoch.Data.Span) != _writerId)
+            throw Fail(Overtaken);
     }
 
     private void MoveStart(StreamMessage first)
@@ -122,7 +139,8 @@ internal sealed partial class JetStreamLog
             int anchors = _anchors.Changes;
             if (anchors != _savedAnchors)
             {
-                await _clockEntry.SaveAsync(Clock.History.EncodeBehind([])).ConfigureAwait(false);
+                byte[] clock = Clock.History.EncodeBehind([]);
+                await SaveAsync(_clockEntry, clock, _ => clock).ConfigureAwait(false);
                 _savedAnchors = anchors;
             }
 
@@ -131,7 +149,7 @@ internal sealed partial class JetStreamLog
             {
                 byte[] mark = new byte[sizeof(long)];
                 BinaryPrimitives.WriteInt64BigEndian(mark, mirrored);
-                await _mirroredEntry.SaveAsync(mark).ConfigureAwait(false);
+                await SaveAsync(_mirroredEntry, mark, _ => mark).ConfigureAwait(false);
                 _savedMirrored = mirrored;
             }
         }
@@ -148,27 +166,64 @@ internal sealed partial class JetStreamLog
     private async Task SaveGapsAsync()
     {
         byte[] value;
-        int count;
         lock (_gapsLock)
         {
-            count = _gaps.Count;
-            if (_savedGaps == count)
+            if (_savedGaps == _gaps.Count)
                 return;
 
-            byte[] sequence = new byte[sizeof(long)];
-            BinaryPrimitives.WriteInt64BigEndian(sequence, _lastGapSequence);
-            value = [.. sequence, .. Gaps.TakeLast(MaxSavedGaps).SelectMany(StreamMessage.Encode)];
-            _savedGaps = count;
+            value = EncodeGaps();
+            _savedGaps = _gaps.Count;
         }
 
         try
         {
-            await _gapsEntry.SaveAsync(value).ConfigureAwait(false);
+            await SaveAsync(_gapsEntry, value, others =>
+            {
+                lock (_gapsLock)
+                {
+                    foreach (Gap gap in DecodeGaps(others).Gaps)
+                        NoteGap(gap, sequence: null);
+
+                    value = EncodeGaps();
+                    _savedGaps = _gaps.Count;
+                    return value;
+                }
+            }).ConfigureAwait(false);
         }
         catch
         {
             _savedGaps = -1;
             throw;
         }
+    }
+
+    /// <summary>The entry's value: the sequence of the last gap in the stream that is among them, then the gaps.</summary>
+    private byte[] EncodeGaps()
+    {
+        byte[] sequence = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64BigEndian(sequence, _lastGapSequence);
+        return [.. sequence, .. Gaps.TakeLast(MaxSavedGaps).SelectMany(StreamMessage.Encode)];
+    }
+
+    private static (long LastSequence, IEnumerable<Gap> Gaps) DecodeGaps(ReadOnlyMemory<byte> value) => value.Length < sizeof(long)
+        ? (0, [])
+        : (BinaryPrimitives.ReadInt64BigEndian(value.Span), StreamMessage.DecodeGaps(value[sizeof(long)..]));
+
+    /// <summary>
+    /// Writes an entry. The writer before this one may have written it since this one has read it, as the last that it did: that is no
+    /// reason to keep nothing any more.
+    /// </summary>
+    /// <param name="entry">Which.</param>
+    /// <param name="value">Its value.</param>
+    /// <param name="merge">Its value where the entry has another than was read: made of that one.</param>
+    /// <exception cref="ClusterException">Another writer has the place now, or the servers do not answer.</exception>
+    private async Task SaveAsync(StateEntry entry, byte[] value, Func<ReadOnlyMemory<byte>, byte[]> merge)
+    {
+        if (await entry.TrySaveAsync(value).ConfigureAwait(false))
+            return;
+
+        await ThrowIfOvertakenAsync(long.MaxValue).ConfigureAwait(false);
+        if (!await entry.TrySaveAsync(merge(entry.Value)).ConfigureAwait(false))
+            throw _servers.Unavailable($"what lies beside the stream '{_names.Stream}' is written by somebody else too");
     }
 }

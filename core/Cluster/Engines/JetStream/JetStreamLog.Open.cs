@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 using System.Text.Json;
 using EdgeStream.Cluster.Metadata;
@@ -21,12 +22,9 @@ internal sealed partial class JetStreamLog
     // Somebody else may write in between, an earlier writer that was on its way. Two that both go on are stopped by this.
     private const int MaxAttempts = 20;
 
-    /// <summary>What opening found.</summary>
-    private sealed record Taken(long NextOffset, long Latest, long LastSequence);
-
     private JetStreamLog(
         PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, PartitionManifest manifest, LogSettings settings,
-        Taken taken, Guid writerId, State state, IClockSource? clock, ILogger logger)
+        Found found, Guid writerId, State state, IClockSource? clock, ILogger logger)
     {
         _id = id;
         _names = names;
@@ -34,23 +32,27 @@ internal sealed partial class JetStreamLog
         _options = options;
         _logger = logger;
         _settings = settings;
+        _replicas = found.Stream.Config.NumReplicas;
         _writerId = writerId;
         Manifest = manifest;
         (_settingsEntry, _gapsEntry, _clockEntry, _mirroredEntry) = (state.Settings, state.Gaps, state.Clock, state.Mirrored);
         _gaps = state.KnownGaps;
         _savedGaps = _gaps.Count;
         _lastGapSequence = state.LastGapSequence;
-        _start = state.Start;
-        _firstSequence = state.FirstSequence;
-        _storedBytes = state.Bytes;
-        _lastSequence = taken.LastSequence;
-        _durable = new OffsetWatermark(taken.NextOffset);
-        _mirrored = new OffsetWatermark(state.MirroredOffset);
-        _savedMirrored = state.MirroredOffset;
-        (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (taken.NextOffset, taken.Latest, taken.LastSequence, taken.Latest);
+        _start = found.Start;
+        _firstSequence = found.FirstSequence;
+        _storedBytes = found.Stream.State.Bytes;
+        _lastSequence = found.LastSequence;
+        _durable = new OffsetWatermark(found.NextOffset);
+        _mirrored = new OffsetWatermark(Math.Clamp(state.MirroredOffset, found.Start, found.NextOffset));
+        _savedMirrored = _mirrored.Value;
+        (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (found.NextOffset, found.Latest, found.Placed, found.Latest);
         _anchors = new AnchorMemory(state.Clock.Value);
-        Clock = LogClock.Open(_anchors, clock, taken.NextOffset);
+        Clock = LogClock.Open(_anchors, clock, found.NextOffset);
     }
+
+    /// <summary>Where a stream begins and ends, at the instant that the place was taken.</summary>
+    private sealed record Found(StreamInfo Stream, long FirstSequence, long Start, long LastSequence, long Placed, long NextOffset, long Latest);
 
     /// <summary>What lies beside the records, as it was found.</summary>
     private sealed record State(StateEntry Settings, StateEntry Gaps, StateEntry Clock, StateEntry Mirrored)
@@ -60,16 +62,17 @@ internal sealed partial class JetStreamLog
         public long LastGapSequence { get; set; }
 
         public long MirroredOffset { get; set; }
-
-        public long Start { get; set; }
-
-        public long FirstSequence { get; set; }
-
-        public long Bytes { get; set; }
     }
 
     /// <summary>Opens a partition's stream, or makes it, and takes the place of its writer.</summary>
-    /// <exception cref="ClusterException">The servers do not answer, refuse it, or have another's stream of that name.</exception>
+    /// <remarks>
+    /// Hundreds are opened at once when an SPU takes over from another, so what does not follow from each other is asked at once: the
+    /// stream; what lies at its ends and beside it; then the leader's entry, where it is another, and the epoch.
+    /// </remarks>
+    /// <exception cref="ClusterException">
+    /// The servers do not answer, refuse it, or have another's stream of that name. <see cref="ErrorCode.NotLeader"/>: another SPU was
+    /// told later to lead it, and nothing was touched.
+    /// </exception>
     public static async Task<JetStreamLog> OpenAsync(
         string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
         JetStreamServers servers, StateBucket bucket, JetStreamOptions options, ILogger logger)
@@ -78,16 +81,27 @@ internal sealed partial class JetStreamLog
         try
         {
             (StreamInfo stream, PartitionManifest manifest) = await EnsureStreamAsync(names, topic, info, settings, servers).ConfigureAwait(false);
-            State state = await LoadStateAsync(bucket, manifest.Incarnation).ConfigureAwait(false);
+            var leader = new LeaderEntry(bucket, manifest.Incarnation, id, info);
+            Task<State> loading = LoadStateAsync(bucket, manifest.Incarnation);
+            var writerId = Guid.NewGuid();
+            Found? found = null;
+            try
+            {
+                StreamConfig wanted = ConfigOf(names, manifest, settings, topic.Settings.Replicas);
+                found = await TakePlaceAsync(stream, wanted, names, servers, leader, writerId, manifest.FirstOffset).ConfigureAwait(false);
+            }
+            finally
+            {
+                if (found is null)
+                    await ((Task)loading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+
+            State state = await loading.ConfigureAwait(false);
+            await FindNewGapsAsync(names, servers, state).ConfigureAwait(false);
             if (!state.Settings.Value.IsEmpty)
                 manifest = manifest with { Settings = ReadSettings(state.Settings.Value) };
 
-            var writerId = Guid.NewGuid();
-            Taken taken = await TakePlaceAsync(names, servers, writerId, manifest.FirstOffset).ConfigureAwait(false);
-            await FindStartAsync(names, servers, state, taken).ConfigureAwait(false);
-            await FindNewGapsAsync(names, servers, state).ConfigureAwait(false);
-            state.MirroredOffset = Math.Clamp(state.MirroredOffset, state.Start, taken.NextOffset);
-            var log = new JetStreamLog(id, names, servers, options, manifest, settings, taken, writerId, state, clock, logger);
+            var log = new JetStreamLog(id, names, servers, options, manifest, settings, found, writerId, state, clock, logger);
             log.Begin();
             return log;
         }
@@ -151,16 +165,12 @@ internal sealed partial class JetStreamLog
             throw Foreign(names);
         }
 
-        manifest = manifest with { Incarnation = incarnation };
-        StreamConfig wanted = ConfigOf(names, manifest, settings, replicas);
-        if (known.Config.MaxBytes != wanted.MaxBytes || known.Config.Discard != wanted.Discard || known.Config.NumReplicas != replicas
-            || known.Config.MaxAge != TimeSpan.Zero)
-        {
-            known = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false);
-        }
-
-        return (known, manifest);
+        return (known, manifest with { Incarnation = incarnation });
     }
+
+    /// <summary>Whether a stream is configured otherwise than it should be now.</summary>
+    private static bool Differs(StreamConfig known, StreamConfig wanted) =>
+        known.MaxBytes != wanted.MaxBytes || known.Discard != wanted.Discard || known.NumReplicas != wanted.NumReplicas || known.MaxAge != wanted.MaxAge;
 
     internal static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
         ErrorCode.InvalidArgument,
@@ -176,12 +186,18 @@ internal sealed partial class JetStreamLog
     /// Writes an epoch behind the last message: if it is taken, that message was the last one indeed, and none of another writer comes
     /// behind it any more.
     /// </summary>
-    private static async Task<Taken> TakePlaceAsync(StreamNames names, JetStreamServers servers, Guid writerId, long firstOffset)
+    /// <remarks>
+    /// The leader's entry is read after the end was, and written before the epoch is. So of two SPUs the one with the lower leader epoch
+    /// either sees the other's entry, or comes behind the other's epoch with an end that is not the end any more.
+    /// </remarks>
+    private static async Task<Found> TakePlaceAsync(
+        StreamInfo stream, StreamConfig wanted, StreamNames names, JetStreamServers servers, LeaderEntry leader, Guid writerId, long firstOffset)
     {
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
-            StreamInfo stream = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false)
-                ?? throw servers.Unavailable($"the stream '{names.Stream}' is gone");
+            if (attempt > 0)
+                stream = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false) ?? throw servers.Unavailable($"the stream '{names.Stream}' is gone");
+
             long last = (long)stream.State.LastSeq;
             if (last > 0 && stream.State.Messages == 0)
             {
@@ -190,28 +206,53 @@ internal sealed partial class JetStreamLog
                     + "restore it, or delete the topic and make it again");
             }
 
+            long firstSequence = Math.Max(1, (long)stream.State.FirstSeq);
+            Task checking = leader.CheckAsync();
+            Task<StreamMessage?> heading = FindAsync(firstSequence), tailing = FindAsync(last);
+            await Task.WhenAll(checking, heading, tailing).ConfigureAwait(false);
+            using StreamMessage? head = await heading.ConfigureAwait(false);
+            using StreamMessage? tail = await tailing.ConfigureAwait(false) ?? await FindBeforeDeletedAsync().ConfigureAwait(false);
+            if (last > 0 && tail is null)
+                continue;
+
+            long placed = Math.Max(last, tail?.Sequence ?? 0);
             (long next, long latest) = (firstOffset, StreamMessage.NoTime);
-            if (last > 0)
-            {
-                using StreamMessage? tail = await servers.FindFromLeaderAsync(names.Stream, last, names.Subject + ".*").ConfigureAwait(false);
-                if (tail is null)
-                    continue;
+            if (tail is not null)
+                (next, latest) = (tail.NextOffset, tail.Latest);
 
-                (next, latest, last) = (tail.NextOffset, tail.Latest, tail.Sequence);
-                if (tail.Kind == MessageKind.Epoch && tail.Writer == writerId)
-                    return new Taken(next, latest, last);
-            }
+            var found = new Found(stream, firstSequence, head?.BaseOffset ?? next, tail?.Sequence ?? 0, placed, next, latest);
+            if (tail is { Kind: MessageKind.Epoch } && tail.Writer == writerId)
+                return found;
 
-            PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, last).ConfigureAwait(false);
+            await leader.ClaimAsync().ConfigureAwait(false);
+            if (Differs(stream.Config, wanted))
+                found = found with { Stream = stream = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false) };
+
+            PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, placed).ConfigureAwait(false);
             switch (outcome.Result)
             {
                 case PublishResult.Stored:
-                    return new Taken(next, latest, outcome.Sequence);
+                    return found with { LastSequence = outcome.Sequence, Placed = outcome.Sequence };
 
                 // Readers can do without. The first message that finds room again is fenced all the same.
                 case PublishResult.Full:
-                    return new Taken(next, latest, last);
+                    return found;
             }
+
+            // What there was no room for at last.
+            async Task<StreamMessage?> FindBeforeDeletedAsync()
+            {
+                IReadOnlySet<long> deleted = last > 0 && stream.State.NumDeleted > 0 ? await servers.FindDeletedAsync(names.Stream).ConfigureAwait(false) : new HashSet<long>();
+                long before = last;
+                while (deleted.Contains(before))
+                    before--;
+
+                return before < last && before >= firstSequence ? await FindAsync(before).ConfigureAwait(false) : null;
+            }
+
+            Task<StreamMessage?> FindAsync(long sequence) => last == 0
+                ? Task.FromResult<StreamMessage?>(null)
+                : servers.FindFromLeaderAsync(names.Stream, sequence, names.Subject + ".*");
         }
 
         throw servers.Unavailable($"another writer goes on with the stream '{names.Stream}'; run one hub on it");
@@ -236,31 +277,17 @@ internal sealed partial class JetStreamLog
         StateEntry Entry(string kind) => new(bucket, $"{incarnation:N}.{kind}");
         var state = new State(Entry("settings"), Entry("gaps"), Entry("clock"), Entry("mirrored"));
         await Task.WhenAll(state.Settings.LoadAsync(), state.Gaps.LoadAsync(), state.Clock.LoadAsync(), state.Mirrored.LoadAsync()).ConfigureAwait(false);
-        ReadOnlyMemory<byte> gaps = state.Gaps.Value;
-        if (gaps.Length >= sizeof(long))
-        {
-            state.LastGapSequence = System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian(gaps.Span);
-            Gap[] known = KnownGaps.Merge(StreamMessage.DecodeGaps(gaps[sizeof(long)..]));
-            state.KnownGaps = new KnownGaps(known, known.Length);
-        }
-
+        (state.LastGapSequence, IEnumerable<Gap> gaps) = DecodeGaps(state.Gaps.Value);
+        Gap[] known = KnownGaps.Merge(gaps);
+        state.KnownGaps = new KnownGaps(known, known.Length);
         if (state.Mirrored.Value.Length == sizeof(long))
-            state.MirroredOffset = System.Buffers.Binary.BinaryPrimitives.ReadInt64BigEndian(state.Mirrored.Value.Span);
+            state.MirroredOffset = BinaryPrimitives.ReadInt64BigEndian(state.Mirrored.Value.Span);
 
         return state;
     }
 
     private static Dictionary<string, string> ReadSettings(ReadOnlyMemory<byte> json) =>
         JsonSerializer.Deserialize(json.Span, StateJson.Default.DictionaryStringString) ?? [];
-
-    private static async Task FindStartAsync(StreamNames names, JetStreamServers servers, State state, Taken taken)
-    {
-        StreamInfo stream = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false) ?? throw servers.Unavailable("the stream is gone");
-        state.FirstSequence = Math.Max(1, (long)stream.State.FirstSeq);
-        state.Bytes = stream.State.Bytes;
-        using StreamMessage? first = await servers.FindFromLeaderAsync(names.Stream, state.FirstSequence, names.Subject + ".*").ConfigureAwait(false);
-        state.Start = first?.BaseOffset ?? taken.NextOffset;
-    }
 
     /// <summary>Those that the bucket was not told of yet.</summary>
     private static async Task FindNewGapsAsync(StreamNames names, JetStreamServers servers, State state)

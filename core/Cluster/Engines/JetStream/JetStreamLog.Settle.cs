@@ -12,6 +12,8 @@ internal sealed partial class JetStreamLog
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(1);
 
+    private string Overtaken => $"another writer has taken over the NATS stream '{_names.Stream}'";
+
     /// <summary>
     /// Finds out which of the messages on their way are stored, and sees to it that the others never will be; acknowledges the former, and
     /// sends the latter again, or refuses them where there is no room. Waits for the servers as long as <see cref="JetStreamOptions.Patience"/>.
@@ -26,14 +28,13 @@ internal sealed partial class JetStreamLog
             while (_onTheWay.Reader.TryRead(out Publication? publication))
                 unsettled.Add(publication);
 
-            (int stored, long lastSequence) = await AskUntilAnsweredAsync(unsettled, outcome.Problem).ConfigureAwait(false);
+            (int stored, long lastSequence, bool isFull) = await AskUntilAnsweredAsync(unsettled, outcome.Problem).ConfigureAwait(false);
             foreach (Publication publication in unsettled[..stored])
                 Complete(publication);
 
             unsettled.RemoveRange(0, stored);
-            _placedSequence = lastSequence;
-            Volatile.Write(ref _lastSequence, lastSequence);
-            if (outcome.Result == PublishResult.Full)
+            _placedSequence = _settledSequence = lastSequence;
+            if (isFull || outcome.Result == PublishResult.Full)
                 Refuse(unsettled, outcome.Problem);
             else
                 await SendAgainAsync(unsettled).ConfigureAwait(false);
@@ -50,7 +51,7 @@ internal sealed partial class JetStreamLog
     }
 
     /// <exception cref="PlaceLostException">They have answered, and the place is lost; or they have not for too long.</exception>
-    private async Task<(int Stored, long LastSequence)> AskUntilAnsweredAsync(List<Publication> unsettled, string problem)
+    private async Task<(int Stored, long LastSequence, bool IsFull)> AskUntilAnsweredAsync(List<Publication> unsettled, string problem)
     {
         long since = Environment.TickCount64;
         TimeSpan pause = FirstRetry;
@@ -80,20 +81,21 @@ internal sealed partial class JetStreamLog
     /// As at opening: an epoch of ours behind the last message, and so behind all that were on their way. What lies before it is compared
     /// with what was sent, byte by byte.
     /// </summary>
-    private async Task<(int Stored, long LastSequence)> TakePlaceBehindAsync(List<Publication> unsettled)
+    private async Task<(int Stored, long LastSequence, bool IsFull)> TakePlaceBehindAsync(List<Publication> unsettled)
     {
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
             StreamInfo stream = await _servers.FindStreamAsync(_names.Stream).ConfigureAwait(false)
                 ?? throw new PlaceLostException($"the NATS stream '{_names.Stream}' is gone");
             long last = (long)stream.State.LastSeq;
-            long before = Volatile.Read(ref _lastSequence);
+            long before = Math.Max(Volatile.Read(ref _lastSequence), _settledSequence);
             if (last < before)
                 throw _servers.Unavailable("a server answers that is behind the others");
 
             int stored = 0;
             long end = _durable.Value, latest = _durableLatest;
             StreamMessage? newest = null;
+            IReadOnlySet<long>? deleted = null;
             try
             {
                 for (long sequence = before + 1; sequence <= last; sequence++)
@@ -101,7 +103,15 @@ internal sealed partial class JetStreamLog
                     newest?.Dispose();
                     newest = await _servers.FindFromLeaderAsync(_names.Stream, sequence, _names.Subject + ".*").ConfigureAwait(false);
                     if (newest is null || newest.Sequence != sequence)
+                    {
+                        newest?.Dispose();
+                        newest = null;
+                        deleted ??= await _servers.FindDeletedAsync(_names.Stream).ConfigureAwait(false);
+                        if (deleted.Contains(sequence))
+                            continue;
+
                         throw _servers.Unavailable("a message that was there a moment ago is not found");
+                    }
 
                     if (newest.Kind == MessageKind.Epoch && newest.Writer == _writerId)
                         continue;
@@ -110,7 +120,7 @@ internal sealed partial class JetStreamLog
                         stored++;
 
                     if (stored == unsettled.Count || !newest.HasPayload(unsettled[stored].Payload))
-                        throw new PlaceLostException($"another writer has taken over the NATS stream '{_names.Stream}'");
+                        throw new PlaceLostException(Overtaken);
 
                     unsettled[stored].Sequence = sequence;
                     (end, latest) = (unsettled[stored].End, unsettled[stored].Latest);
@@ -121,7 +131,10 @@ internal sealed partial class JetStreamLog
                     stored++;
 
                 if (newest is { Kind: MessageKind.Epoch })
-                    return (stored, last);
+                {
+                    Volatile.Write(ref _lastSequence, last);
+                    return (stored, last, false);
+                }
             }
             finally
             {
@@ -130,11 +143,14 @@ internal sealed partial class JetStreamLog
 
             PublishOutcome outcome = await PublishEpochAsync(_names, _servers, _writerId, end, latest, last).ConfigureAwait(false);
             if (outcome.Result is PublishResult.Stored)
-                return (stored, outcome.Sequence);
+            {
+                Volatile.Write(ref _lastSequence, outcome.Sequence);
+                return (stored, outcome.Sequence, false);
+            }
 
             // There is no room for a few bytes: nor for anything that is still on its way.
             if (outcome.Result is PublishResult.Full)
-                return (stored, last);
+                return (stored, last, true);
 
             if (outcome.Result is PublishResult.Unknown)
                 throw _servers.Unavailable(outcome.Problem);

@@ -21,8 +21,8 @@ namespace EdgeStream.Cluster.Engines.JetStream;
 /// that one was only frozen. The writer that is refused fails (<see cref="Failure"/>), and its callers are told to try again.
 /// </para>
 /// <para>
-/// The way of a batch: callers queue → the writer gathers what waits into one message, gives the offsets, and sends it behind those that
-/// are on their way (group commit, pipelined) → the servers acknowledge once a majority of the replicas has it → <c>Durable</c>
+/// The way of a batch: callers queue → the writer gathers what waits into one message, gives the offsets, and sends it once the one before
+/// is stored (group commit; why not earlier, <see cref="MaxOnTheWay"/> says) → the servers acknowledge once a majority of the replicas has it → <c>Durable</c>
 /// moves, readers wake, callers are told. An acknowledgement that does not come is never guessed: an epoch is written, which settles what
 /// of the messages on their way is in the stream and what never will be; the latter are sent again, the same bytes at the same offsets.
 /// </para>
@@ -51,6 +51,7 @@ internal sealed partial class JetStreamLog : IPartitionLog
     private volatile Exception? _failure;
     private volatile string? _fullReason;
     private volatile LogSettings _settings;
+    private volatile int _replicas;
     private KnownGaps _gaps;
     private long _start;
     private long _firstSequence;
@@ -115,17 +116,40 @@ internal sealed partial class JetStreamLog : IPartitionLog
 
     public async ValueTask ChangeSettingsAsync(LogSettings settings)
     {
-        StreamInfo known = await FindOwnAsync().ConfigureAwait(false);
+        await ReconfigureAsync(settings, _replicas).ConfigureAwait(false);
+        _settings = settings;
+    }
+
+    /// <summary>At how many servers the stream is to be.</summary>
+    public int Replicas => _replicas;
+
+    /// <summary>
+    /// Has the stream at so many servers from now on. Those that come get its messages beside what goes on; until they
+    /// have, fewer may fail.
+    /// </summary>
+    /// <exception cref="ClusterException">The servers do not answer, or refuse it; it stays as it was.</exception>
+    public async ValueTask ChangeReplicasAsync(int replicas)
+    {
+        await ReconfigureAsync(_settings, replicas).ConfigureAwait(false);
+        _replicas = replicas;
+    }
+
+    public async ValueTask<IReadOnlyList<ReplicaState>> FindReplicasAsync(CancellationToken cancellationToken)
+    {
         try
         {
-            await _servers.UpdateStreamAsync(ConfigOf(_names, Manifest, settings, known.Config.NumReplicas)).ConfigureAwait(false);
-        }
-        catch (NatsJSApiException refusal)
-        {
-            throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the settings of the stream '{_names.Stream}': {refusal.Message}");
-        }
+            // A server alone has a cluster without a name.
+            if (await _servers.FindStreamAsync(_names.Stream, cancellationToken).ConfigureAwait(false) is not { Cluster: { Name.Length: > 0 } cluster })
+                return [];
 
-        _settings = settings;
+            IEnumerable<ReplicaState> followers = (cluster.Replicas ?? []).OrderBy(peer => peer.Name, StringComparer.Ordinal)
+                .Select(peer => new ReplicaState(peer.Name ?? "", IsLeader: false, peer.Current, (long)peer.Lag, peer.Active));
+            return [.. cluster.Leader is { Length: > 0 } leader ? [new ReplicaState(leader, true, true, 0, TimeSpan.Zero)] : (ReplicaState[])[], .. followers];
+        }
+        catch (EdgeStreamException)
+        {
+            return [];
+        }
     }
 
     public async ValueTask SaveSettingsAsync(IReadOnlyDictionary<string, string?> changes)
@@ -139,7 +163,8 @@ internal sealed partial class JetStreamLog : IPartitionLog
                 settings[name] = value;
         }
 
-        await _settingsEntry.SaveAsync(JsonSerializer.SerializeToUtf8Bytes(settings, StateJson.Default.DictionaryStringString)).ConfigureAwait(false);
+        byte[] json = JsonSerializer.SerializeToUtf8Bytes(settings, StateJson.Default.DictionaryStringString);
+        await SaveAsync(_settingsEntry, json, _ => json).ConfigureAwait(false);
         Manifest = Manifest with { Settings = settings };
     }
 
@@ -164,6 +189,23 @@ internal sealed partial class JetStreamLog : IPartitionLog
         catch (EdgeStreamException unreachable)
         {
             _logger.LogWarning("{Partition}: what was noted of gaps and clocks last is not kept: {Problem}", _id, unreachable.Message);
+        }
+    }
+
+    private async Task ReconfigureAsync(LogSettings settings, int replicas)
+    {
+        await FindOwnAsync().ConfigureAwait(false);
+        try
+        {
+            await _servers.UpdateStreamAsync(ConfigOf(_names, Manifest, settings, replicas)).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException many) when (JetStreamErrors.IsTooManyReplicas(many.Error.ErrCode))
+        {
+            throw TooManyReplicas(replicas, many);
+        }
+        catch (NatsJSApiException refusal)
+        {
+            throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the settings of the stream '{_names.Stream}': {refusal.Message}");
         }
     }
 

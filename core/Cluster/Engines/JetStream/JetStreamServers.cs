@@ -76,6 +76,9 @@ internal sealed class JetStreamServers : IAsyncDisposable
     /// <summary>The most that the payload of one message may have, in bytes.</summary>
     public int MaxPayload => (_connection.ServerInfo?.MaxPayload ?? 1024 * 1024) - HeaderRoom;
 
+    /// <summary>The name of the server that it is connected to; null while it is to none.</summary>
+    public string? ConnectedServer => _connection.ConnectionState == NatsConnectionState.Open ? _connection.ServerInfo?.Name : null;
+
     /// <summary>Connects where that is not done, and makes sure that there is a JetStream that will do.</summary>
     /// <exception cref="ClusterException">There is none now; why, in one line.</exception>
     public async ValueTask EnsureReadyAsync()
@@ -107,17 +110,29 @@ internal sealed class JetStreamServers : IAsyncDisposable
     }
 
     /// <summary>What the servers know of a stream; null where there is none.</summary>
-    public async Task<StreamInfo?> FindStreamAsync(string stream)
+    public async Task<StreamInfo?> FindStreamAsync(string stream, CancellationToken cancellationToken = default)
     {
         try
         {
-            return await AskAsync(async token => (await _jetStream.GetStreamAsync(stream, cancellationToken: token).ConfigureAwait(false)).Info)
+            return await AskAsync(
+                async token => (await _jetStream.GetStreamAsync(stream, cancellationToken: token).ConfigureAwait(false)).Info, cancellationToken)
                 .ConfigureAwait(false);
         }
         catch (NatsJSApiException none) when (none.Error.ErrCode == JetStreamErrors.StreamNotFound)
         {
             return null;
         }
+    }
+
+    /// <summary>
+    /// The sequences of a stream that no message has any more, though there are some before and behind them: where an account has no room,
+    /// a message gets its sequence and is taken out again.
+    /// </summary>
+    public async Task<IReadOnlySet<long>> FindDeletedAsync(string stream)
+    {
+        StreamInfo known = await AskAsync(async token =>
+            (await _jetStream.GetStreamAsync(stream, new StreamInfoRequest { DeletedDetails = true }, token).ConfigureAwait(false)).Info).ConfigureAwait(false);
+        return (known.State.Deleted ?? []).Select(sequence => (long)sequence).ToHashSet();
     }
 
     /// <exception cref="NatsJSApiException">The servers refuse it.</exception>
@@ -209,6 +224,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
             (long)found.Seq, StreamMessage.KindOf(found.Subject), StreamMessage.ParseTime(HeaderOf(found, StreamMessage.TimeHeader)), found.Time, payload);
     }
 
+    /// <summary>As <see cref="FindFromLeaderAsync"/>, of a stream that is no partition's.</summary>
+    public Task<StoredMessage?> FindNextAsync(string stream, long sequence, string subject) =>
+        AskLeaderAsync(stream, new StreamMsgGetRequest { Seq = (ulong)sequence, NextBySubj = subject });
+
     /// <summary>The last message of a subject, as the stream's leader has it; null where there is none.</summary>
     public Task<StoredMessage?> FindLastAsync(string stream, string subject) => AskLeaderAsync(stream, new StreamMsgGetRequest { LastBySubj = subject });
 
@@ -241,7 +260,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
     }
 
     /// <summary>Headers come as base64 of the lines that they are on the wire.</summary>
-    private static string? HeaderOf(StoredMessage message, string name)
+    public static string? HeaderOf(StoredMessage message, string name)
     {
         if (message.Hdrs is not { Length: > 0 } encoded)
             return null;
@@ -252,14 +271,18 @@ internal sealed class JetStreamServers : IAsyncDisposable
             .LastOrDefault(line => line.StartsWith(prefix, StringComparison.OrdinalIgnoreCase))?[prefix.Length..].Trim();
     }
 
+    /// <summary>Why a server of this version will not do; null where it will, or nobody can tell.</summary>
+    internal static string? ProblemOf(string version) => Version.TryParse(version.Split('-', '+')[0], out Version? known) && known < Oldest
+        ? $"the server has version {version}, and {Oldest} is the oldest that will do; update it"
+        : null;
+
     private async Task<string?> FindProblemAsync()
     {
         try
         {
             await _connection.ConnectAsync().AsTask().WaitAsync(_options.AnswerTimeout).ConfigureAwait(false);
-            INatsServerInfo server = _connection.ServerInfo!;
-            if (Version.TryParse(server.Version.Split('-')[0], out Version? version) && version < Oldest)
-                return $"the server has version {server.Version}, and {Oldest} is the oldest that will do; update it";
+            if (ProblemOf(_connection.ServerInfo!.Version) is { } tooOld)
+                return tooOld;
 
             await AskAsync(token => _jetStream.GetAccountInfoAsync(token).AsTask()).ConfigureAwait(false);
             return null;
@@ -309,9 +332,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
 
     /// <exception cref="ClusterException">There was no answer.</exception>
     /// <exception cref="NatsJSApiException">The answer is no.</exception>
-    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> question)
+    private async Task<T> AskAsync<T>(Func<CancellationToken, Task<T>> question, CancellationToken cancellationToken = default)
     {
-        using var limit = new CancellationTokenSource(_options.AnswerTimeout);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(_options.AnswerTimeout);
         try
         {
             return await question(limit.Token).ConfigureAwait(false);

@@ -66,7 +66,10 @@ internal sealed class StreamMessage(long sequence, MessageKind kind, long latest
     };
 
     /// <summary>Of an epoch: who began.</summary>
-    public Guid Writer => new(Payload.Span.Slice(8, 16), bigEndian: true);
+    public Guid Writer => WriterOf(Payload.Span);
+
+    /// <summary>Of an epoch's payload: who began.</summary>
+    public static Guid WriterOf(ReadOnlySpan<byte> epoch) => new(epoch.Slice(8, 16), bigEndian: true);
 
     public static byte[] Encode(Gap gap)
     {

@@ -1,0 +1,184 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography.X509Certificates;
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Hub;
+using EdgeStream.Storage;
+using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
+
+namespace EdgeStream.Agent.Hosting.DataCenter;
+
+/// <summary>
+/// Makes an SC the active one of its cluster whenever the lease is free, and ends that when the lease may be lost. What it serves as the
+/// active one it has only then; of the cluster it knows nothing while it stands by. Safe from any thread.
+/// </summary>
+internal sealed class ScRole : IClusterView, IAsyncDisposable
+{
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
+    private static readonly TopologyMap Unknown = new(
+        "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),
+        ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
+
+    private readonly NodeOptions _options;
+    private readonly ClusterOptions _cluster;
+    private readonly string _dataDirectory;
+    private readonly CertificateAuthority _authority;
+    private readonly GeoLocationPresence _presence;
+    private readonly ActiveSc _self;
+    private readonly ILoggerFactory _loggers;
+    private readonly ILogger _logger;
+    private readonly ScLease _lease;
+    private readonly X509Certificate2 _trusted;
+    private readonly CancellationTokenSource _stop = new();
+    private volatile Activity? _active;
+    private volatile string? _problem;
+    private Task _running = Task.CompletedTask;
+
+    /// <summary>All that an SC has while it is the active one.</summary>
+    public sealed record Activity(ScActivity Sc, HubAuthority Authority);
+
+    /// <param name="options">Where NATS is.</param>
+    /// <param name="cluster">Which cluster.</param>
+    /// <param name="dataDirectory">This SC's own.</param>
+    /// <param name="authority">The CA; stays the caller's.</param>
+    /// <param name="presence">Told whose links SPUs have.</param>
+    /// <param name="endpoint">Where others reach this SC.</param>
+    /// <param name="loggers">Stays the caller's.</param>
+    public ScRole(
+        NodeOptions options, ClusterOptions cluster, string dataDirectory, CertificateAuthority authority, GeoLocationPresence presence,
+        string endpoint, ILoggerFactory loggers)
+    {
+        (_options, _cluster, _dataDirectory, _authority, _presence, _loggers) = (options, cluster, dataDirectory, authority, presence, loggers);
+        _logger = loggers.CreateLogger<ScRole>();
+        _self = new ActiveSc(Environment.MachineName, [endpoint]);
+        _lease = new ScLease(options.JetStream!, cluster.Name, _self, loggers.CreateLogger<ScLease>());
+        _trusted = authority.Certificate;
+        Rights = new GeoLocationRights(_trusted, authority.Withdrawn.ReasonOf, this, TimeProvider.System);
+        Homes = new GeoLocationHomes(this, spu: null, controllers: [endpoint]);
+    }
+
+    public GeoLocationRights Rights { get; }
+
+    public GeoLocationHomes Homes { get; }
+
+    /// <summary>What keeps this SC from becoming the active one, in one line; null while nothing does.</summary>
+    public string? Problem => _problem;
+
+    /// <summary>In a few words.</summary>
+    public string State => _active is not null ? "active" : _lease.Active is { } other ? $"stands by; {other.Name} is the active one" : "stands by";
+
+    /// <inheritdoc/>
+    public TopologyMap Current => _active?.Sc.Controller.Current ?? Unknown;
+
+    /// <inheritdoc/>
+    public bool IsHub => true;
+
+    /// <summary>Nobody here keeps anything of topics.</summary>
+    public event Func<string, Task>? TopicDeleted
+    {
+        add { }
+        remove { }
+    }
+
+    /// <inheritdoc/>
+    public Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken) => Require().Sc.Controller.WaitForChangeAsync(known, cancellationToken);
+
+    /// <inheritdoc/>
+    public SpuStatus StatusOf(int spu) => _active?.Sc.Spus.StatusOf(spu) ?? new SpuStatus(Online: false);
+
+    /// <inheritdoc/>
+    public Partition GetPartition(string topicName, int number) => Require().Sc.Controller.GetPartition(topicName, number);
+
+    /// <summary>What only the active SC has.</summary>
+    /// <exception cref="ClusterException">This one stands by.</exception>
+    public Activity Require() => _active ?? throw new ClusterException(ErrorCode.Unavailable, _lease.Active is { } other && other != _self
+        ? $"this SC stands by; the active one is {other.Name} at {string.Join(", ", other.Endpoints)}"
+        : $"this SC stands by, and there is no active one at the moment{(_problem is { } problem ? $": {problem}" : "; try again")}");
+
+    public void Start() => _running = Task.Run(RunAsync);
+
+    /// <summary>Gives the lease back: another takes over at once.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _running.ConfigureAwait(false);
+        await _lease.DisposeAsync().ConfigureAwait(false);
+        _trusted.Dispose();
+        _stop.Dispose();
+    }
+
+    /// <summary>Never fails: what cannot be now, is tried again.</summary>
+    private async Task RunAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            try
+            {
+                await using ScTerm term = await _lease.WaitAsync(_stop.Token).ConfigureAwait(false);
+                using var ended = CancellationTokenSource.CreateLinkedTokenSource(term.Lost, _stop.Token);
+                await ServeAsync(ended.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            {
+                return;
+            }
+            catch (Exception error)
+            {
+                string problem = error is EdgeStreamException or OperationCanceledException ? error.Message : $"unexpected {error.GetType().Name}: {error.Message}";
+                if (_problem != problem)
+                    _logger.LogError("this SC cannot be the active one now: {Problem}; it is tried again", problem);
+
+                _problem = problem;
+                await Task.Delay(RetryAfter, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    /// <summary>Is the active SC until it is told to stop, or another has written.</summary>
+    private async Task ServeAsync(CancellationToken cancellationToken)
+    {
+        JetStreamOptions nats = _options.JetStream!;
+        await using JetStreamTopologyStore store = await JetStreamTopologyStore
+            .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), cancellationToken).ConfigureAwait(false);
+        await CheckAuthorityAsync(store).ConfigureAwait(false);
+        await using var state = new JetStreamSpuStateStore(nats, store.ClusterId, _loggers.CreateLogger<JetStreamSpuStateStore>());
+        await using var engine = new JetStreamEngine(_dataDirectory, nats, _loggers.CreateLogger<JetStreamEngine>());
+        var spus = new SpuRegistry(engine, store.LoadSpus(), TimeProvider.System);
+        var controller = new StreamController(store, spus);
+        await engine.StartAsync(controller.Current).ConfigureAwait(false);
+        await using ScActivity sc = await ScActivity.StartAsync(controller, spus, _presence, TimeProvider.System, _logger).ConfigureAwait(false);
+        using var hub = new HubAuthority(_authority, Rights, controller, store, state, _options.CertificateLife, TimeProvider.System);
+        _active = new Activity(sc, hub);
+        _problem = null;
+        _logger.LogInformation("this SC is the active one");
+        try
+        {
+            using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, store.Superseded);
+            await Task.Delay(Timeout.Infinite, over.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        finally
+        {
+            _active = null;
+            _logger.LogInformation("this SC stands by");
+        }
+    }
+
+    /// <summary>All SCs of a cluster have the same CA: with another one no SPU, edge or client would take it for theirs, nor it them.</summary>
+    private async Task CheckAuthorityAsync(JetStreamTopologyStore store)
+    {
+        string mine = Convert.ToHexStringLower(_authority.Fingerprint);
+        if (store.LoadAuthority() is not { } known)
+            await store.SaveAuthorityAsync(mine).ConfigureAwait(false);
+        else if (known != mine)
+        {
+            throw new EdgeStreamException(
+                $"the CA in '{Path.Combine(_dataDirectory, "ca")}' is not that of the cluster '{_cluster.Name}'; copy the directory of another SC of it there, and start this one again");
+        }
+    }
+}

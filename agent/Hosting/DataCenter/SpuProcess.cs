@@ -1,0 +1,167 @@
+using EdgeStream.Cluster;
+using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Groups;
+using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Bundles;
+using EdgeStream.Mirror.Enrolment;
+using EdgeStream.Mirror.Hub;
+using EdgeStream.Storage;
+using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
+
+namespace EdgeStream.Agent.Hosting.DataCenter;
+
+/// <summary>An SPU of a cluster: serves the partitions that the SC gives to it, out of NATS JetStream, also while there is no SC.</summary>
+internal sealed class SpuProcess : Node
+{
+    private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
+
+    private readonly SpuIdentity _identity;
+    private readonly JetStreamEngine _engine;
+    private readonly SpuNode _spu;
+    private readonly SpuView _view;
+    private readonly ScLink _link;
+    private readonly GeoLocationRights _rights;
+    private readonly GeoLocationHomes _homes;
+    private readonly HubLinks _links = new();
+    private readonly CancellationTokenSource _stop = new();
+    private volatile SpuServices? _services;
+    private volatile string? _problem;
+    private Task _starting = Task.CompletedTask;
+
+    private SpuProcess(NodeOptions options, DataDirectory data, NodeStorage storage, SpuIdentity identity, ClusterOptions cluster, string endpoint, ILoggerFactory loggers)
+        : base(options, data, storage, loggers)
+    {
+        _identity = identity;
+        _engine = new JetStreamEngine(data.Path, options.JetStream!, loggers.CreateLogger<JetStreamEngine>(), storage.Resources.Clock);
+        _spu = new SpuNode(identity.Id, _engine, loggers.CreateLogger<SpuNode>(), isHub: true);
+        _view = new SpuView(_spu);
+        _link = new ScLink(
+            new SpuInfo(identity.Id, [endpoint], cluster.Zone), cluster.Controllers, identity, _view, () => _engine.ConnectedServer, Presence,
+            loggers.CreateLogger<ScLink>());
+        _rights = new GeoLocationRights(identity.Authority, _ => null, _view, TimeProvider.System);
+        _homes = new GeoLocationHomes(_view, identity.Id, cluster.Controllers);
+    }
+
+    public override IClusterView Cluster => _view;
+
+    public override IReadOnlyList<Partition> Partitions => _spu.Partitions;
+
+    public override IReadOnlyList<GroupShare> GroupShares => _services?.Groups.List() ?? [];
+
+    public override string Kind => "spu";
+
+    public override string Standing => $"SPU {_identity.Id}";
+
+    /// <summary>That there is no SC is one, though what is there goes on.</summary>
+    public override IEnumerable<string> Problems =>
+    [
+        .. _link.Problem is { } link ? [$"no SC: {link}"] : Array.Empty<string>(),
+        .. _problem is { } problem ? [problem] : Array.Empty<string>(),
+    ];
+
+    public static async Task RunAsync(NodeOptions options, ClusterOptions cluster, CancellationToken cancellationToken)
+    {
+        using ILoggerFactory loggers = NodeLogging.CreateFactory();
+        await using SpuProcess node = Open(options, cluster, loggers);
+        WebApplicationBuilder builder = node.CreateApplication(node._rights);
+        ListenOnNetwork(builder, options.Listen!, node._identity.Certificate);
+        var importer = new BundleImporter(node._view, node._link, node._rights, node._links, node.Data.Path);
+        builder.Services.AddSingleton(new AgentService(node, TimeProvider.System, importer: importer));
+        await using WebApplication application = builder.Build();
+        application.MapGrpcService<ControlPlaneService>();
+        application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<ConsumerGroupsService>();
+        application.MapGrpcService<MirrorService>();
+        application.MapGrpcService<DownlinkService>();
+        application.MapGrpcService<LiveService>();
+        application.MapGrpcService<AgentService>();
+        await node.ServeAsync(application, StartAsync, StopAsync, cancellationToken).ConfigureAwait(false);
+
+        Task StartAsync()
+        {
+            node._link.Start();
+            node._starting = node.StartServicesAsync();
+            return Task.CompletedTask;
+        }
+
+        // Others get its partitions as soon as the SC is told, so that is first.
+        async Task StopAsync()
+        {
+            await node._link.DisposeAsync().ConfigureAwait(false);
+            node.Stopped("registration");
+        }
+    }
+
+    protected override void AddParts(IServiceCollection services)
+    {
+        services.AddSingleton<IClusterView>(_view);
+        services.AddSingleton<IMirrorPartitions>(_link);
+        services.AddSingleton(_spu);
+        services.AddSingleton(_rights);
+        services.AddSingleton(_homes);
+        services.AddSingleton(_links);
+        services.AddSingleton(new HubFlow());
+        services.AddSingleton(new LiveValues(_view));
+        services.AddSingleton(new Active<GroupCoordinator>(() => Require().Groups));
+        services.AddTransient(_ => Require().Fence);
+    }
+
+    protected override async ValueTask DisposePartsAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _starting.ConfigureAwait(false);
+        if (_services is { } services)
+            await services.DisposeAsync().ConfigureAwait(false);
+    }
+
+    protected override async ValueTask DisposeLogAsync()
+    {
+        await _spu.DisposeAsync().ConfigureAwait(false);
+        _identity.Dispose();
+        _stop.Dispose();
+    }
+
+    private static SpuProcess Open(NodeOptions options, ClusterOptions cluster, ILoggerFactory loggers)
+    {
+        DataDirectory data = DataDirectory.Open(options.Data);
+        SpuIdentity? identity = null;
+        try
+        {
+            NodeStorage storage = NodeStorage.Open(data.Path, options.Budget);
+            identity = SpuIdentity.Load(cluster.Identity!, cluster.Id);
+            var node = new SpuProcess(options, data, storage, identity, cluster, AdvertisedEndpoint.Of(cluster, options.Listen!), loggers);
+            storage.Start(node._spu, node._view, node._view.TouchAsync);
+            return node;
+        }
+        catch
+        {
+            identity?.Dispose();
+            data.Dispose();
+            throw;
+        }
+    }
+
+    private SpuServices Require() => _services ?? throw new ClusterException(
+        ErrorCode.Unavailable, $"SPU {_identity.Id} waits: {_problem ?? _link.Problem ?? "it has just started"}");
+
+    /// <summary>Never fails: it is tried until it can be, or the node stops.</summary>
+    private async Task StartServicesAsync()
+    {
+        await _link.Served.WaitAsync(_stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        while (!_stop.IsCancellationRequested && _services is null)
+        {
+            try
+            {
+                _services = await SpuServices.StartAsync(Options.JetStream!, _view, Loggers).ConfigureAwait(false);
+                _problem = null;
+            }
+            catch (EdgeStreamException unavailable)
+            {
+                _problem = unavailable.Message;
+                await Task.Delay(RetryAfter, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>An SPU that has registered with this SC, and how it is. Its registry guards it.</summary>
+public sealed class RegisteredSpu
+{
+    private readonly TaskCompletionSource _replaced = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    internal RegisteredSpu(SpuInfo info, string instance, string version, long now) =>
+        (Info, Instance, Version, LastReport, Since) = (info, instance, version, now, now);
+
+    public SpuInfo Info { get; }
+
+    /// <summary>Tells one process from the next with the same id.</summary>
+    public string Instance { get; }
+
+    public string Version { get; }
+
+    /// <summary>Completes when another stream of the same SPU has taken the place of this one.</summary>
+    public Task Replaced => _replaced.Task;
+
+    /// <summary>The NATS server that it is connected to; null where that is not known.</summary>
+    internal string? NatsServer { get; set; }
+
+    /// <summary>When it last reported, and since when it has without a pause; timestamps.</summary>
+    internal long LastReport { get; set; }
+
+    internal long Since { get; set; }
+
+    /// <summary>Of the newest topology that it serves.</summary>
+    internal long Applied { get; set; }
+
+    /// <summary>Its stream has ended: another process may register with its id.</summary>
+    internal bool HasLeft { get; private set; }
+
+    internal void Leave() => HasLeft = true;
+
+    internal void Replace()
+    {
+        Leave();
+        _replaced.TrySetResult();
+    }
+}

@@ -1,0 +1,98 @@
+using EdgeStream.Cluster.Topology;
+using Microsoft.Extensions.Logging;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>
+/// An SC while it is the active one of its cluster: the topology, the SPUs that serve it, and the task that gives the partitions of dead SPUs
+/// to others. Made anew each time that the SC becomes active, from what is stored.
+/// </summary>
+public sealed class ScActivity : IAsyncDisposable
+{
+    private static readonly TimeSpan BalanceInterval = TimeSpan.FromMilliseconds(500);
+
+    private readonly GeoLocationPresence _presence;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Task _balancing;
+
+    private ScActivity(StreamController controller, SpuRegistry spus, GeoLocationPresence presence, TimeProvider time, ILogger logger)
+    {
+        (Controller, Spus, _presence, _time, _logger) = (controller, spus, presence, time, logger);
+        Ended = _stop.Token;
+        _balancing = BalanceAsync();
+    }
+
+    public StreamController Controller { get; }
+
+    public SpuRegistry Spus { get; }
+
+    /// <summary>Cancelled when the SC is not the active one any more: what it serves as such ends.</summary>
+    public CancellationToken Ended { get; }
+
+    /// <param name="controller">Of the stored topology, with these SPUs; becomes the activity's.</param>
+    /// <param name="spus">Those that register.</param>
+    /// <param name="presence">Told whose links are gone with their SPU.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="logger">Told what is moved, and why.</param>
+    public static async Task<ScActivity> StartAsync(
+        StreamController controller, SpuRegistry spus, GeoLocationPresence presence, TimeProvider time, ILogger logger)
+    {
+        await controller.StartAsync().ConfigureAwait(false);
+        return new ScActivity(controller, spus, presence, time, logger);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync().ConfigureAwait(false);
+        await _balancing.ConfigureAwait(false);
+        Controller.Dispose();
+        _stop.Dispose();
+    }
+
+    /// <summary>Never fails: what cannot be stored now is tried again, as long as this SC is the active one.</summary>
+    private async Task BalanceAsync()
+    {
+        string? problem = null;
+        while (!Ended.IsCancellationRequested)
+        {
+            try
+            {
+                Task changed = Spus.WaitForChangeAsync(Ended);
+                await MoveAsync().ConfigureAwait(false);
+                problem = null;
+                await Task.WhenAny(changed, Task.Delay(BalanceInterval, _time, Ended)).ConfigureAwait(false);
+            }
+            catch (Exception error) when (!Ended.IsCancellationRequested)
+            {
+                if (problem != error.Message)
+                    _logger.LogError("partitions cannot be given to other SPUs now: {Problem}; it is tried again", problem = error.Message);
+
+                await Task.Delay(BalanceInterval, _time, Ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (Exception)
+            {
+                return;
+            }
+        }
+    }
+
+    private async Task MoveAsync()
+    {
+        foreach (int dead in Spus.FindDead())
+        {
+            _logger.LogWarning("SPU {Id} is silent or has stopped", dead);
+            _presence.ForgetSpu(dead);
+        }
+
+        IReadOnlyList<AliveSpu> alive = Spus.Alive;
+        bool rebalance = Spus.IsSettled;
+        if (Placement.Plan(alive, Controller.Current.Topics.Values, rebalance).Count == 0)
+            return;
+
+        int moved = await Controller.MoveAsync(map => Placement.Plan(alive, map.Topics.Values, rebalance)).ConfigureAwait(false);
+        if (moved > 0)
+            _logger.LogInformation("{Moved} partitions are led by other SPUs now; there are SPUs {Alive}", moved, string.Join(", ", alive.Select(spu => spu.Id)));
+    }
+}

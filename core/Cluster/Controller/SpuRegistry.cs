@@ -1,0 +1,285 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Engines;
+using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Controller;
+
+/// <summary>A topology as it goes to SPUs.</summary>
+/// <param name="Map">What it is.</param>
+/// <param name="Version">Grows with each change; of this SC only.</param>
+public sealed record VersionedTopology(TopologyMap Map, long Version);
+
+/// <summary>
+/// The SPUs of a cluster, at its active SC: who has registered, who reports, and how far each has come with the topology. An SPU
+/// that is silent for <see cref="SilenceTolerated"/> is taken for dead, and others get its partitions. Safe from any thread.
+/// </summary>
+public sealed class SpuRegistry : ISpus
+{
+    /// <summary>Three reports. What is served must not move because one of them was late.</summary>
+    public static readonly TimeSpan SilenceTolerated = TimeSpan.FromSeconds(3);
+
+    /// <summary>How often an SPU reports.</summary>
+    public static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(1);
+
+    /// <summary>
+    /// How long an SPU has to be there before it is given what others lead: one that comes and goes must not take partitions with it
+    /// each time.
+    /// </summary>
+    public static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
+
+    // How long a change of the topology waits for those who serve it.
+    private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan SettleCheck = TimeSpan.FromMilliseconds(250);
+
+    private readonly IPartitionEngine _engine;
+    private readonly TimeProvider _time;
+
+    // Guards all below.
+    private readonly Lock _lock = new();
+    private readonly Dictionary<int, RegisteredSpu> _spus = [];
+    private readonly Dictionary<int, long> _expected = [];
+    private HashSet<int> _alive = [];
+    private VersionedTopology? _topology;
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <param name="engine">Where the partitions lie; started, and the caller's.</param>
+    /// <param name="known">SPUs that the topology knows: they get a moment to come back to an SC that has just become active.</param>
+    /// <param name="time">The clock.</param>
+    public SpuRegistry(IPartitionEngine engine, IEnumerable<SpuInfo> known, TimeProvider time)
+    {
+        (_engine, _time) = (engine, time);
+        foreach (SpuInfo spu in known)
+            _expected[spu.Id] = time.GetTimestamp();
+    }
+
+    /// <inheritdoc/>
+    public int DefaultReplicas => _engine.DefaultReplicas;
+
+    /// <summary>The newest; null before <see cref="StartAsync"/>.</summary>
+    public VersionedTopology? Topology
+    {
+        get
+        {
+            lock (_lock)
+                return _topology;
+        }
+    }
+
+    /// <summary>SPUs that partitions may be given to, by id: those that report, and those that have a moment left to come back.</summary>
+    public IReadOnlyList<AliveSpu> Alive
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return
+                [
+                    .. _spus.Values.Where(IsAlive)
+                        .Select(spu => new AliveSpu(spu.Info.Id, spu.Info.Zone, spu.NatsServer))
+                        .Concat(_expected.Where(one => IsExpected(one.Value)).Select(one => new AliveSpu(one.Key)))
+                        .OrderBy(spu => spu.Id),
+                ];
+            }
+        }
+    }
+
+    /// <summary>Whether nobody has come of late and nobody is expected, so partitions may move for even load.</summary>
+    public bool IsSettled
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return !_expected.Values.Any(IsExpected)
+                    && _spus.Values.All(spu => !IsAlive(spu) || _time.GetElapsedTime(spu.Since) >= SettledAfter);
+            }
+        }
+    }
+
+    /// <summary>How an SPU is.</summary>
+    public SpuStatus StatusOf(int id)
+    {
+        lock (_lock)
+        {
+            return _spus.TryGetValue(id, out RegisteredSpu? spu)
+                ? new SpuStatus(IsAlive(spu), spu.Version, spu.NatsServer ?? "")
+                : new SpuStatus(Online: false);
+        }
+    }
+
+    /// <summary>Takes an SPU in. <see cref="Leave"/> it in the end.</summary>
+    /// <exception cref="ClusterException">Another process with the id reports.</exception>
+    public RegisteredSpu Register(SpuInfo info, string instance, string version)
+    {
+        lock (_lock)
+        {
+            long now = _time.GetTimestamp();
+            RegisteredSpu? before = _spus.GetValueOrDefault(info.Id);
+            if (before is { HasLeft: false } && before.Instance != instance && IsAlive(before))
+            {
+                throw new ClusterException(
+                    ErrorCode.InvalidArgument,
+                    $"an SPU {info.Id} is there already, at {string.Join(", ", before.Info.Endpoints)}; give this one another id (cluster.id), or stop the other");
+            }
+
+            var spu = new RegisteredSpu(info, instance, version, now);
+            if (before is not null && before.Instance == instance && IsAlive(before))
+                (spu.Since, spu.Applied) = (before.Since, before.Applied);
+
+            before?.Replace();
+            _spus[info.Id] = spu;
+            _expected.Remove(info.Id);
+            Signal();
+            return spu;
+        }
+    }
+
+    /// <summary>Takes note of a report.</summary>
+    public void Report(RegisteredSpu spu, long applied, string natsServer)
+    {
+        lock (_lock)
+        {
+            long now = _time.GetTimestamp();
+            bool wasAlive = IsAlive(spu);
+            if (!wasAlive)
+                spu.Since = now;
+
+            bool isNews = !wasAlive || spu.Applied != applied;
+            (spu.LastReport, spu.Applied, spu.NatsServer) = (now, applied, natsServer.Length > 0 ? natsServer : null);
+            if (isNews)
+                Signal();
+        }
+    }
+
+    /// <summary>The SPU's stream has ended. It still counts as there until it has been silent for too long: it may have lost its connection only.</summary>
+    public void Leave(RegisteredSpu spu, bool hasSaidSo)
+    {
+        lock (_lock)
+        {
+            spu.Leave();
+
+            // It has stopped: nothing is to be waited for.
+            if (hasSaidSo && _spus.GetValueOrDefault(spu.Info.Id) == spu)
+                _spus.Remove(spu.Info.Id);
+
+            Signal();
+        }
+    }
+
+    /// <summary>Completes when somebody has come or gone, or has come further with the topology.</summary>
+    public Task WaitForChangeAsync(CancellationToken cancellationToken)
+    {
+        lock (_lock)
+            return _changed.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Looks who has been silent for too long, which nobody says. Called now and then.</summary>
+    /// <returns>Those who are dead since the call before.</returns>
+    public IReadOnlyList<int> FindDead()
+    {
+        lock (_lock)
+        {
+            int[] dead = [.. _alive.Where(id => !_spus.TryGetValue(id, out RegisteredSpu? spu) || !IsAlive(spu))];
+            _alive = [.. _spus.Values.Where(IsAlive).Select(spu => spu.Info.Id)];
+            if (dead.Length > 0)
+                Signal();
+
+            return dead;
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
+
+    /// <inheritdoc/>
+    public void CheckRoomFor(int partitions) => _engine.CheckRoomFor(partitions, 0);
+
+    /// <inheritdoc/>
+    public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => _engine.FindStoredAsync(partition);
+
+    /// <summary>None: they are all elsewhere.</summary>
+    public Partition? Find(PartitionId partition) => null;
+
+    /// <inheritdoc/>
+    public IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions) =>
+        Placement.Place(map, Alive, partitions);
+
+    /// <inheritdoc/>
+    public async ValueTask CheckHoldsAsync(TopicInfo topic, TopicSettings settings)
+    {
+        foreach (PartitionInfo partition in settings.RetentionBytes is null ? [] : topic.Partitions)
+        {
+            var id = new PartitionId(topic.Name, partition.Number);
+            if (await FindStoredAsync(id).ConfigureAwait(false) is { } stored)
+                TopicLimits.CheckHolds(id, stored.Bytes, topic.Settings.RetentionBytes, settings);
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task StartAsync(TopologyMap topology) => ApplyAsync(topology);
+
+    /// <inheritdoc/>
+    public Task ApplyAsync(TopologyMap topology)
+    {
+        lock (_lock)
+        {
+            _topology = new VersionedTopology(topology, (_topology?.Version ?? 0) + 1);
+            Signal();
+        }
+
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public async Task SettleAsync()
+    {
+        long version = Topology?.Version ?? 0, started = _time.GetTimestamp();
+        while (_time.GetElapsedTime(started) < SettlePatience)
+        {
+            Task changed;
+            lock (_lock)
+            {
+                if (_spus.Values.All(spu => spu.Applied >= version || !IsAlive(spu)))
+                    return;
+
+                changed = _changed.Task;
+            }
+
+            // Also when somebody is dead meanwhile, which nobody says.
+            await Task.WhenAny(changed, Task.Delay(SettleCheck, _time)).ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic)
+    {
+        // Who has it open would make its streams anew.
+        await ApplyAsync(topology with { Topics = topology.Topics.Remove(topic.Name) }).ConfigureAwait(false);
+        await SettleAsync().ConfigureAwait(false);
+        try
+        {
+            await _engine.DeleteBeforehandAsync(topic).ConfigureAwait(false);
+        }
+        catch
+        {
+            await ApplyAsync(topology).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <inheritdoc/>
+    public Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom) =>
+        throw new ClusterException(ErrorCode.WrongRole, "only an edge puts another log in the place of its own");
+
+    private bool IsExpected(long since) => _time.GetElapsedTime(since) < SettledAfter;
+
+    private bool IsAlive(RegisteredSpu spu) => _time.GetElapsedTime(spu.LastReport) < SilenceTolerated;
+
+    private void Signal()
+    {
+        _changed.TrySetResult();
+        _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}

@@ -1,0 +1,89 @@
+using System.Collections.Immutable;
+using EdgeStream.Cluster.Topology;
+
+namespace EdgeStream.Cluster.Spu;
+
+/// <summary>
+/// The cluster as an SPU by itself sees it: what its SC has told it last, and stays so while there is no SC. Safe from any thread but for
+/// <see cref="ApplyAsync"/>, which is for one caller at a time.
+/// </summary>
+public sealed class SpuView(SpuNode node) : IClusterView
+{
+    private TopologyMap _current = new(
+        "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),
+        ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
+
+    private volatile ImmutableDictionary<int, SpuStatus> _statuses = ImmutableDictionary<int, SpuStatus>.Empty;
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>That the SPU serves; of an empty cluster before the SC has told the first.</summary>
+    public TopologyMap Current => Volatile.Read(ref _current);
+
+    /// <summary>Always: edges are clusters of one process.</summary>
+    public bool IsHub => true;
+
+    /// <inheritdoc/>
+    public event Func<string, Task>? TopicDeleted;
+
+    /// <inheritdoc/>
+    public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
+    {
+        Task changed = Volatile.Read(ref _changed).Task;
+        if (ReferenceEquals(Current, known))
+            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    public Partition GetPartition(string topicName, int number)
+    {
+        TopologyMap map = Current;
+        TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
+        return node.Find(new PartitionId(topicName, number)) ?? throw ClusterException.NotHere(map, topic, number);
+    }
+
+    /// <summary>As the SC has told last.</summary>
+    public SpuStatus StatusOf(int spu) => _statuses.GetValueOrDefault(spu) ?? new SpuStatus(Online: false);
+
+    /// <summary>Takes note of how the SPUs are.</summary>
+    public void Note(IEnumerable<KeyValuePair<int, SpuStatus>> statuses) => _statuses = statuses.ToImmutableDictionary();
+
+    /// <summary>Has the SPU serve a topology; on return it does, but for what cannot be opened now.</summary>
+    /// <exception cref="Storage.EdgeStreamException">It belongs to another cluster than this SPU's data.</exception>
+    public async Task ApplyAsync(TopologyMap topology)
+    {
+        TopologyMap before = Current;
+        if (before.ClusterId.Length == 0)
+            await node.StartAsync(topology).ConfigureAwait(false);
+        else
+            await node.ApplyAsync(topology).ConfigureAwait(false);
+
+        foreach (string gone in before.Topics.Keys.Where(name => !topology.Topics.ContainsKey(name)))
+        {
+            if (TopicDeleted is { } deleted)
+                await deleted(gone).ConfigureAwait(false);
+        }
+
+        Publish(topology);
+    }
+
+    /// <summary>Wakes who watches the topology, though nothing in it is another: a partition was opened that could not be.</summary>
+    public Task TouchAsync()
+    {
+        TopologyMap known = Current;
+
+        // One that has come meanwhile has woken them.
+        if (Interlocked.CompareExchange(ref _current, known with { }, known) == known)
+            Wake();
+
+        return Task.CompletedTask;
+    }
+
+    private void Publish(TopologyMap topology)
+    {
+        Volatile.Write(ref _current, topology);
+        Wake();
+    }
+
+    private void Wake() =>
+        Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
+}

@@ -1,0 +1,144 @@
+using System.Diagnostics;
+using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Tests.Engines;
+using EdgeStream.Harness;
+using EdgeStream.Testing;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace EdgeStream.Cluster.Tests.Metadata.JetStream;
+
+public sealed class ScLeaseTests(NatsFixture nats) : IDisposable
+{
+    private readonly TemporaryDirectory _directory = new();
+    private readonly string _name = MetadataServers.NewName();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task One_of_many_is_active_and_the_next_takes_over_at_once_when_it_stops(int replicas)
+    {
+        JetStreamOptions options = await nats.OptionsAsync(replicas);
+        ScLease[] leases = [.. Enumerable.Range(0, 4).Select(i => Lease(options, $"sc-{i}"))];
+        int active = 0;
+        await Task.WhenAll(leases.Select(async lease =>
+        {
+            await using ScTerm term = await lease.WaitAsync(default);
+            Assert.True(term.IsHeld);
+            Assert.Equal(1, Interlocked.Increment(ref active));
+            Assert.Equal($"https://{lease.Active!.Name}:9443", Assert.Single(lease.Active.Endpoints));
+
+            // Long enough for the others to see who it is.
+            ScLease[] others = [.. leases.Where(other => other != lease)];
+            await Eventually.HoldsAsync(
+                () => term.Lost.IsCancellationRequested || others.All(other => other.Active?.Name is not null), "the others know who is active");
+            Assert.True(term.IsHeld);
+            Interlocked.Decrement(ref active);
+        })).InTimeAsync();
+        foreach (ScLease lease in leases)
+            await lease.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Lease_given_back_is_taken_before_it_would_be_over()
+    {
+        JetStreamOptions options = await nats.OptionsAsync(1);
+        await using ScLease first = Lease(options, "sc-1"), second = Lease(options, "sc-2");
+        ScTerm term = await first.WaitAsync(default).InTimeAsync();
+        Task<ScTerm> waiting = second.WaitAsync(default);
+        await Eventually.HoldsAsync(() => second.Active == new ActiveSc("sc-1", second.Active?.Endpoints ?? []), "the second knows the first");
+
+        long began = Stopwatch.GetTimestamp();
+        await term.DisposeAsync();
+        Assert.True(term.Lost.IsCancellationRequested);
+        Assert.False(term.IsHeld);
+        await using ScTerm next = await waiting.InTimeAsync();
+
+        // Were it not given back, the last renewal would hold for that long at least.
+        Assert.InRange(Stopwatch.GetElapsedTime(began), TimeSpan.Zero, ScLease.Duration - ScLease.RenewInterval);
+    }
+
+    [Fact]
+    public async Task Renewed_lease_outlasts_its_duration()
+    {
+        JetStreamOptions options = await nats.OptionsAsync(1);
+        await using ScLease first = Lease(options, "sc-1"), second = Lease(options, "sc-2");
+        await using ScTerm term = await first.WaitAsync(default).InTimeAsync();
+        using var limit = new CancellationTokenSource(ScLease.Duration * 2);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second.WaitAsync(limit.Token));
+        Assert.True(term.IsHeld);
+        Assert.Equal("sc-1", second.Active!.Name);
+    }
+
+    [Fact]
+    public async Task Lease_of_one_that_went_without_a_word_is_taken_after_its_time()
+    {
+        using var link = new FaultyLink((await nats.SingleAsync()).Port);
+        ScLease first = Lease(MetadataServers.At(link), "sc-1");
+        await using ScLease second = Lease(await nats.OptionsAsync(1), "sc-2");
+        ScTerm term = await first.WaitAsync(default).InTimeAsync();
+        Task<ScTerm> waiting = second.WaitAsync(default);
+        await Eventually.HoldsAsync(() => second.Active?.Name == "sc-1", "the second knows the first");
+
+        long began = Stopwatch.GetTimestamp();
+        link.Fault = LinkFault.Cut;
+        await term.DisposeAsync();
+        await first.DisposeAsync();
+        await using ScTerm next = await waiting.InTimeAsync();
+        Assert.True(next.IsHeld);
+
+        // The last renewal may have been seen that much earlier.
+        Assert.InRange(Stopwatch.GetElapsedTime(began), ScLease.Duration - (ScLease.RenewInterval * 1.5), TimeSpan.MaxValue);
+    }
+
+    [Theory]
+    [InlineData(LinkFault.Frozen)]
+    [InlineData(LinkFault.NoAnswers)]
+    [InlineData(LinkFault.Cut)]
+    public async Task Holder_whose_link_is_ill_has_stopped_when_the_next_begins(LinkFault fault)
+    {
+        using var link = new FaultyLink((await nats.SingleAsync()).Port);
+        await using ScLease first = Lease(MetadataServers.At(link), "sc-1"), second = Lease(await nats.OptionsAsync(1), "sc-2");
+        ScTerm term = await first.WaitAsync(default).InTimeAsync();
+        Task<ScTerm> waiting = second.WaitAsync(default);
+
+        link.Fault = fault;
+        bool wasOver = false;
+        term.Lost.Register(() => wasOver = !waiting.IsCompleted);
+        ScTerm next = await waiting.InTimeAsync();
+        Assert.False(term.IsHeld);
+        Assert.True(wasOver);
+
+        link.Fault = LinkFault.None;
+        await term.DisposeAsync();
+        Task<ScTerm> again = first.WaitAsync(default);
+        await Eventually.HoldsAsync(() => first.Active?.Name == "sc-2", "the first knows the second");
+        Assert.True(next.IsHeld);
+        Assert.False(again.IsCompleted);
+
+        await next.DisposeAsync();
+        await (await again.InTimeAsync()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Servers_that_are_down_are_waited_for()
+    {
+        using var server = new NatsServer(_directory.Path);
+        await using ScLease lease = Lease(MetadataServers.At(server.Url), "sc-1");
+        Task<ScTerm> waiting = lease.WaitAsync(default);
+        await server.StartAsync();
+        ScTerm term = await waiting.InTimeAsync();
+
+        server.Kill();
+        await Eventually.HoldsAsync(() => term.Lost.IsCancellationRequested, "the lease is lost");
+        Assert.False(term.IsHeld);
+        await term.DisposeAsync();
+        Task<ScTerm> again = lease.WaitAsync(default);
+        await server.StartAsync();
+        await (await again.InTimeAsync()).DisposeAsync();
+    }
+
+    private ScLease Lease(JetStreamOptions options, string name) => new(options, _name, new ActiveSc(name, [$"https://{name}:9443"]), NullLogger.Instance);
+}

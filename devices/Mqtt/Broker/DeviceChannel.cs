@@ -251,14 +251,14 @@ internal sealed class DeviceChannel(
     {
         while (true)
         {
-            (MqttPacket? packet, Task<StoreOutcome>? storing) = await ahead.NextAsync(cancellationToken).ConfigureAwait(false);
+            (MqttPacket? packet, MqttApplicationMessage? message, Task<StoreOutcome>? storing) = await ahead.NextAsync(cancellationToken).ConfigureAwait(false);
 
             // Acknowledged in the order of the messages, and MQTTnet answers at a time of its own.
             if (_received is { } received)
                 await received.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
 
             _received = null;
-            if (packet is not MqttPublishPacket { QualityOfServiceLevel: < MqttQualityOfServiceLevel.ExactlyOnce } message)
+            if (message is null)
             {
                 if (packet is MqttPublishPacket)
                     _received = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -275,7 +275,7 @@ internal sealed class DeviceChannel(
                 return null;
             }
 
-            await PassOnAsync(message, outcome, cancellationToken).ConfigureAwait(false);
+            await PassOnAsync(message, ((MqttPublishPacket)packet!).PacketIdentifier, outcome, cancellationToken).ConfigureAwait(false);
             if (!ahead.IsNextDue)
                 acknowledgements.FlushSoon();
 
@@ -289,24 +289,24 @@ internal sealed class DeviceChannel(
     }
 
     /// <summary>The message is stored, or dropped for good: subscribers get it in the one case, and its device an answer in both.</summary>
-    private async ValueTask PassOnAsync(MqttPublishPacket packet, StoreOutcome outcome, CancellationToken cancellationToken)
+    private async ValueTask PassOnAsync(MqttApplicationMessage message, ushort packetIdentifier, StoreOutcome outcome, CancellationToken cancellationToken)
     {
         MqttPubAckReasonCode code = outcome.Code;
-        if (outcome.IsStored && !subscribers.Publish(MqttApplicationMessageFactory.Create(packet), _clientId))
+        if (outcome.IsStored && !subscribers.Publish(message, _clientId))
             code = MqttPubAckReasonCode.NoMatchingSubscribers;
 
-        if (packet.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
+        if (message.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
             return;
 
         bool hasReasons = PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500;
         if (!hasReasons || outcome.IsStored)
         {
             MqttPubAckReasonCode said = hasReasons ? code : MqttPubAckReasonCode.Success;
-            await acknowledgements.AcknowledgeAsync(packet.PacketIdentifier, said, cancellationToken).ConfigureAwait(false);
+            await acknowledgements.AcknowledgeAsync(packetIdentifier, said, cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        var answer = new MqttPubAckPacket { PacketIdentifier = packet.PacketIdentifier, ReasonCode = code, ReasonString = outcome.Reason };
+        var answer = new MqttPubAckPacket { PacketIdentifier = packetIdentifier, ReasonCode = code, ReasonString = outcome.Reason };
         await inner.SendPacketAsync(answer, cancellationToken).ConfigureAwait(false);
     }
 
@@ -369,13 +369,8 @@ internal sealed class DeviceChannel(
         return packet;
     }
 
-    private Task<StoreOutcome>? BeginToStore(MqttPublishPacket publish, CancellationToken connection)
-    {
-        if (store.RuleFor(publish.Topic) is not { } rule)
-            return null;
-
-        return store.StoreAsync(rule, MqttApplicationMessageFactory.Create(publish), _device, connection);
-    }
+    private Task<StoreOutcome>? BeginToStore(MqttApplicationMessage message, CancellationToken connection) =>
+        store.RuleFor(message.Topic) is { } rule ? store.StoreAsync(rule, message, _device, connection) : null;
 
     private void Check(MqttPacket? packet)
     {

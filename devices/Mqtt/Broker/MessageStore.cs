@@ -54,7 +54,30 @@ internal sealed class MessageStore(
         {
             try
             {
-                outcome = await AppendAsync(rule, message, device, end).ConfigureAwait(false);
+                if (message.Payload.Length <= options.MaxPayloadBytes)
+                {
+                    await sink.AppendAsync(ToRecord(rule, message), end).ConfigureAwait(false);
+                    outcome = StoreOutcome.Stored;
+                }
+                else
+                {
+                    string reason = $"payload of {message.Payload.Length} bytes is over the limit of {options.MaxPayloadBytes}";
+                    outcome = Drop(MqttPubAckReasonCode.QuotaExceeded, reason, device);
+                }
+            }
+            catch (RecordRejectedException rejected)
+            {
+                outcome = Drop(MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message, device);
+            }
+            catch (OperationCanceledException) when (end.IsCancellationRequested)
+            {
+                outcome = StoreOutcome.Refused("the connection ended before it was stored");
+            }
+            catch (Exception error)
+            {
+                string reason = MqttMessages.OneLine(error);
+                logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, device, reason);
+                outcome = StoreOutcome.Refused(reason);
             }
             finally
             {
@@ -72,35 +95,13 @@ internal sealed class MessageStore(
         return outcome;
     }
 
-    private async Task<StoreOutcome> AppendAsync(MqttTopicRule rule, MqttApplicationMessage message, string device, CancellationToken end)
+    private SourceRecord ToRecord(MqttTopicRule rule, MqttApplicationMessage message)
     {
-        long size = message.Payload.Length;
-        if (size > options.MaxPayloadBytes)
-            return Drop(MqttPubAckReasonCode.QuotaExceeded, $"payload of {size} bytes is over the limit of {options.MaxPayloadBytes}", device);
+        SourceRecord record = MqttMessages.ToRecord(rule, message, time.GetUtcNow(), out string? problem);
+        if (problem is not null)
+            MqttMessages.CountIncomplete(counters, rule, problem, Name, logger);
 
-        try
-        {
-            SourceRecord record = MqttMessages.ToRecord(rule, message, time.GetUtcNow(), out string? problem);
-            if (problem is not null)
-                MqttMessages.CountIncomplete(counters, rule, problem, Name, logger);
-
-            await sink.AppendAsync(record, end).ConfigureAwait(false);
-            return StoreOutcome.Stored;
-        }
-        catch (RecordRejectedException rejected)
-        {
-            return Drop(MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message, device);
-        }
-        catch (OperationCanceledException) when (end.IsCancellationRequested)
-        {
-            return StoreOutcome.Refused("the connection ended before it was stored");
-        }
-        catch (Exception error)
-        {
-            string reason = MqttMessages.OneLine(error);
-            logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, device, reason);
-            return StoreOutcome.Refused(reason);
-        }
+        return record;
     }
 
     private StoreOutcome Drop(MqttPubAckReasonCode code, string reason, string device)

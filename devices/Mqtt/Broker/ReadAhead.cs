@@ -1,5 +1,7 @@
 using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
+using MQTTnet;
+using MQTTnet.Formatter;
 using MQTTnet.Packets;
 using MQTTnet.Protocol;
 
@@ -7,8 +9,9 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>A packet that was read.</summary>
 /// <param name="Packet">The packet; null at the end of the connection.</param>
-/// <param name="Storing">What becomes of its message, where it is one of QoS 0 or 1 that a rule is for.</param>
-internal readonly record struct ReadPacket(MqttPacket? Packet, Task<StoreOutcome>? Storing);
+/// <param name="Message">Its message, where it is one of QoS 0 or 1.</param>
+/// <param name="Storing">What becomes of the message; null where no rule is for it.</param>
+internal readonly record struct ReadPacket(MqttPacket? Packet, MqttApplicationMessage? Message, Task<StoreOutcome>? Storing);
 
 /// <summary>
 /// Reads a device's packets before they are asked for, and hands them on in order. Who deals with them takes one after the other and
@@ -24,7 +27,7 @@ internal sealed class ReadAhead : IDisposable
     public const int MaxPackets = 64;
 
     private readonly Func<CancellationToken, Task<MqttPacket?>> _read;
-    private readonly Func<MqttPublishPacket, CancellationToken, Task<StoreOutcome>?> _store;
+    private readonly Func<MqttApplicationMessage, CancellationToken, Task<StoreOutcome>?> _store;
     private readonly ReadBudget _budget;
     private readonly CancellationTokenSource _end;
     private readonly Channel<Item> _packets = Channel.CreateUnbounded<Item>(new UnboundedChannelOptions { SingleWriter = true });
@@ -42,7 +45,7 @@ internal sealed class ReadAhead : IDisposable
     /// <param name="budget">Shared by all devices.</param>
     /// <param name="abandoned">Ends reading, and what is not stored by then.</param>
     public ReadAhead(
-        Func<CancellationToken, Task<MqttPacket?>> read, Func<MqttPublishPacket, CancellationToken, Task<StoreOutcome>?> store, ReadBudget budget,
+        Func<CancellationToken, Task<MqttPacket?>> read, Func<MqttApplicationMessage, CancellationToken, Task<StoreOutcome>?> store, ReadBudget budget,
         CancellationToken abandoned)
     {
         (_read, _store, _budget) = (read, store, budget);
@@ -88,11 +91,12 @@ internal sealed class ReadAhead : IDisposable
             do
             {
                 packet = await _read(end).ConfigureAwait(false);
-                Task<StoreOutcome>? storing = packet is MqttPublishPacket { QualityOfServiceLevel: < MqttQualityOfServiceLevel.ExactlyOnce } message
-                    ? _store(message, end)
+                MqttApplicationMessage? message = packet is MqttPublishPacket { QualityOfServiceLevel: < MqttQualityOfServiceLevel.ExactlyOnce } publish
+                    ? MqttApplicationMessageFactory.Create(publish)
                     : null;
+                Task<StoreOutcome>? storing = message is null ? null : _store(message, end);
                 Task room = Count(packet);
-                _packets.Writer.TryWrite(new Item(new ReadPacket(packet, storing), null));
+                _packets.Writer.TryWrite(new Item(new ReadPacket(packet, message, storing), null));
                 if (!room.IsCompleted)
                     await room.WaitAsync(end).ConfigureAwait(false);
             }

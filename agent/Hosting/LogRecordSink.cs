@@ -35,7 +35,7 @@ internal sealed class LogRecordSink(StreamController controller, TimeProvider ti
         RecordAccumulator accumulator = AccumulatorOf(record);
         try
         {
-            Task<long> stored = await accumulator.AddAsync(ToRecord(record), cancellationToken).ConfigureAwait(false);
+            Task stored = await accumulator.AddToBatchAsync(ToRecord(record), cancellationToken).ConfigureAwait(false);
             await stored.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
         catch (EdgeStreamException refusal) when (IsPermanent(refusal))

@@ -51,15 +51,48 @@ public sealed class RecordAccumulator(
 
     private sealed record Waiter(Record Record)
     {
-        public TaskCompletionSource<Task<long>> Placed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<Place> Placed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
+
+    private readonly record struct Place(Batch Batch, int Index);
 
     /// <summary>
     /// Adds a record. The outer task completes when the record was copied and has its place in the order, the inner one with
     /// its offset once it is acknowledged. Its memory must stay unchanged until the outer task has completed.
     /// </summary>
     /// <exception cref="EdgeStreamException">The record is too large for any batch.</exception>
-    public async ValueTask<Task<long>> AddAsync(Record record, CancellationToken cancellationToken = default)
+    public async ValueTask<Task<long>> AddAsync(Record record, CancellationToken cancellationToken = default) =>
+        OffsetOfAsync(await PlaceAsync(record, cancellationToken).ConfigureAwait(false));
+
+    /// <summary>As <see cref="AddAsync"/>, for who need not know the offset: the inner task is one for all records of a batch.</summary>
+    public async ValueTask<Task> AddToBatchAsync(Record record, CancellationToken cancellationToken = default) =>
+        (await PlaceAsync(record, cancellationToken).ConfigureAwait(false)).Batch.Acknowledged.Task;
+
+    /// <summary>Sends what has its place, and waits until it is acknowledged or has failed. Who still waits gets an error.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_lock)
+        {
+            if (_disposed)
+                return;
+
+            _disposed = true;
+            foreach (Waiter waiter in _waiting)
+                waiter.Placed.TrySetException(new ObjectDisposedException(nameof(RecordAccumulator)));
+
+            _waiting.Clear();
+            if (_batches == 0)
+                _drained.TrySetResult();
+        }
+
+        await _drained.Task.ConfigureAwait(false);
+        _stop.Dispose();
+    }
+
+    /// <summary>Ends sends that wait, so that disposing does not wait for a peer that may never answer.</summary>
+    public void Abort() => _stop.Cancel();
+
+    private async ValueTask<Place> PlaceAsync(Record record, CancellationToken cancellationToken)
     {
         LinkedListNode<Waiter> waiter;
         lock (_lock)
@@ -86,32 +119,8 @@ public sealed class RecordAccumulator(
         return await waiter.Value.Placed.Task.ConfigureAwait(false);
     }
 
-    /// <summary>Sends what has its place, and waits until it is acknowledged or has failed. Who still waits gets an error.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        lock (_lock)
-        {
-            if (_disposed)
-                return;
-
-            _disposed = true;
-            foreach (Waiter waiter in _waiting)
-                waiter.Placed.TrySetException(new ObjectDisposedException(nameof(RecordAccumulator)));
-
-            _waiting.Clear();
-            if (_batches == 0)
-                _drained.TrySetResult();
-        }
-
-        await _drained.Task.ConfigureAwait(false);
-        _stop.Dispose();
-    }
-
-    /// <summary>Ends sends that wait, so that disposing does not wait for a peer that may never answer.</summary>
-    public void Abort() => _stop.Cancel();
-
     /// <summary>Puts a record into the batch that gathers, or a new one; null where all are on their way. Under the lock.</summary>
-    private Task<long>? TryPlace(in Record record)
+    private Place? TryPlace(in Record record)
     {
         if (_gathering is { } gathering && HasRoom(gathering.Writer, record))
             return Append(gathering, record);
@@ -120,10 +129,10 @@ public sealed class RecordAccumulator(
             return null;
 
         var batch = new Batch(Options());
-        Task<long> offset;
+        Place place;
         try
         {
-            offset = Append(batch, record);
+            place = Append(batch, record);
         }
         catch
         {
@@ -137,7 +146,7 @@ public sealed class RecordAccumulator(
 
         _gathering = batch;
         SendNext();
-        return offset;
+        return place;
     }
 
     private static bool HasRoom(RecordBatchWriter writer, in Record record) =>
@@ -148,16 +157,16 @@ public sealed class RecordAccumulator(
         ? new RecordBatchOptions { Codec = codec }
         : new RecordBatchOptions { Codec = codec, ProducerId = producerId, ProducerEpoch = 0, BaseSequence = _nextSequence };
 
-    private Task<long> Append(Batch batch, in Record record)
+    private Place Append(Batch batch, in Record record)
     {
         int index = batch.Writer.RecordCount;
         batch.Writer.Append(record);
         _nextSequence = (_nextSequence + 1) & int.MaxValue;
-        return OffsetOfAsync(batch, index);
+        return new Place(batch, index);
     }
 
-    private static async Task<long> OffsetOfAsync(Batch batch, int index) =>
-        await batch.Acknowledged.Task.ConfigureAwait(false) + index;
+    private static async Task<long> OffsetOfAsync(Place place) =>
+        await place.Batch.Acknowledged.Task.ConfigureAwait(false) + place.Index;
 
     private bool HasNext => _closed.Count > 0 || (_gathering is not null && (_sent == 0 || !fillsWhileUnacknowledged));
 

@@ -1,22 +1,23 @@
 using System.Buffers;
+using System.Buffers.Binary;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 using MQTTnet.Channel;
+using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt.Broker;
 
 /// <summary>
-/// Sends a device's acknowledgements together where several are due: a sync settles many messages at once, and each packet of four bytes
-/// would else be one of the network's, both ways. Everything goes out in the order of the calls; what is no acknowledgement goes at once,
-/// with those before it.
+/// Sends a device's PUBACKs together where several are due: a sync settles many messages at once, and each packet of four bytes would else
+/// be one of the network's, both ways. Everything goes out in the order of the calls; what is no PUBACK goes at once, with those before it.
 /// </summary>
 /// <remarks>
-/// An acknowledgement's write completes when it is gathered. Where the connection ends before it is sent, the device sends its message
-/// again, as it does where a packet is lost.
+/// Where the connection ends before they are sent, the device sends its messages again, as it does where a packet is lost.
 /// </remarks>
 internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChannel
 {
-    private const byte PubAck = 0x40, PubRec = 0x50, PubComp = 0x70, TypeMask = 0xF0;
+    private const byte PubAck = 0x40;
+    private const int HeaderBytes = 2, IdentifierBytes = 2;
 
     // A device that does not read its acknowledgements is not read from any more.
     private const int MaxGatheredBytes = 16 * 1024;
@@ -27,9 +28,6 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
     private ArrayBufferWriter<byte> _sending = new(64);
     private bool _isDue;
     private bool _inPacket;
-
-    /// <summary>Whether another acknowledgement is sure to come behind that of a packet identifier, so that this one may wait for it.</summary>
-    public Func<ushort, bool> AnotherFollows { get; set; } = _ => false;
 
     public X509Certificate2 ClientCertificate => inner.ClientCertificate;
 
@@ -47,11 +45,48 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
         inner.ReadAsync(buffer, offset, count, cancellationToken);
 
     /// <summary>MQTTnet writes one packet after the other.</summary>
-    public Task WriteAsync(ReadOnlySequence<byte> buffer, bool isEndOfPacket, CancellationToken cancellationToken)
+    public Task WriteAsync(ReadOnlySequence<byte> buffer, bool isEndOfPacket, CancellationToken cancellationToken) =>
+        SendAsync(buffer, isEndOfPacket, cancellationToken);
+
+    /// <summary>
+    /// Gathers the acknowledgement of a message. The caller flushes before it waits for anything else. Completes at once unless the device
+    /// does not read its acknowledgements.
+    /// </summary>
+    /// <param name="packetIdentifier">The message's.</param>
+    /// <param name="code">What there is to say about it; only MQTT 5 has others than success.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public ValueTask AcknowledgeAsync(ushort packetIdentifier, MqttPubAckReasonCode code, CancellationToken cancellationToken)
     {
-        bool mayWait = !_inPacket && isEndOfPacket && (buffer.FirstSpan[0] & TypeMask) is PubAck or PubRec or PubComp;
-        _inPacket = !isEndOfPacket;
-        return mayWait && TryGather(buffer) ? Task.CompletedTask : SendAsync(buffer, isEndOfPacket, cancellationToken);
+        // The code may be left out where it is success (MQTT 5, section 3.4.2.1).
+        int length = code == MqttPubAckReasonCode.Success ? IdentifierBytes : IdentifierBytes + 1;
+        bool isFull;
+        lock (_lock)
+        {
+            Span<byte> packet = _gathered.GetSpan(HeaderBytes + length);
+            (packet[0], packet[1]) = (PubAck, (byte)length);
+            BinaryPrimitives.WriteUInt16BigEndian(packet[HeaderBytes..], packetIdentifier);
+            if (length > IdentifierBytes)
+                packet[HeaderBytes + IdentifierBytes] = (byte)code;
+
+            _gathered.Advance(HeaderBytes + length);
+            isFull = _gathered.WrittenCount >= MaxGatheredBytes;
+        }
+
+        return isFull ? new ValueTask(FlushAsync(cancellationToken)) : ValueTask.CompletedTask;
+    }
+
+    /// <summary>Sends what is gathered, behind what else is about to happen: more may be gathered by then.</summary>
+    public void FlushSoon()
+    {
+        lock (_lock)
+        {
+            if (_isDue || _gathered.WrittenCount == 0)
+                return;
+
+            _isDue = true;
+        }
+
+        ThreadPool.UnsafeQueueUserWorkItem(channel => _ = channel.SendGatheredAsync(), this, preferLocal: false);
     }
 
     /// <summary>Sends what is gathered.</summary>
@@ -61,38 +96,6 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
     {
         inner.Dispose();
         _writing.Dispose();
-    }
-
-    private bool TryGather(in ReadOnlySequence<byte> acknowledgement)
-    {
-        lock (_lock)
-        {
-            if (_gathered.WrittenCount + acknowledgement.Length > MaxGatheredBytes)
-                return false;
-
-            foreach (ReadOnlyMemory<byte> part in acknowledgement)
-                _gathered.Write(part.Span);
-
-            if (!_isDue && AnotherFollows(IdentifierOf(acknowledgement)))
-                return true;
-
-            if (!_isDue)
-                _ = ThreadPool.UnsafeQueueUserWorkItem(channel => _ = channel.SendGatheredAsync(), this, preferLocal: false);
-
-            _isDue = true;
-            return true;
-        }
-    }
-
-    private static ushort IdentifierOf(in ReadOnlySequence<byte> acknowledgement)
-    {
-        // Behind the header, the length of seven bits a byte.
-        var reader = new SequenceReader<byte>(acknowledgement.Slice(1));
-        while (reader.TryRead(out byte length) && (length & 0x80) != 0)
-        {
-        }
-
-        return reader.TryReadBigEndian(out short identifier) ? (ushort)identifier : (ushort)0;
     }
 
     private async Task SendGatheredAsync()
@@ -112,24 +115,39 @@ internal sealed class AcknowledgementGathering(IMqttChannel inner) : IMqttChanne
         await _writing.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            lock (_lock)
-            {
-                (_sending, _gathered) = (_gathered, _sending);
-                _isDue = false;
-            }
+            await SendWaitingAsync(cancellationToken).ConfigureAwait(false);
+            if (packet.IsEmpty)
+                return;
 
-            if (_sending.WrittenCount > 0)
-            {
-                await inner.WriteAsync(new ReadOnlySequence<byte>(_sending.WrittenMemory), true, cancellationToken).ConfigureAwait(false);
-                _sending.ResetWrittenCount();
-            }
+            await inner.WriteAsync(packet, isEndOfPacket, cancellationToken).ConfigureAwait(false);
+            bool begun = _inPacket;
+            _inPacket = !isEndOfPacket;
 
-            if (!packet.IsEmpty)
-                await inner.WriteAsync(packet, isEndOfPacket, cancellationToken).ConfigureAwait(false);
+            // What has been gathered during a packet of several parts could not be sent between them.
+            if (begun)
+                await SendWaitingAsync(cancellationToken).ConfigureAwait(false);
         }
         finally
         {
             _writing.Release();
         }
+    }
+
+    private async ValueTask SendWaitingAsync(CancellationToken cancellationToken)
+    {
+        if (_inPacket)
+            return;
+
+        lock (_lock)
+        {
+            (_sending, _gathered) = (_gathered, _sending);
+            _isDue = false;
+        }
+
+        if (_sending.WrittenCount == 0)
+            return;
+
+        await inner.WriteAsync(new ReadOnlySequence<byte>(_sending.WrittenMemory), true, cancellationToken).ConfigureAwait(false);
+        _sending.ResetWrittenCount();
     }
 }

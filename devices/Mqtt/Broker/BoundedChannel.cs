@@ -34,29 +34,33 @@ internal sealed class BoundedChannel(IMqttChannel inner, int maxPacketBytes) : I
 
     public Task DisconnectAsync(CancellationToken cancellationToken) => inner.DisconnectAsync(cancellationToken);
 
-    public async Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
-    {
-        int read;
-        if (_begin == _end && count >= BufferBytes)
-        {
-            read = await inner.ReadAsync(buffer, offset, count, cancellationToken).ConfigureAwait(false);
-        }
-        else
-        {
-            if (_begin == _end)
-                (_begin, _end) = (0, await inner.ReadAsync(_buffer, 0, BufferBytes, cancellationToken).ConfigureAwait(false));
-
-            read = Math.Min(count, _end - _begin);
-            _buffer.AsSpan(_begin, read).CopyTo(buffer.AsSpan(offset));
-            _begin += read;
-        }
-
-        _bounds.Follow(buffer.AsSpan(offset, read));
-        return read;
-    }
+    public Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) =>
+        _begin < _end ? Task.FromResult(Take(buffer.AsSpan(offset, count))) : ReadMoreAsync(buffer, offset, count, cancellationToken);
 
     public Task WriteAsync(ReadOnlySequence<byte> buffer, bool isEndOfPacket, CancellationToken cancellationToken) =>
         inner.WriteAsync(buffer, isEndOfPacket, cancellationToken);
 
     public void Dispose() => inner.Dispose();
+
+    private async Task<int> ReadMoreAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken)
+    {
+        if (count < BufferBytes)
+        {
+            (_begin, _end) = (0, await inner.ReadAsync(_buffer, 0, BufferBytes, cancellationToken).ConfigureAwait(false));
+            return Take(buffer.AsSpan(offset, count));
+        }
+
+        int read = await inner.ReadAsync(buffer, offset, count, cancellationToken).ConfigureAwait(false);
+        _bounds.Follow(buffer.AsSpan(offset, read));
+        return read;
+    }
+
+    private int Take(Span<byte> destination)
+    {
+        int taken = Math.Min(destination.Length, _end - _begin);
+        _buffer.AsSpan(_begin, taken).CopyTo(destination);
+        _begin += taken;
+        _bounds.Follow(destination[..taken]);
+        return taken;
+    }
 }

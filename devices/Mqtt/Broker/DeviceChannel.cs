@@ -17,12 +17,15 @@ namespace EdgeStream.Devices.Mqtt.Broker;
 /// line why a connection was ended. Once the device is let in, its messages are read ahead.
 /// </summary>
 /// <remarks>
+/// Messages of QoS 0 and 1 are dealt with here, from reading to acknowledgement; MQTTnet's server does not see them. Those of QoS 2 are its
+/// part, as it keeps the sessions.
+///
 /// What the device subscribes to, and what it is sent, is between it and <see cref="Subscribers"/>; so is its will. MQTTnet answers to
 /// SUBSCRIBE and UNSUBSCRIBE, for filters that it does not see.
 /// </remarks>
 internal sealed class DeviceChannel(
-    IMqttChannelAdapter inner, int maxPacketBytes, MessageStore store, Subscribers subscribers, DelayedWills wills, ReadBudget readBudget,
-    string broker, ILogger logger) : IMqttChannelAdapter, ISubscriberConnection
+    IMqttChannelAdapter inner, AcknowledgementGathering acknowledgements, int maxPacketBytes, MessageStore store, Subscribers subscribers,
+    DelayedWills wills, ReadBudget readBudget, string broker, TimeProvider time, ILogger logger) : IMqttChannelAdapter, ISubscriberConnection
 {
     // MQTTnet allows 65,535, each for a topic of up to 64 KiB.
     private const ushort MaxTopicAliases = 32;
@@ -30,7 +33,9 @@ internal sealed class DeviceChannel(
     // For the last packet to a device. Others wait for it: MQTTnet lets nobody in meanwhile, and ends one connection after the other.
     private static readonly TimeSpan GoodbyePatience = TimeSpan.FromMilliseconds(250);
 
-    private readonly StoringGate _unanswered = new();
+    // The shortest keep-alive is of 1 s, and MQTTnet ends a connection after one and a half.
+    private static readonly TimeSpan LifeSignAfter = TimeSpan.FromMilliseconds(500);
+
     private readonly Dictionary<ushort, string> _aliases = [];
     private readonly ConcurrentDictionary<ushort, List<MqttSubscribeReasonCode>> _subscribed = [];
     private readonly ConcurrentDictionary<ushort, List<MqttUnsubscribeReasonCode>> _unsubscribed = [];
@@ -41,13 +46,12 @@ internal sealed class DeviceChannel(
     private Will? _will;
     private uint _sessionExpiry;
     private ReadAhead? _ahead;
+    private long _lastHandedOn;
+    private volatile TaskCompletionSource? _received;
     private volatile Subscriber? _subscriber;
     private long _writingSince;
     private volatile bool _isEnded;
     private int _disposed;
-
-    /// <summary>Sends the acknowledgements that wait for others.</summary>
-    public required Func<CancellationToken, Task> Flush { get; init; }
 
     public long BytesReceived => inner.BytesReceived;
 
@@ -85,11 +89,12 @@ internal sealed class DeviceChannel(
         try
         {
             if (_subscriber is not null)
-                _ahead ??= new ReadAhead(ReadAsync, BeginToStore, readBudget);
+                _ahead ??= new ReadAhead(ReadAsync, BeginToStore, readBudget, store.Abandoned);
 
-            MqttPacket? packet = await (_ahead?.NextAsync(cancellationToken) ?? ReadAsync(cancellationToken)).ConfigureAwait(false);
+            MqttPacket? packet = _ahead is null
+                ? await ReadAsync(cancellationToken).ConfigureAwait(false)
+                : await DealWithMessagesAsync(_ahead, cancellationToken).ConfigureAwait(false);
             ChangeSubscriptions(packet);
-            await AwaitAnswersAsync(packet, cancellationToken).ConfigureAwait(false);
             return packet!;
         }
         catch (Exception error) when (error.GetBaseException() is PacketTooLargeException tooLarge)
@@ -103,9 +108,6 @@ internal sealed class DeviceChannel(
             throw;
         }
     }
-
-    /// <inheritdoc cref="ReadAhead.AnotherIsSettled"/>
-    public bool AnotherIsSettled(ushort packetIdentifier) => _ahead?.AnotherIsSettled(packetIdentifier) ?? false;
 
     public void ResetStatistics() => inner.ResetStatistics();
 
@@ -129,9 +131,9 @@ internal sealed class DeviceChannel(
                 await SayGoodbyeAsync(packet, cancellationToken).ConfigureAwait(false);
                 return;
 
-            case MqttPubAckPacket or MqttPubRecPacket:
+            case MqttPubRecPacket:
                 await inner.SendPacketAsync(packet, cancellationToken).ConfigureAwait(false);
-                _unanswered.Leave();
+                _received?.TrySetResult();
                 return;
 
             case MqttUnsubAckPacket answer when _unsubscribed.TryRemove(answer.PacketIdentifier, out List<MqttUnsubscribeReasonCode>? codes):
@@ -244,24 +246,76 @@ internal sealed class DeviceChannel(
         }
     }
 
-    /// <summary>
-    /// Where a message cannot be stored MQTTnet ends the connection, and with it goes what it has not sent by then: the answers to the
-    /// messages before, which are stored.
-    /// </summary>
-    private async Task AwaitAnswersAsync(MqttPacket? packet, CancellationToken cancellationToken)
+    /// <summary>Deals with the messages of QoS 0 and 1, until there is a packet that is MQTTnet's part; null ends the connection.</summary>
+    private async ValueTask<MqttPacket?> DealWithMessagesAsync(ReadAhead ahead, CancellationToken cancellationToken)
     {
-        if (packet is not MqttPublishPacket { QualityOfServiceLevel: > MqttQualityOfServiceLevel.AtMostOnce } message)
+        while (true)
+        {
+            (MqttPacket? packet, MqttApplicationMessage? message, Task<StoreOutcome>? storing) = await ahead.NextAsync(cancellationToken).ConfigureAwait(false);
+
+            // Acknowledged in the order of the messages, and MQTTnet answers at a time of its own.
+            if (_received is { } received)
+                await received.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+            _received = null;
+            if (message is null)
+            {
+                if (packet is MqttPublishPacket)
+                    _received = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+
+                await acknowledgements.FlushAsync(cancellationToken).ConfigureAwait(false);
+                _lastHandedOn = time.GetTimestamp();
+                return packet;
+            }
+
+            StoreOutcome outcome = storing is null ? StoreOutcome.Stored : await storing.ConfigureAwait(false);
+            if (!outcome.IsSettled)
+            {
+                await RefuseAsync(cancellationToken).ConfigureAwait(false);
+                return null;
+            }
+
+            await PassOnAsync(message, ((MqttPublishPacket)packet!).PacketIdentifier, outcome, cancellationToken).ConfigureAwait(false);
+            if (!ahead.IsNextDue)
+                acknowledgements.FlushSoon();
+
+            // MQTTnet takes a device for lost that it gets no packet from. This one means nothing to it.
+            if (time.GetElapsedTime(_lastHandedOn) >= LifeSignAfter)
+            {
+                _lastHandedOn = time.GetTimestamp();
+                return new MqttPubAckPacket();
+            }
+        }
+    }
+
+    /// <summary>The message is stored, or dropped for good: subscribers get it in the one case, and its device an answer in both.</summary>
+    private async ValueTask PassOnAsync(MqttApplicationMessage message, ushort packetIdentifier, StoreOutcome outcome, CancellationToken cancellationToken)
+    {
+        MqttPubAckReasonCode code = outcome.Code;
+        if (outcome.IsStored && !subscribers.Publish(message, _clientId))
+            code = MqttPubAckReasonCode.NoMatchingSubscribers;
+
+        if (message.QualityOfServiceLevel == MqttQualityOfServiceLevel.AtMostOnce)
             return;
 
-        if (message.UserProperties is StoringProperties { Storing: var storing } && !(await storing.ConfigureAwait(false)).IsSettled)
+        bool hasReasons = PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500;
+        if (!hasReasons || outcome.IsStored)
         {
-            await _unanswered.CloseAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-            await Flush(cancellationToken).ConfigureAwait(false);
+            MqttPubAckReasonCode said = hasReasons ? code : MqttPubAckReasonCode.Success;
+            await acknowledgements.AcknowledgeAsync(packetIdentifier, said, cancellationToken).ConfigureAwait(false);
+            return;
         }
-        else
-        {
-            _unanswered.TryEnter();
-        }
+
+        var answer = new MqttPubAckPacket { PacketIdentifier = packetIdentifier, ReasonCode = code, ReasonString = outcome.Reason };
+        await inner.SendPacketAsync(answer, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>The device is to send again what could not be stored, and nothing behind it is acknowledged; what is before it is stored.</summary>
+    private async ValueTask RefuseAsync(CancellationToken cancellationToken)
+    {
+        await acknowledgements.FlushAsync(cancellationToken).ConfigureAwait(false);
+        if (PacketFormatterAdapter.ProtocolVersion == MqttProtocolVersion.V500)
+            await SayGoodbyeAsync(new MqttDisconnectPacket { ReasonCode = MqttDisconnectReasonCode.UnspecifiedError }, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>In the order in which the device asks, behind the messages before. MQTTnet gets what is left: a packet to answer to.</summary>
@@ -315,22 +369,8 @@ internal sealed class DeviceChannel(
         return packet;
     }
 
-    private Task<StoreOutcome>? BeginToStore(MqttPublishPacket publish, CancellationToken connection)
-    {
-        if (store.RuleFor(publish.Topic) is not { } rule)
-            return null;
-
-        var message = new MqttApplicationMessage
-        {
-            Topic = publish.Topic,
-            Payload = publish.Payload,
-            QualityOfServiceLevel = publish.QualityOfServiceLevel,
-            Retain = publish.Retain,
-            ContentType = publish.ContentType,
-            UserProperties = publish.UserProperties,
-        };
-        return store.StoreAsync(rule, message, _device, connection);
-    }
+    private Task<StoreOutcome>? BeginToStore(MqttApplicationMessage message, CancellationToken connection) =>
+        store.RuleFor(message.Topic) is { } rule ? store.StoreAsync(rule, message, _device, connection) : null;
 
     private void Check(MqttPacket? packet)
     {

@@ -140,7 +140,7 @@ public sealed class EmbeddedBroker : ISource
     private static async Task PublishWillAsync(MessageStore store, Subscribers subscribers, string clientId, MqttApplicationMessage will)
     {
         if (store.RuleFor(will.Topic) is not { } rule
-            || (await store.StoreAsync(rule, will, $"'{clientId}'", CancellationToken.None).ConfigureAwait(false)).IsStored)
+            || (await store.StoreAsync(rule, will, $"'{clientId}'", store.Abandoned).ConfigureAwait(false)).IsStored)
         {
             subscribers.Publish(will, clientId);
         }
@@ -191,18 +191,17 @@ public sealed class EmbeddedBroker : ISource
         && _options.Users.TryGetValue(user, out string? expected)
         && CryptographicOperations.FixedTimeEquals(Encoding.UTF8.GetBytes(expected), password);
 
-    /// <summary>MQTTnet acknowledges the message when this has completed.</summary>
+    /// <summary>A message of QoS 2; MQTTnet acknowledges it when this has completed.</summary>
     private static async Task ReceiveAsync(MessageStore store, Subscribers subscribers, InterceptingPublishEventArgs publish)
     {
         if (!publish.ProcessPublish)
             return;
 
-        MqttApplicationMessage message = publish.ApplicationMessage;
         publish.ProcessPublish = false;
         if (!await IsNewAsync(store, publish).ConfigureAwait(false))
             return;
 
-        if (!subscribers.Publish(message, publish.ClientId))
+        if (!subscribers.Publish(publish.ApplicationMessage, publish.ClientId))
             publish.Response.ReasonCode = MqttPubAckReasonCode.NoMatchingSubscribers;
     }
 
@@ -211,20 +210,12 @@ public sealed class EmbeddedBroker : ISource
     {
         MqttApplicationMessage message = publish.ApplicationMessage;
         MqttTopicRule? rule = store.RuleFor(message.Topic);
-        (bool isNew, StoreOutcome outcome) = message switch
-        {
-            { UserProperties: StoringProperties begun } => (true, await begun.Storing.ConfigureAwait(false)),
 
-            // Not ended with the connection: whether it was stored has to be known when the device sends it again on the next.
-            { QualityOfServiceLevel: MqttQualityOfServiceLevel.ExactlyOnce } => await QosTwoSession.Of(publish.SessionItems)
-                .StoreOnceAsync(() => rule is null
-                    ? Task.FromResult(StoreOutcome.Stored)
-                    : store.StoreAsync(rule, message, $"'{publish.ClientId}'", CancellationToken.None)).ConfigureAwait(false),
-
-            _ when rule is null => (true, StoreOutcome.Stored),
-
-            _ => (true, await store.StoreAsync(rule, message, $"'{publish.ClientId}'", publish.CancellationToken).ConfigureAwait(false)),
-        };
+        // Not ended with the connection: whether it was stored has to be known when the device sends it again on the next.
+        (bool isNew, StoreOutcome outcome) = await QosTwoSession.Of(publish.SessionItems)
+            .StoreOnceAsync(() => rule is null
+                ? Task.FromResult(StoreOutcome.Stored)
+                : store.StoreAsync(rule, message, $"'{publish.ClientId}'", store.Abandoned)).ConfigureAwait(false);
 
         publish.CloseConnection = !outcome.IsSettled;
         if (isNew && outcome is { IsSettled: true, IsStored: false })

@@ -49,29 +49,46 @@ internal sealed class FilterTree<T>
     /// <summary>Adds what is kept under the filters that match.</summary>
     public void Find(string topic, List<T> found)
     {
-        string[] levels = topic.Split('/', MaxLevels + 1);
-
         // [MQTT-4.7.2-1]: topics of the server itself are not matched by a leading wildcard.
         if (!topic.StartsWith('$'))
-            Find(_root, levels, found);
-        else if (_root.Children.TryGetValue(levels[0], out Node? own))
-            Find(own, levels.AsSpan(1), found);
+            Find(_root, topic, isAtEnd: false, found);
+        else if (_root.Children.GetAlternateLookup<ReadOnlySpan<char>>()
+            .TryGetValue(TakeLevel(topic, out ReadOnlySpan<char> rest, out bool isLast), out Node? own))
+        {
+            Find(own, rest, isLast, found);
+        }
     }
 
-    private static void Find(Node node, ReadOnlySpan<string> levels, List<T> found)
+    /// <param name="node">Where the levels before have led to.</param>
+    /// <param name="topic">Its levels from here on.</param>
+    /// <param name="isAtEnd">Whether there are none: an empty one is a level too.</param>
+    /// <param name="found">Where what is found goes.</param>
+    private static void Find(Node node, ReadOnlySpan<char> topic, bool isAtEnd, List<T> found)
     {
         found.AddRange(node.Below);
-        if (levels.IsEmpty)
+        if (isAtEnd)
         {
             found.AddRange(node.Here);
             return;
         }
 
-        if (node.Children.TryGetValue(levels[0], out Node? same))
-            Find(same, levels[1..], found);
+        if (node.Children.Count == 0)
+            return;
+
+        ReadOnlySpan<char> level = TakeLevel(topic, out ReadOnlySpan<char> rest, out bool isLast);
+        if (node.Children.GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(level, out Node? same))
+            Find(same, rest, isLast, found);
 
         if (node.Children.TryGetValue("+", out Node? any))
-            Find(any, levels[1..], found);
+            Find(any, rest, isLast, found);
+    }
+
+    private static ReadOnlySpan<char> TakeLevel(ReadOnlySpan<char> topic, out ReadOnlySpan<char> rest, out bool isLast)
+    {
+        int slash = topic.IndexOf('/');
+        isLast = slash < 0;
+        rest = isLast ? [] : topic[(slash + 1)..];
+        return isLast ? topic : topic[..slash];
     }
 
     private static void Remove(Node node, ReadOnlySpan<string> levels, T value)

@@ -23,12 +23,15 @@ internal readonly record struct StoreOutcome(bool IsSettled, MqttPubAckReasonCod
 
 /// <summary>
 /// Puts the messages of an embedded broker's devices into the log. Those of one device are stored in the order of the calls. Safe from
-/// any thread. What is on its way ends when it is abandoned.
+/// any thread.
 /// </summary>
 internal sealed class MessageStore(
     EmbeddedBrokerOptions options, IRecordSink sink, TimeProvider time, SourceCounters counters, ILogger logger, CancellationToken abandoned)
 {
     private readonly StoringGate _gate = new();
+
+    /// <summary>Nobody waits any more for what is not stored by then.</summary>
+    public CancellationToken Abandoned => abandoned;
 
     private string Name => options.Address;
 
@@ -42,8 +45,8 @@ internal sealed class MessageStore(
     /// <param name="rule">That which was found for it.</param>
     /// <param name="message">The message.</param>
     /// <param name="device">Whose it is, for messages.</param>
-    /// <param name="connection">Ends the wait.</param>
-    public async Task<StoreOutcome> StoreAsync(MqttTopicRule rule, MqttApplicationMessage message, string device, CancellationToken connection)
+    /// <param name="end">Ends the wait: <see cref="Abandoned"/>, or one that is linked with it.</param>
+    public async Task<StoreOutcome> StoreAsync(MqttTopicRule rule, MqttApplicationMessage message, string device, CancellationToken end)
     {
         counters.AddReceived();
         StoreOutcome outcome = StoreOutcome.Refused("the node stops");
@@ -51,7 +54,30 @@ internal sealed class MessageStore(
         {
             try
             {
-                outcome = await AppendAsync(rule, message, device, connection).ConfigureAwait(false);
+                if (message.Payload.Length <= options.MaxPayloadBytes)
+                {
+                    await sink.AppendAsync(ToRecord(rule, message), end).ConfigureAwait(false);
+                    outcome = StoreOutcome.Stored;
+                }
+                else
+                {
+                    string reason = $"payload of {message.Payload.Length} bytes is over the limit of {options.MaxPayloadBytes}";
+                    outcome = Drop(MqttPubAckReasonCode.QuotaExceeded, reason, device);
+                }
+            }
+            catch (RecordRejectedException rejected)
+            {
+                outcome = Drop(MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message, device);
+            }
+            catch (OperationCanceledException) when (end.IsCancellationRequested)
+            {
+                outcome = StoreOutcome.Refused("the connection ended before it was stored");
+            }
+            catch (Exception error)
+            {
+                string reason = MqttMessages.OneLine(error);
+                logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, device, reason);
+                outcome = StoreOutcome.Refused(reason);
             }
             finally
             {
@@ -69,36 +95,13 @@ internal sealed class MessageStore(
         return outcome;
     }
 
-    private async Task<StoreOutcome> AppendAsync(MqttTopicRule rule, MqttApplicationMessage message, string device, CancellationToken connection)
+    private SourceRecord ToRecord(MqttTopicRule rule, MqttApplicationMessage message)
     {
-        long size = message.Payload.Length;
-        if (size > options.MaxPayloadBytes)
-            return Drop(MqttPubAckReasonCode.QuotaExceeded, $"payload of {size} bytes is over the limit of {options.MaxPayloadBytes}", device);
+        SourceRecord record = MqttMessages.ToRecord(rule, message, time.GetUtcNow(), out string? problem);
+        if (problem is not null)
+            MqttMessages.CountIncomplete(counters, rule, problem, Name, logger);
 
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(abandoned, connection);
-        try
-        {
-            SourceRecord record = MqttMessages.ToRecord(rule, message, time.GetUtcNow(), out string? problem);
-            if (problem is not null)
-                MqttMessages.CountIncomplete(counters, rule, problem, Name, logger);
-
-            await sink.AppendAsync(record, either.Token).ConfigureAwait(false);
-            return StoreOutcome.Stored;
-        }
-        catch (RecordRejectedException rejected)
-        {
-            return Drop(MqttPubAckReasonCode.ImplementationSpecificError, rejected.Message, device);
-        }
-        catch (OperationCanceledException) when (either.IsCancellationRequested)
-        {
-            return StoreOutcome.Refused("the connection ended before it was stored");
-        }
-        catch (Exception error)
-        {
-            string reason = MqttMessages.OneLine(error);
-            logger.LogWarning("{Name}: cannot store what {Device} sent: {Problem}", Name, device, reason);
-            return StoreOutcome.Refused(reason);
-        }
+        return record;
     }
 
     private StoreOutcome Drop(MqttPubAckReasonCode code, string reason, string device)

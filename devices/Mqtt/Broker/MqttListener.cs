@@ -153,11 +153,8 @@ internal sealed class MqttListener(
             var channel = new AcknowledgementGathering(new BoundedChannel(tcp, options.MaxPacketBytes));
             var formatter = new MqttPacketFormatterAdapter(new MqttBufferWriter(_server.WriterBufferSize, _server.WriterBufferSizeMax));
             using var adapter = new DeviceChannel(
-                new MqttChannelAdapter(channel, formatter, mqttLogger), options.MaxPacketBytes, store, subscribers, wills, _readAhead, options.Address, logger)
-            {
-                Flush = channel.FlushAsync,
-            };
-            channel.AnotherFollows = adapter.AnotherIsSettled;
+                new MqttChannelAdapter(channel, formatter, mqttLogger), channel, options.MaxPacketBytes, store, subscribers, wills, _readAhead,
+                options.Address, time, logger);
             await ClientHandler!(adapter).ConfigureAwait(false);
         }
         catch (Exception error)

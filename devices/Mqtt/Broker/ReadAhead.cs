@@ -1,12 +1,20 @@
 using System.Runtime.ExceptionServices;
 using System.Threading.Channels;
+using MQTTnet;
+using MQTTnet.Formatter;
 using MQTTnet.Packets;
 using MQTTnet.Protocol;
 
 namespace EdgeStream.Devices.Mqtt.Broker;
 
+/// <summary>A packet that was read.</summary>
+/// <param name="Packet">The packet; null at the end of the connection.</param>
+/// <param name="Message">Its message, where it is one of QoS 0 or 1.</param>
+/// <param name="Storing">What becomes of the message; null where no rule is for it.</param>
+internal readonly record struct ReadPacket(MqttPacket? Packet, MqttApplicationMessage? Message, Task<StoreOutcome>? Storing);
+
 /// <summary>
-/// Reads a device's packets before MQTTnet asks for them, and hands them on in order. MQTTnet deals with one packet after the other and
+/// Reads a device's packets before they are asked for, and hands them on in order. Who deals with them takes one after the other and
 /// waits until a message is stored; begun here, the messages of a device share a sync instead of each waiting for its own.
 /// </summary>
 /// <remarks>
@@ -19,48 +27,44 @@ internal sealed class ReadAhead : IDisposable
     public const int MaxPackets = 64;
 
     private readonly Func<CancellationToken, Task<MqttPacket?>> _read;
-    private readonly Func<MqttPublishPacket, CancellationToken, Task<StoreOutcome>?> _store;
+    private readonly Func<MqttApplicationMessage, CancellationToken, Task<StoreOutcome>?> _store;
     private readonly ReadBudget _budget;
-    private readonly CancellationTokenSource _end = new();
+    private readonly CancellationTokenSource _end;
     private readonly Channel<Item> _packets = Channel.CreateUnbounded<Item>(new UnboundedChannelOptions { SingleWriter = true });
     private readonly Lock _lock = new();
     private readonly Queue<int> _sizes = new();
     private TaskCompletionSource? _mayRead;
-    private volatile MqttPacket? _current;
     private bool _readsAlone;
     private bool _isOut;
     private bool _disposed;
 
-    private readonly record struct Item(MqttPacket? Packet, Exception? Error);
+    private readonly record struct Item(ReadPacket Read, Exception? Error);
 
     /// <param name="read">The next packet of the connection; null at its end.</param>
-    /// <param name="store">Begins to store a message; null where MQTTnet is to deal with it alone. Called for one after the other.</param>
+    /// <param name="store">Begins to store a message; null where no rule is for it. Called for one after the other.</param>
     /// <param name="budget">Shared by all devices.</param>
+    /// <param name="abandoned">Ends reading, and what is not stored by then.</param>
     public ReadAhead(
-        Func<CancellationToken, Task<MqttPacket?>> read, Func<MqttPublishPacket, CancellationToken, Task<StoreOutcome>?> store, ReadBudget budget)
+        Func<CancellationToken, Task<MqttPacket?>> read, Func<MqttApplicationMessage, CancellationToken, Task<StoreOutcome>?> store, ReadBudget budget,
+        CancellationToken abandoned)
     {
         (_read, _store, _budget) = (read, store, budget);
+        _end = CancellationTokenSource.CreateLinkedTokenSource(abandoned);
         _ = ReadAllAsync(_end.Token);
     }
 
-    /// <summary>The next packet; who asks for it has dealt with the one before. Null at the end of the connection.</summary>
-    public async Task<MqttPacket?> NextAsync(CancellationToken cancellationToken)
+    /// <summary>Whether the next packet is there, and its message, where it is one, is stored or will not be.</summary>
+    public bool IsNextDue => _packets.Reader.TryPeek(out Item next) && next.Read.Storing is null or { IsCompleted: true };
+
+    /// <summary>The next packet; who asks for it has dealt with the one before.</summary>
+    public async ValueTask<ReadPacket> NextAsync(CancellationToken cancellationToken)
     {
         Settle();
         Item next = await _packets.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
         if (next.Error is not null)
             ExceptionDispatchInfo.Throw(next.Error);
 
-        return _current = next.Packet;
-    }
-
-    /// <summary>Whether a message behind the one with this packet identifier is stored already, so that its acknowledgement will come too.</summary>
-    public bool AnotherIsSettled(ushort packetIdentifier)
-    {
-        if (_current is MqttPublishPacket current && current.PacketIdentifier != packetIdentifier)
-            return IsSettled(current);
-
-        return _packets.Reader.TryPeek(out Item next) && IsSettled(next.Packet);
+        return next.Read;
     }
 
     public void Dispose()
@@ -79,12 +83,6 @@ internal sealed class ReadAhead : IDisposable
         _end.Dispose();
     }
 
-    private static bool IsSettled(MqttPacket? packet) => packet is MqttPublishPacket
-    {
-        QualityOfServiceLevel: MqttQualityOfServiceLevel.AtLeastOnce,
-        UserProperties: StoringProperties { Storing: { IsCompletedSuccessfully: true, Result.IsSettled: true } },
-    };
-
     private async Task ReadAllAsync(CancellationToken end)
     {
         try
@@ -93,21 +91,20 @@ internal sealed class ReadAhead : IDisposable
             do
             {
                 packet = await _read(end).ConfigureAwait(false);
-                if (packet is MqttPublishPacket { QualityOfServiceLevel: < MqttQualityOfServiceLevel.ExactlyOnce } message
-                    && _store(message, end) is { } storing)
-                {
-                    message.UserProperties = new StoringProperties(message.UserProperties ?? [], storing);
-                }
-
+                MqttApplicationMessage? message = packet is MqttPublishPacket { QualityOfServiceLevel: < MqttQualityOfServiceLevel.ExactlyOnce } publish
+                    ? MqttApplicationMessageFactory.Create(publish)
+                    : null;
+                Task<StoreOutcome>? storing = message is null ? null : _store(message, end);
                 Task room = Count(packet);
-                _packets.Writer.TryWrite(new Item(packet, null));
-                await room.WaitAsync(end).ConfigureAwait(false);
+                _packets.Writer.TryWrite(new Item(new ReadPacket(packet, message, storing), null));
+                if (!room.IsCompleted)
+                    await room.WaitAsync(end).ConfigureAwait(false);
             }
             while (packet is not null);
         }
         catch (Exception error)
         {
-            _packets.Writer.TryWrite(new Item(null, error));
+            _packets.Writer.TryWrite(new Item(default, error));
         }
     }
 
@@ -135,7 +132,7 @@ internal sealed class ReadAhead : IDisposable
 
     private bool MayRead => _sizes.Count == 0 || (!_readsAlone && _sizes.Count < MaxPackets && !_budget.IsSpent);
 
-    /// <summary>MQTTnet is done with the packet that it got last.</summary>
+    /// <summary>The packet that was handed on last is dealt with.</summary>
     private void Settle()
     {
         lock (_lock)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Text;
@@ -95,6 +96,30 @@ public sealed class EmbeddedBrokerReadAheadTests : IAsyncLifetime
         Assert.Contains("the test refuses it", Encoding.UTF8.GetString(refused), StringComparison.Ordinal);
         await listener.WaitForLineAsync($"^got {Value(3)}$");
         Assert.Equal([$"got {Value(1)}", $"got {Value(3)}"], listener.Output.Split('\n').Where(line => line.StartsWith("got", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void Message_that_is_stored_and_that_nobody_subscribes_to_is_acknowledged_and_MQTT_5_is_told()
+    {
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "device", version: 5);
+        device.Publish(QosOne, "s/a/t", 1, Value(1), version: 5);
+
+        Assert.Equal([0, 1, 0x10], AssertAnswer(device, Acknowledged, 1));
+        Assert.Equal([Value(1)], _sink.StoredValues);
+    }
+
+    [Fact]
+    public void Device_that_does_nothing_but_publish_is_not_taken_for_lost()
+    {
+        // Who is silent is looked for each 5 s.
+        var twoLooks = TimeSpan.FromSeconds(11);
+        using RawDevice device = RawDevice.Connected(_broker.BoundEndpoint!, "device", keepAlive: 1);
+        var time = Stopwatch.StartNew();
+        for (ushort id = 1; time.Elapsed < twoLooks; id = (ushort)(id == ushort.MaxValue ? 1 : id + 1))
+        {
+            device.Publish(QosOne, "no/rule", id, "x");
+            AssertAnswer(device, Acknowledged, id);
+        }
     }
 
     [Fact]

@@ -18,12 +18,12 @@ internal sealed class RawDevice : IDisposable
         _stream = _client.GetStream();
     }
 
-    /// <summary>Connects as an MQTT client that keeps its session, and waits for CONNACK.</summary>
-    public static RawDevice Connected(IPEndPoint broker, string id, byte version = 4)
+    /// <summary>Connects as an MQTT client that keeps its session, and waits for CONNACK; the keep-alive in seconds.</summary>
+    public static RawDevice Connected(IPEndPoint broker, string id, byte version = 4, byte keepAlive = 60)
     {
         var device = new RawDevice(broker);
         byte[] properties = version == 5 ? [5, 0x11, 0, 0, 0, 60] : [];
-        device.Send(0x10, [0, 4, .. "MQTT"u8, version, 0, 0, 60, .. properties, 0, (byte)id.Length, .. Encoding.ASCII.GetBytes(id)]);
+        device.Send(0x10, [0, 4, .. "MQTT"u8, version, 0, 0, keepAlive, .. properties, 0, (byte)id.Length, .. Encoding.ASCII.GetBytes(id)]);
         Assert.Equal((0x20, 0), (device.Receive(out byte[] body), body[1]));
         return device;
     }

@@ -34,6 +34,24 @@ public class RecordAccumulatorTests
     }
 
     [Fact]
+    public async Task Records_whose_offsets_nobody_wants_share_the_wait_for_their_batch()
+    {
+        await using var accumulator = new RecordAccumulator(CompressionCodec.None, _log.SendAsync);
+        _log.SendMayReturn.Reset();
+        await accumulator.AddAsync(Value("first"));
+        await Eventually.HoldsAsync(() => _log.Batches.Count == 1, "the first is being sent");
+        Task second = await accumulator.AddToBatchAsync(Value("second"));
+        Task<long> third = await accumulator.AddAsync(Value("third"));
+        Assert.Same(second, await accumulator.AddToBatchAsync(Value("fourth")));
+        Assert.False(second.IsCompleted);
+
+        _log.SendMayReturn.Set();
+        await second.InTimeAsync();
+        Assert.Equal(2, await third.InTimeAsync());
+        Assert.Equal([["first"], ["second", "third", "fourth"]], _log.Batches);
+    }
+
+    [Fact]
     public async Task Batches_are_closed_before_they_grow_large()
     {
         await using var accumulator = new RecordAccumulator(CompressionCodec.None, _log.SendAsync);

@@ -10,7 +10,14 @@ public sealed class SeveralFaultsTests
     {
         await using FaultRun run = await FaultRun.StartAsync(network: false, edges: 1);
         ClusterMember controller = await run.Cluster.ActiveControllerAsync();
-        await run.BearAsync("kill -9 of the active SC", Kill(controller), controller.StartAsync);
+        await run.BearAsync(
+            "kill -9 of the active SC, until the other is active",
+            () =>
+            {
+                controller.Kill();
+                return run.Cluster.ActiveControllerAsync();
+            },
+            controller.StartAsync);
         ClusterMember spu = await run.LeadingSpuAsync();
         await run.BearAsync("kill -9 of an SPU", Kill(spu), spu.StartAsync);
         ClusterMember nats = await run.StreamLeaderAsync();

@@ -194,6 +194,11 @@ internal sealed class Workload : IAsyncDisposable
             {
                 Sent sent = History.Send(partition, writer, i);
                 Task<long> offset = await producer.SendAsync(RecordOf(sent.Payload), _stopWriting.Token);
+
+                // All that waited have failed with it, and nothing more will be taken.
+                if (acknowledged is [.., { IsFaulted: true }])
+                    break;
+
                 acknowledged.Add(NoteAsync(offset, sent, clock));
             }
         }

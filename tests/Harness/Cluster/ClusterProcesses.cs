@@ -176,14 +176,15 @@ public sealed class ClusterProcesses : IDisposable
     public Task<string> CommandAsync(params string[] arguments) => EdgeStreamProgram.RunGoodAsync([.. arguments, .. ConnectArguments()]);
 
     /// <summary>Which SC is active, by what they say themselves.</summary>
-    public async Task<ClusterMember> ActiveControllerAsync()
+    /// <param name="besides">One that does not count: another is waited for.</param>
+    public async Task<ClusterMember> ActiveControllerAsync(ClusterMember? besides = null)
     {
         ClusterMember? active = null;
         await Condition.WaitAsync(
-            () => "one of the SCs is active",
+            () => $"one of the SCs is active{(besides is null ? "" : $", besides {besides.Name}")}",
             async () =>
             {
-                foreach (NodeProcess controller in _controllers.Where(controller => !controller.Process.HasExited))
+                foreach (NodeProcess controller in _controllers.Where(controller => controller.Name != besides?.Name && !controller.Process.HasExited))
                 {
                     using EdgeStreamClient client = controller.Connect();
                     try

@@ -6,7 +6,7 @@ ARTIFACTS     := artifacts
 JETSTREAM     ?= false
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo test soak e2e bench aot deb apt-repo fmt clean tools-aot
+.PHONY: build demo cluster-demo test cluster-faults soak e2e bench aot deb apt-repo fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -16,8 +16,18 @@ demo:
 	dotnet build tests/Demo -c $(CONFIGURATION) --nologo -v quiet
 	dotnet run --project tests/Demo -c $(CONFIGURATION) --no-build
 
+# A data center's cluster and two edges on this machine, to try commands at. DEMO_SECONDS as above; EDGESTREAM's build must have JetStream.
+cluster-demo:
+	@packaging/install-tools.sh nats-server:nats-server
+	dotnet build tests/ClusterDemo -c $(CONFIGURATION) --nologo -v quiet
+	dotnet run --project tests/ClusterDemo -c $(CONFIGURATION) --no-build
+
 test:
 	tests/run.sh
+
+# Each process of a cluster killed, frozen and cut off, and the table of how long writing waited. Needs root; 'make test' has a part of it.
+cluster-faults:
+	tests/cluster-faults.sh
 
 # Everything that can go wrong, in random order, for SOAK_MINUTES (30); 'make test' has a minute of it. EDGESTREAM_SEED repeats one.
 soak:

@@ -97,23 +97,16 @@ public sealed record MirrorAudit(long Records, long Lost, string? Difference)
     private static Gap? Covering(List<Gap> gaps, long offset) =>
         gaps.FirstOrDefault(gap => gap.FirstOffset <= offset && offset <= gap.LastOffset);
 
-    private static async Task<PartitionStatus> StatusAsync(EdgeStreamClient client, string topic, int partition)
-    {
-        ListPartitionsResponse answer = await client
-            .CallAsync(c => c.ControlPlane.ListPartitionsAsync(new ListPartitionsRequest { Topic = topic }))
-            .ConfigureAwait(false);
-        return answer.Partitions.Single(status => status.Partition.Partition_ == partition);
-    }
+    private static async Task<PartitionStatus> StatusAsync(EdgeStreamClient client, string topic, int partition) =>
+        (await client.ListPartitionsAsync(topic).ConfigureAwait(false)).Single(status => status.Partition.Partition_ == partition);
 
     private static async Task<List<Gap>> GapsAsync(EdgeStreamClient client, string topic, int partition)
     {
-        ListGapsResponse answer = await client
-            .CallAsync(c => c.ControlPlane.ListGapsAsync(new ListGapsRequest { Topic = topic }))
-            .ConfigureAwait(false);
-        if (answer.Gaps.Count != answer.Total)
-            throw new InvalidOperationException($"{answer.Total} gaps are more than one answer holds; make fewer");
+        Gathered<Gap> gaps = await client.ListGapsAsync(topic).ConfigureAwait(false);
+        if (gaps.Problems.Count > 0)
+            throw new InvalidOperationException(string.Join("; ", gaps.Problems));
 
-        return [.. answer.Gaps.Where(gap => gap.Partition == partition)];
+        return [.. gaps.Items.Where(gap => gap.Partition == partition)];
     }
 
     private static ConsumeRequest FromBeginning(string topic, int partition) =>

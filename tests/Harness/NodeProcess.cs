@@ -2,7 +2,7 @@ using EdgeStream.Client;
 
 namespace EdgeStream.Harness;
 
-/// <summary>An edge or a hub as its own process, with a data directory that outlives it.</summary>
+/// <summary>An edge, a hub, or an SC or SPU of a cluster as its own process, with a data directory that outlives it.</summary>
 public sealed class NodeProcess : IDisposable
 {
     private const string FreeHttp = "127.0.0.1:0";
@@ -59,6 +59,32 @@ public sealed class NodeProcess : IDisposable
         return new NodeProcess(
             name, directory, ["hub", "--listen", listen, .. Http(FreeHttp), .. configuration is null ? [] : (string[])["--config", file]], runInNamespace);
     }
+
+    /// <param name="directory">Where data and socket go.</param>
+    /// <param name="listen">Where SPUs, edges and clients find it.</param>
+    /// <param name="configuration">The configuration file, which all of the cluster may share.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="runInNamespace">The network namespace it lives in.</param>
+    public static NodeProcess Controller(string directory, string listen, string configuration, string name, string? runInNamespace = null) =>
+        new(name, directory, ["sc", "--config", configuration, "--listen", listen, .. Http(FreeHttp)], runInNamespace);
+
+    /// <param name="directory">Where data and socket go.</param>
+    /// <param name="listen">Where edges and clients find it.</param>
+    /// <param name="configuration">The configuration file, which all of the cluster may share.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="identity">What <c>spu certificate</c> has made.</param>
+    /// <param name="controllers">Where the SCs are.</param>
+    /// <param name="zone">Where it stands.</param>
+    /// <param name="runInNamespace">The network namespace it lives in.</param>
+    public static NodeProcess Spu(
+        string directory, string listen, string configuration, string name, string identity, IEnumerable<string> controllers, string zone,
+        string? runInNamespace = null) => new(
+        name, directory,
+        [
+            "spu", "--config", configuration, "--listen", listen, "--identity", identity, "--zone", zone,
+            .. controllers.SelectMany(controller => (string[])["--sc", controller]), .. Http(FreeHttp),
+        ],
+        runInNamespace);
 
     /// <summary>Starts it and waits until it serves.</summary>
     public async Task StartAsync()

@@ -43,6 +43,9 @@ if (args.Length == 0 || args.Contains("jetstream"))
 if (args.Length == 0 || args.Contains("takeover"))
     await TakeoverBenchmark.RunAsync(report);
 
+if (args.Length == 0 || args.Contains("partitions"))
+    await PartitionsBenchmark.RunAsync(report);
+
 if (args.Length == 0 || args.Contains("catch-up"))
     await CatchUpBenchmark.RunAsync(report);
 

@@ -3,7 +3,6 @@ using EdgeStream.Client;
 using EdgeStream.Harness;
 using EdgeStream.Harness.Cluster;
 using EdgeStream.Protocol.V1;
-using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Benchmarks;
 

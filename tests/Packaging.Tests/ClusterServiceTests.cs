@@ -102,7 +102,7 @@ public sealed class ClusterServiceTests(DebianSystem debian)
         Assert.DoesNotMatch("(?m)^[EWI]:", report.Output);
     }
 
-    private static Task ProduceAsync(Machine machine, string line) => machine.ShAsync($"echo {line} | edgestream produce readings {Connect}");
+    private static Task<string> ProduceAsync(Machine machine, string line) => machine.ShAsync($"echo {line} | edgestream produce readings {Connect}");
 
     private static async Task<string> StatusAsync(Machine machine, string unit) =>
         (await machine.TryAsync("edgestream", "status", "--socket", $"/run/{unit}/edgestream.sock")).Output;

@@ -6,7 +6,7 @@ ARTIFACTS     := artifacts
 JETSTREAM     ?= false
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo cluster-demo test cluster-faults soak e2e bench aot deb apt-repo fmt clean tools-aot
+.PHONY: build demo cluster-demo test cluster-faults soak e2e bench aot deb deb-hub apt-repo fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -53,6 +53,14 @@ deb:
 	@for rid in $(DEB_RIDS); do \
 		[ -x $(ARTIFACTS)/aot/$$rid/edgestream ] || $(MAKE) aot RID=$$rid || exit 1; \
 		packaging/make-deb.sh $(ARTIFACTS)/aot/$$rid $(ARTIFACTS)/deb || exit 1; \
+	done
+
+# The same for data centers: with NATS JetStream, and the units of a cluster.
+deb-hub:
+	@for rid in $(DEB_RIDS); do \
+		[ -x $(ARTIFACTS)/aot-hub/$$rid/edgestream ] \
+			|| { $(MAKE) tools-aot RID=$$rid && JETSTREAM=true packaging/publish-aot.sh $$rid $(ARTIFACTS)/aot-hub/$$rid; } || exit 1; \
+		packaging/make-deb.sh $(ARTIFACTS)/aot-hub/$$rid $(ARTIFACTS)/deb edgestream-hub || exit 1; \
 	done
 
 # A folder that any web server can serve to apt; docs/operations.md says how to use it.

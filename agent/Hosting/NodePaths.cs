@@ -4,19 +4,21 @@ namespace EdgeStream.Agent.Hosting;
 internal static class NodePaths
 {
     public const string DefaultSocket = "/run/edgestream/edgestream.sock";
-    public const string DefaultHubSocket = "/run/edgestream-hub/edgestream.sock";
     public const string DefaultData = "/var/lib/edgestream";
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
+
+    // In the order in which they know more of a cluster.
+    private static readonly string[] DataCenterSockets = [.. new[] { "hub", "sc", "spu" }.Select(kind => $"/run/edgestream-{kind}/edgestream.sock")];
 
     /// <summary>Command line before environment before configuration before default; absolute, for the server takes no other.</summary>
     public static string Socket(string? given, string? configured = null) =>
         Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? configured ?? DefaultSocket);
 
-    /// <summary>As <see cref="Socket"/>, for those who look for a node: where only the packaged hub runs, its socket.</summary>
+    /// <summary>As <see cref="Socket"/>, for those who look for a node: where no packaged edge runs, that of the packaged hub, SC or SPU.</summary>
     public static string SocketOfNode(string? given)
     {
         string socket = Socket(given);
-        return socket == DefaultSocket && !File.Exists(socket) && File.Exists(DefaultHubSocket) ? DefaultHubSocket : socket;
+        return socket == DefaultSocket && !File.Exists(socket) ? DataCenterSockets.FirstOrDefault(File.Exists) ?? socket : socket;
     }
 
     public static string Data(string? given, string? configured = null) =>

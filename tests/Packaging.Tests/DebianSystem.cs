@@ -10,12 +10,16 @@ public sealed class DebianSystem : IAsyncLifetime
 
     private static readonly string Folder = Repository.At("artifacts", "packaging-tests");
     private static readonly string Published = Repository.At("artifacts", "aot", "linux-x64");
+    private static readonly string PublishedHub = Repository.At("artifacts", "aot-hub", "linux-x64");
 
     /// <summary>Why this machine cannot boot another; null where it can.</summary>
     public string? Obstacle { get; private set; }
 
     /// <summary>The package as it is shipped.</summary>
     public string Package { get; private set; } = "";
+
+    /// <summary>The package for data centers; null where it was not built.</summary>
+    public string? HubPackage { get; private set; }
 
     /// <summary>The same program as a version before it.</summary>
     public string PreviousPackage { get; private set; } = "";
@@ -24,6 +28,14 @@ public sealed class DebianSystem : IAsyncLifetime
 
     /// <summary>Skips the test where this machine cannot boot another, and says why.</summary>
     internal void Require() => Assert.SkipWhen(Obstacle is not null, Obstacle ?? "");
+
+    /// <summary>The package for data centers; skips the test where there is none, which takes minutes to build.</summary>
+    internal string RequireHubPackage()
+    {
+        Require();
+        Assert.SkipWhen(HubPackage is null, "there is no native build for data centers; 'make deb-hub' makes it");
+        return HubPackage!;
+    }
 
     /// <summary>Skips the test where there is no native build.</summary>
     internal static string RequireNativeBuild(string rid)
@@ -81,14 +93,17 @@ public sealed class DebianSystem : IAsyncLifetime
         }
 
         string packages = Path.Combine(Folder, "packages");
-        Package = await MakePackageAsync(packages, []);
-        PreviousPackage = await MakePackageAsync(packages, [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"]);
+        Package = await MakePackageAsync(Published, packages, "edgestream", []);
+        PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"]);
+        if (File.Exists(Path.Combine(PublishedHub, "edgestream")))
+            HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", []);
+
         return null;
     }
 
-    private static async Task<string> MakePackageAsync(string output, string[] environment)
+    private static async Task<string> MakePackageAsync(string published, string output, string name, string[] environment)
     {
-        string[] command = [.. environment, Repository.At("packaging", "make-deb.sh"), Published, output];
+        string[] command = [.. environment, Repository.At("packaging", "make-deb.sh"), published, output, name];
         string printed = (await Shell.RunAsync("env", command)).Good();
         return printed.Split('\n').Single(line => line.EndsWith(".deb", StringComparison.Ordinal) && line.StartsWith('/'));
     }

@@ -70,7 +70,7 @@ internal sealed class Machine : IDisposable
         WaitForAsync($"{name} is {value}", async () => await PropertyAsync(name) == value);
 
     /// <summary>What the journal has of the edge.</summary>
-    public async Task<string> JournalAsync() => (await TryAsync("journalctl", "-u", "edgestream", "--no-pager", "-o", "short")).Output;
+    public async Task<string> JournalAsync() => (await TryAsync("journalctl", "-u", "edgestream*", "--no-pager", "-o", "short")).Output;
 
     /// <summary>Installs a package; what the installation prints.</summary>
     public async Task<Ended> InstallAsync(string package)

@@ -78,7 +78,7 @@ internal abstract class Node : IAsyncDisposable
     public virtual string Standing => "";
 
     /// <summary>Writes into its status what only this kind has.</summary>
-    public virtual void Describe(Protocol.V1.NodeStatus status)
+    public virtual void Describe(NodeStatus status)
     {
     }
 

@@ -10,10 +10,10 @@ internal static class NextSteps
         if (status.Problems.Count > 0)
             yield return "'edgestream check' looks for causes on this machine; 'edgestream diag' gathers what somebody needs who helps";
 
-        if (status.Role == "hub")
+        if (status.Role != "edge")
         {
-            if (status.GeoLocations.Count == 0)
-                yield return "let an edge in: 'edgestream geo invite NAME' makes a token for it";
+            if (OfDataCenter(status) is { } next)
+                yield return next;
 
             yield break;
         }
@@ -26,4 +26,12 @@ internal static class NextSteps
         if (status.Uplinks.Count == 0)
             yield return "have the records copied to a hub: 'edgestream geo invite NAME' there, 'edgestream join HUB --token TOKEN' here";
     }
+
+    private static string? OfDataCenter(NodeStatus status) => status switch
+    {
+        { Role: "spu" } or { Role: "sc", ScActive: false } => null,
+        { Role: "sc", SpusOnline: 0 } => "start SPUs: 'edgestream spu certificate ID --data DIR --out DIR' makes an identity here, 'edgestream spu --identity DIR' takes it there",
+        { GeoLocations.Count: 0 } => "let an edge in: 'edgestream geo invite NAME' makes a token for it",
+        _ => null,
+    };
 }

@@ -136,7 +136,7 @@ internal static class NodeCommands
             "edgestream spu --config spu.toml --identity ./spu-2 --sc https://sc1.example:9443 --data ./spu --socket ./spu.sock")
         {
             Options = { ClusterConfiguration, Listen, Advertise, id, zone, controllers, identity, Data, Budget, Http },
-            Subcommands = { TopologyCommands.SpuList(), SpuCertificateCommand.Create() },
+            Subcommands = { TopologyCommands.SpuList(), TopologyCommands.SpuRemove(), SpuCertificateCommand.Create() },
             HandlesSignals = true,
         };
         command.Does((result, _) => StopSignals.RunAsync(stop =>

@@ -3,7 +3,7 @@ using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
 
-/// <summary><c>topology</c> and <c>spu list</c>.</summary>
+/// <summary><c>topology</c>, <c>spu list</c> and <c>spu remove</c>.</summary>
 internal static class TopologyCommands
 {
     public static Command Topology()
@@ -30,6 +30,20 @@ internal static class TopologyCommands
             SpuTable(await client.GetTopologyAsync()).Write(result, "There are no SPUs.");
         });
         return list;
+    }
+
+    public static Command SpuRemove()
+    {
+        Argument<int> id = new("id") { Description = "Its number, as 'edgestream spu list' shows it" };
+        var remove = new CliCommand("remove", "Forget an SPU that is gone for good", "edgestream spu remove 3") { Arguments = { id } };
+        remove.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            await client.CallAsync(c => c.ControlPlane.RemoveSpuAsync(new RemoveSpuRequest { Id = result.GetValue(id) }));
+            result.InvocationConfiguration.Output.WriteLine(
+                $"SPU {result.GetValue(id)} is forgotten; one that starts with its identity is a new one");
+        });
+        return remove;
     }
 
     private static TableOutput SpuTable(Topology topology)

@@ -21,7 +21,7 @@ internal sealed class AgentService(
     private readonly long _started = time.GetTimestamp();
 
     private UplinkHost Uplinks => uplinks
-        ?? throw new ClusterException(ErrorCode.WrongRole, "this node is a hub; join, leave and export belong to edges");
+        ?? throw new ClusterException(ErrorCode.WrongRole, $"this node is {(node.Kind == "hub" ? "a hub" : $"an {node.Kind.ToUpperInvariant()}")}; join, leave and export belong to edges");
 
     public override async Task<NodeStatus> GetStatus(GetStatusRequest request, ServerCallContext context)
     {
@@ -45,6 +45,7 @@ internal sealed class AgentService(
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
             GeoLocations = { node.Cluster.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
+        node.Describe(status);
         status.Refusals.AddRange(node.Presence.Refusals.Shown
             .Where(refusal => !node.Cluster.Current.GeoLocations.ContainsKey(refusal.GeoLocation))
             .Select(TopologyMessages.ToMessage));
@@ -75,7 +76,9 @@ internal sealed class AgentService(
     public override Task<ImportLogResponse> ImportLog(IAsyncStreamReader<ImportLogRequest> requestStream, ServerCallContext context)
     {
         BundleImporter hub = importer
-            ?? throw new ClusterException(ErrorCode.WrongRole, "this node is an edge; a bundle is imported at the hub that the edge has joined");
+            ?? throw new ClusterException(ErrorCode.WrongRole, node.Kind == "sc"
+                ? "this node is an SC; a bundle is imported at the SPU that serves the geo-location, which 'edgestream topology' names"
+                : "this node is an edge; a bundle is imported at the hub that the edge has joined");
         return BundleCalls.ImportAsync(hub, requestStream, context.CancellationToken);
     }
 

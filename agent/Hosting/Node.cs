@@ -19,6 +19,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
+using NodeStatus = EdgeStream.Protocol.V1.NodeStatus;
 
 namespace EdgeStream.Agent.Hosting;
 
@@ -75,6 +76,11 @@ internal abstract class Node : IAsyncDisposable
 
     /// <summary>How it stands among others of its kind, in a few words; empty where it does not matter.</summary>
     public virtual string Standing => "";
+
+    /// <summary>Writes into its status what only this kind has.</summary>
+    public virtual void Describe(NodeStatus status)
+    {
+    }
 
     /// <summary>What makes this kind of node unhealthy, in a line each.</summary>
     public virtual IEnumerable<string> Problems => [];

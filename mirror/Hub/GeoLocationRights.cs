@@ -16,8 +16,12 @@ namespace EdgeStream.Mirror.Hub;
 /// <param name="withdrawalOf">Why a key (<see cref="CertificateRoles.FingerprintOf"/>) does not count any more; null where it does.</param>
 /// <param name="cluster">Has the geo-locations.</param>
 /// <param name="time">Certificates are judged by it.</param>
+/// <param name="metadataDecides">
+/// Whether withdrawals count only where the metadata has no key of the geo-location: in a cluster another SC may have let the key in again since.
+/// </param>
 public sealed class GeoLocationRights(
-    X509Certificate2 authority, Func<string, Withdrawal?> withdrawalOf, IClusterView cluster, TimeProvider time) : ICallerAuthenticator
+    X509Certificate2 authority, Func<string, Withdrawal?> withdrawalOf, IClusterView cluster, TimeProvider time, bool metadataDecides = false)
+    : ICallerAuthenticator
 {
     // More cards than take each other's place one after another while the hub does not know which is the right one.
     private const int MaxKeysShown = 16;
@@ -26,6 +30,7 @@ public sealed class GeoLocationRights(
     private readonly ConcurrentDictionary<string, ImmutableArray<string>> _keysShown = new(StringComparer.Ordinal);
 
     /// <inheritdoc/>
+    /// <exception cref="ClusterException">This node knows no topology yet.</exception>
     public CallerIdentity Authenticate(X509Certificate2 certificate)
     {
         string? expired = FindProblem(certificate, time.GetUtcNow());
@@ -33,6 +38,11 @@ public sealed class GeoLocationRights(
             return CallerIdentity.Rejected(problem);
 
         (string name, CallerRole role) = CertificateRoles.Read(certificate);
+
+        // Who knows no geo-location would let in those that were revoked.
+        if (role == CallerRole.GeoLocation && cluster.Current.ClusterId.Length == 0)
+            throw new ClusterException(ErrorCode.Unavailable, "this node has not been told yet which geo-locations there are; try again, or ask another");
+
         return role switch
         {
             CallerRole.Anonymous => CallerIdentity.Rejected("it names no role"),
@@ -113,6 +123,9 @@ public sealed class GeoLocationRights(
 
         string? known = cluster.Current.GeoLocations.GetValueOrDefault(name)?.KeyFingerprint;
         string replaced = $"geo-location '{name}' has joined again since, with another key";
+        if (known is not null && metadataDecides)
+            return known == shown ? null : replaced;
+
         switch (withdrawalOf(shown))
         {
             // It says more than what is known of it now.

@@ -28,14 +28,15 @@ public sealed class HubAuthority(
 
     private static readonly TimeSpan ClientValidity = TimeSpan.FromDays(365);
 
-    // Each change looks at what is known and writes something else in one step.
+    // Each change looks at what is known and writes something else in one step. Not disposed of: a change that is under way gives it back.
     private readonly SemaphoreSlim _changing = new(1);
+    private readonly CancellationTokenSource _ended = new();
 
     /// <inheritdoc/>
     public async Task<V1.Invite> InviteAsync(string geoLocation, TimeSpan validity)
     {
         Names.CheckGeoLocation(geoLocation);
-        await _changing.WaitAsync().ConfigureAwait(false);
+        await _changing.WaitAsync(_ended.Token).ConfigureAwait(false);
         try
         {
             if (!controller.Current.GeoLocations.ContainsKey(geoLocation))
@@ -65,7 +66,7 @@ public sealed class HubAuthority(
     /// </exception>
     public async Task<X509Certificate2> RedeemAsync(ReadOnlyMemory<byte> secret, PublicKey key, JoiningCard card)
     {
-        await _changing.WaitAsync().ConfigureAwait(false);
+        await _changing.WaitAsync(_ended.Token).ConfigureAwait(false);
         try
         {
             Invite invite = store.FindInvite(InviteToken.HashOf(secret.Span))
@@ -108,7 +109,7 @@ public sealed class HubAuthority(
     /// <exception cref="ClusterException">It is none of a geo-location's, or one that must not go on.</exception>
     public async Task<Renewal> RenewAsync(X509Certificate2 presented, DateTimeOffset heldUntil)
     {
-        await _changing.WaitAsync().ConfigureAwait(false);
+        await _changing.WaitAsync(_ended.Token).ConfigureAwait(false);
         try
         {
             CallerIdentity caller = rights.Authenticate(presented);
@@ -137,7 +138,7 @@ public sealed class HubAuthority(
     /// <inheritdoc/>
     public async Task RevokeAsync(string geoLocation)
     {
-        await _changing.WaitAsync().ConfigureAwait(false);
+        await _changing.WaitAsync(_ended.Token).ConfigureAwait(false);
         try
         {
             GeoLocationInfo known = controller.Current.GeoLocations.GetValueOrDefault(geoLocation)
@@ -171,7 +172,8 @@ public sealed class HubAuthority(
         };
     }
 
-    public void Dispose() => _changing.Dispose();
+    /// <summary>Ends the wait of those whose turn has not come.</summary>
+    public void Dispose() => _ended.Cancel();
 
     private async Task CheckCardAsync(string geoLocation, JoiningCard card)
     {

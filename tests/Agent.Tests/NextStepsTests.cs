@@ -33,4 +33,15 @@ public sealed class NextStepsTests
         status.Problems.Add("the disk is full");
         Assert.Contains("edgestream check", Assert.Single(NextSteps.For(status)), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Sc_and_spu_are_told_nothing_that_is_for_edges()
+    {
+        Assert.Empty(NextSteps.For(new NodeStatus { Role = "spu", SpuRegistered = true }));
+        Assert.Empty(NextSteps.For(new NodeStatus { Role = "sc", ScActive = false }));
+        var active = new NodeStatus { Role = "sc", ScActive = true, SpusOnline = 0 };
+        Assert.Contains("edgestream spu certificate", Assert.Single(NextSteps.For(active)), StringComparison.Ordinal);
+        active.SpusOnline = 2;
+        Assert.Contains("edgestream geo invite", Assert.Single(NextSteps.For(active)), StringComparison.Ordinal);
+    }
 }

@@ -33,15 +33,25 @@ internal sealed class ScLink(
     private static readonly TimeSpan FirstAnswer = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(10);
 
+    // How long one that stops waits for others to have what it leads, and then for the SC to take note that it is gone.
+    private static readonly TimeSpan HandOverPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LeavePatience = TimeSpan.FromSeconds(1);
+
     private readonly string _instance = Guid.NewGuid().ToString("N");
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _served = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Dictionary<string, string> _answers = new(StringComparer.Ordinal);
     private volatile SpuControl.SpuControlClient? _active;
     private volatile string? _problem = "no SC has answered yet";
+    private volatile string? _controller;
+    private string? _told;
     private Task _running = Task.CompletedTask;
 
     /// <summary>Why there is no SC, in one line; null while there is one. What is served is served all the same.</summary>
     public string? Problem => _problem;
+
+    /// <summary>The SC with which the SPU is registered; null while it is with none.</summary>
+    public string? Controller => _controller;
 
     /// <summary>Completes once a first topology is served.</summary>
     public Task Served => _served.Task;
@@ -71,11 +81,19 @@ internal sealed class ScLink(
         await WaitForAsync(() => view.Current.GeoLocations.ContainsKey(geoLocation)).ConfigureAwait(false);
     }
 
-    /// <summary>Tells the SC that the SPU stops, so that others get its partitions at once.</summary>
-    public async ValueTask DisposeAsync()
+    /// <summary>
+    /// Has the SC give to others what this SPU leads, and takes its leave. On return others lead it, as far as there are any and that was
+    /// possible within a few seconds; what is asked of this SPU from then on is answered with where it is.
+    /// </summary>
+    public async Task StopAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _running.ConfigureAwait(false);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
         _stop.Dispose();
     }
 
@@ -96,6 +114,10 @@ internal sealed class ScLink(
         {
             ClientException refusal = ClientException.From(error, "the SC");
             throw new ClusterException(refusal.Code, refusal.Message);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw new ClusterException(ErrorCode.Unavailable, "the connection to the SC was lost; try again");
         }
     }
 
@@ -121,92 +143,124 @@ internal sealed class ScLink(
         TimeSpan pause = FirstPause;
         for (int next = Random.Shared.Next(controllers.Count); !_stop.IsCancellationRequested; next = (next + 1) % controllers.Count)
         {
-            bool registered = false;
+            string controller = controllers[next];
+            bool wasRegistered = false;
             try
             {
-                using GrpcChannel channel = EndpointChannel.Open(controllers[next], options);
-                using var session = new Session(this, new SpuControl.SpuControlClient(channel));
-                await session.RunAsync(() => registered = true, _stop.Token).ConfigureAwait(false);
+                using GrpcChannel channel = EndpointChannel.Open(controller, options);
+                using var session = new Session(this, new SpuControl.SpuControlClient(channel), controller);
+                await session.RunAsync(_stop.Token).ConfigureAwait(false);
             }
-            catch (Exception error) when (!_stop.IsCancellationRequested)
+            catch (Exception error)
             {
-                Report(controllers[next], error);
-            }
-            catch (Exception)
-            {
-                return;
+                wasRegistered = _controller is not null;
+                if (!_stop.IsCancellationRequested)
+                    Report(controller, error);
             }
             finally
             {
-                _active = null;
+                (_active, _controller) = (null, null);
             }
 
-            if (registered)
-                pause = FirstPause;
-
+            pause = wasRegistered ? FirstPause : pause;
             await Task.Delay(pause * (0.5 + (Random.Shared.NextDouble() / 2)), _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
         }
     }
 
+    /// <summary>Says so at once where there was an SC, and otherwise once all of them were asked and their answers are others than before.</summary>
     private void Report(string controller, Exception error)
     {
-        string problem = error switch
+        bool isLost = _problem is null;
+        _answers[controller] = error switch
         {
             RpcException rpc => ClientException.From(rpc, controller).Message,
             EdgeStreamException known => known.Message,
-            OperationCanceledException => $"no answer from {controller}",
+            OperationCanceledException or TimeoutException => $"no answer from {controller}",
             _ => $"unexpected {error.GetType().Name}: {error.Message}",
         };
-        if (_problem is null || (_problem != problem && controllers.Count == 1))
-            logger.LogWarning("no SC: {Problem}; what was told goes on, and the SCs are asked again", problem);
-
+        string problem = string.Join("; ", controllers.Select(one => _answers.GetValueOrDefault(one)).OfType<string>().Distinct());
         _problem = problem;
+        if (problem == _told || (!isLost && controllers.Any(one => !_answers.ContainsKey(one))))
+            return;
+
+        logger.LogWarning("no SC: {Problem}; what was told goes on, and the SCs are asked again", problem);
+        _told = problem;
     }
 
-    private void Registered(string problemBefore)
+    private void Registered(SpuControl.SpuControlClient client, string controller)
     {
-        if (problemBefore.Length > 0)
-            logger.LogInformation("registered with the active SC as SPU {Id}", self.Id);
-
-        _problem = null;
+        logger.LogInformation("registered with the active SC at {Controller} as SPU {Id}", controller, self.Id);
+        (_active, _controller, _problem, _told) = (client, controller, null, null);
+        _answers.Clear();
     }
+
+    /// <summary>Whether others could have what this SPU leads, and have not yet.</summary>
+    private bool HasToHandOver(TopologyMap topology) =>
+        topology.Spus.Any(spu => spu.Id != self.Id && view.StatusOf(spu.Id).Online)
+        && topology.Topics.Values.Any(topic => topic.Partitions.Any(partition => partition.LeaderSpu == self.Id));
 
     /// <summary>One stream to one SC.</summary>
-    private sealed class Session(ScLink link, SpuControl.SpuControlClient client) : IDisposable
+    /// <remarks>A token that is cancelled ends the stream as a whole, so none is given to its reads and writes: the stop is said in it.</remarks>
+    private sealed class Session(ScLink link, SpuControl.SpuControlClient client, string controller) : IDisposable
     {
         private readonly Channel<SpuUpdate> _newest = Channel.CreateBounded<SpuUpdate>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest });
         private readonly SemaphoreSlim _news = new(0);
-        private readonly Dictionary<string, GeoLocation> _told = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, GeoLocation> _seen = new(StringComparer.Ordinal);
         private readonly Dictionary<string, long> _refused = new(StringComparer.Ordinal);
+        private volatile bool _isLeaving;
         private long _applied;
 
-        public async Task RunAsync(Action registered, CancellationToken stopping)
+        /// <summary>Ends when it is told to stop, and fails when the stream ends before.</summary>
+        public async Task RunAsync(CancellationToken stopping)
         {
-            // Not the token of the stop: the SC is told, so that it need not wait for silence.
             using var end = new CancellationTokenSource();
+            using var over = new CancellationTokenSource();
             using AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call = client.Register(cancellationToken: end.Token);
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-            Task[] tasks = [ReadAsync(call, registered, over.Token), ApplyAsync(over.Token), ReportAsync(call, over.Token)];
-            Task first = await Task.WhenAny(tasks).ConfigureAwait(false);
-            await over.CancelAsync().ConfigureAwait(false);
-            await tasks[2].ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (stopping.IsCancellationRequested)
-                await LeaveAsync(call).ConfigureAwait(false);
+            Task reading = ReadAsync(call), applying = ApplyAsync(over.Token), reporting = ReportAsync(call, over.Token);
+            try
+            {
+                Task<Task> broken = Task.WhenAny(reading, applying, reporting);
+                await ((Task)broken).WaitAsync(stopping).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (stopping.IsCancellationRequested)
+                {
+                    await HandOverAsync(broken).ConfigureAwait(false);
+                    await over.CancelAsync().ConfigureAwait(false);
+                    await LeaveAsync(call, reading, reporting).ConfigureAwait(false);
+                    return;
+                }
 
-            await end.CancelAsync().ConfigureAwait(false);
-            await Task.WhenAll(tasks).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            await first.ConfigureAwait(false);
-            throw new ClusterException(ErrorCode.Unavailable, "the SC has ended the stream");
+                await (await broken.ConfigureAwait(false)).ConfigureAwait(false);
+                throw new ClusterException(ErrorCode.Unavailable, "the SC has ended the stream");
+            }
+            finally
+            {
+                await over.CancelAsync().ConfigureAwait(false);
+                await end.CancelAsync().ConfigureAwait(false);
+                await Task.WhenAll(reading, applying, reporting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
         }
 
         public void Dispose() => _news.Dispose();
 
-        private static async Task LeaveAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call)
+        private async Task HandOverAsync(Task broken)
+        {
+            _isLeaving = true;
+            _news.Release();
+            using var limit = new CancellationTokenSource(HandOverPatience);
+            for (TopologyMap known = link.View.Current; link.HasToHandOver(known) && !broken.IsCompleted && !limit.IsCancellationRequested; known = link.View.Current)
+                await Task.WhenAny(broken, link.View.WaitForChangeAsync(known, limit.Token)).ConfigureAwait(false);
+        }
+
+        private static async Task LeaveAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call, Task reading, Task reporting)
         {
             try
             {
-                await call.RequestStream.CompleteAsync().WaitAsync(TimeSpan.FromSeconds(1)).ConfigureAwait(false);
+                await reporting.WaitAsync(LeavePatience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await call.RequestStream.CompleteAsync().WaitAsync(LeavePatience).ConfigureAwait(false);
+
+                // It ends its side once it has taken note.
+                await reading.WaitAsync(LeavePatience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception error) when (error is RpcException or InvalidOperationException or IOException or TimeoutException)
             {
@@ -214,30 +268,26 @@ internal sealed class ScLink(
             }
         }
 
-        private async Task ReadAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call, Action registered, CancellationToken cancellationToken)
+        private async Task ReadAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call)
         {
-            bool first = true;
-            while (await MoveNextAsync(call, first, cancellationToken).ConfigureAwait(false))
+            bool isFirst = true;
+            while (await MoveNextAsync(call, isFirst).ConfigureAwait(false))
             {
                 SpuUpdate update = call.ResponseStream.Current;
-                if (first)
-                {
-                    registered();
-                    link._active = client;
-                    link.Registered(link._problem ?? "");
-                }
-
-                first = false;
                 link.View.Note(update.Spus.Select(spu => KeyValuePair.Create(spu.Id, TopologyMessages.FromMessage(spu))));
+                if (isFirst)
+                    link.Registered(client, controller);
+
+                isFirst = false;
                 if (update.Topology is not null)
                     _newest.Writer.TryWrite(update);
             }
         }
 
-        private static async Task<bool> MoveNextAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call, bool first, CancellationToken cancellationToken)
+        private static Task<bool> MoveNextAsync(AsyncDuplexStreamingCall<SpuReport, SpuUpdate> call, bool isFirst)
         {
-            Task<bool> next = call.ResponseStream.MoveNext(cancellationToken);
-            return await (first ? next.WaitAsync(FirstAnswer, cancellationToken) : next).ConfigureAwait(false);
+            Task<bool> next = call.ResponseStream.MoveNext(CancellationToken.None);
+            return isFirst ? next.WaitAsync(FirstAnswer) : next;
         }
 
         /// <summary>The newest only: of those in between nobody knows.</summary>
@@ -267,16 +317,16 @@ internal sealed class ScLink(
             };
             for (int report = 0; ; report++)
             {
-                await call.RequestStream.WriteAsync(Report(report == 0 ? hello : null, report % ReportsPerPresence == 0), cancellationToken).ConfigureAwait(false);
+                await call.RequestStream.WriteAsync(Report(report == 0 ? hello : null, report % ReportsPerPresence == 0), CancellationToken.None).ConfigureAwait(false);
 
-                // At once where the topology is served: somebody waits for that.
+                // At once where the topology is served, or the SPU stops: somebody waits for that.
                 await _news.WaitAsync(SpuRegistry.ReportInterval, cancellationToken).ConfigureAwait(false);
             }
         }
 
         private SpuReport Report(SpuHello? hello, bool withPresence)
         {
-            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "" };
+            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "", Leaving = _isLeaving };
             if (!withPresence)
                 return report;
 
@@ -286,10 +336,10 @@ internal sealed class ScLink(
                     continue;
 
                 GeoLocation seen = TopologyMessages.ToMessage(geo, link.Presence);
-                if (_told.TryGetValue(name, out GeoLocation? told) && told.Equals(seen))
+                if (_seen.TryGetValue(name, out GeoLocation? told) && told.Equals(seen))
                     continue;
 
-                report.GeoLocations.Add(_told[name] = seen);
+                report.GeoLocations.Add(_seen[name] = seen);
             }
 
             foreach (GeoLocationRefusal refusal in link.Presence.Refusals.Shown.Where(refusal => _refused.GetValueOrDefault(refusal.GeoLocation) != refusal.Count))

@@ -7,6 +7,7 @@ using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Hub;
+using NodeStatus = EdgeStream.Protocol.V1.NodeStatus;
 
 namespace EdgeStream.Agent.Hosting.DataCenter;
 
@@ -36,6 +37,13 @@ internal sealed class ScNode : Node
 
     public override string Standing => Role.State;
 
+    public override void Describe(Protocol.V1.NodeStatus status)
+    {
+        status.ScActive = Role.IsActive;
+        if (Role.IsActive)
+            status.SpusOnline = Role.Current.Spus.Count(spu => Role.StatusOf(spu.Id).Online);
+    }
+
     public override IEnumerable<string> Problems => Role.Problem is { } problem ? [problem] : [];
 
     public static async Task RunAsync(NodeOptions options, ClusterOptions cluster, CancellationToken cancellationToken)
@@ -53,7 +61,7 @@ internal sealed class ScNode : Node
         application.MapGrpcService<EnrolmentService>();
         application.MapGrpcService<LocateService>();
         application.MapGrpcService<AgentService>();
-        await node.ServeAsync(application, StartAsync, () => node.Role.DisposeAsync().AsTask(), cancellationToken).ConfigureAwait(false);
+        await node.ServeAsync(application, StartAsync, node.Role.StopAsync, cancellationToken).ConfigureAwait(false);
 
         Task StartAsync()
         {
@@ -75,7 +83,7 @@ internal sealed class ScNode : Node
         services.AddSingleton(new Active<IHubAuthority>(() => Role.Require().Authority));
     }
 
-    protected override ValueTask DisposePartsAsync() => ValueTask.CompletedTask;
+    protected override ValueTask DisposePartsAsync() => Role.DisposeAsync();
 
     protected override ValueTask DisposeLogAsync()
     {

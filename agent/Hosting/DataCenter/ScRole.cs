@@ -37,6 +37,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     private readonly X509Certificate2 _trusted;
     private readonly CancellationTokenSource _stop = new();
     private volatile Activity? _active;
+    private volatile string? _unfit;
     private volatile string? _problem;
     private Task _running = Task.CompletedTask;
 
@@ -59,7 +60,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         _self = new ActiveSc(Environment.MachineName, [endpoint]);
         _lease = new ScLease(options.JetStream!, cluster.Name, _self, loggers.CreateLogger<ScLease>());
         _trusted = authority.Certificate;
-        Rights = new GeoLocationRights(_trusted, authority.Withdrawn.ReasonOf, this, TimeProvider.System);
+        Rights = new GeoLocationRights(_trusted, authority.Withdrawn.ReasonOf, this, TimeProvider.System, metadataDecides: true);
         Homes = new GeoLocationHomes(this, spu: null, controllers: [endpoint]);
     }
 
@@ -68,10 +69,13 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     public GeoLocationHomes Homes { get; }
 
     /// <summary>What keeps this SC from becoming the active one, in one line; null while nothing does.</summary>
-    public string? Problem => _problem;
+    public string? Problem => _active is not null ? null : _unfit ?? _lease.Problem ?? (Other is null ? _problem : null);
+
+    /// <summary>Whether it is the active one.</summary>
+    public bool IsActive => _active is not null;
 
     /// <summary>In a few words.</summary>
-    public string State => _active is not null ? "active" : _lease.Active is { } other ? $"stands by; {other.Name} is the active one" : "stands by";
+    public string State => _active is not null ? "active" : Other is { } other ? $"stands by; the active one is {NameOf(other)}" : "stands by; there is no active one";
 
     /// <inheritdoc/>
     public TopologyMap Current => _active?.Sc.Controller.Current ?? Unknown;
@@ -97,32 +101,47 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
 
     /// <summary>What only the active SC has.</summary>
     /// <exception cref="ClusterException">This one stands by.</exception>
-    public Activity Require() => _active ?? throw new ClusterException(ErrorCode.Unavailable, _lease.Active is { } other && other != _self
-        ? $"this SC stands by; the active one is {other.Name} at {string.Join(", ", other.Endpoints)}"
-        : $"this SC stands by, and there is no active one at the moment{(_problem is { } problem ? $": {problem}" : "; try again")}");
+    public Activity Require() => _active ?? throw new ClusterException(ErrorCode.Unavailable, Other is { } other
+        ? $"this SC stands by; the active one is {NameOf(other)}"
+        : $"this SC stands by, and there is no active one at the moment{(Problem is { } problem ? $": {problem}" : "; try again")}");
+
+    /// <summary>The active one, where that is not this one, as far as it is known; not where the lease may have gone to another since.</summary>
+    private ActiveSc? Other =>
+        _lease.Problem is null && _lease.Active is { } active && !(active.Name == _self.Name && active.Endpoints.SequenceEqual(_self.Endpoints)) ? active : null;
 
     public void Start() => _running = Task.Run(RunAsync);
 
-    /// <summary>Gives the lease back: another takes over at once.</summary>
-    public async ValueTask DisposeAsync()
+    /// <summary>Gives the lease back: another takes over at once. Who still calls is sent there.</summary>
+    public async Task StopAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _running.ConfigureAwait(false);
+    }
+
+    /// <summary>Once nobody calls any more.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync().ConfigureAwait(false);
         await _lease.DisposeAsync().ConfigureAwait(false);
         _trusted.Dispose();
         _stop.Dispose();
     }
 
+    private static string NameOf(ActiveSc sc) => $"{sc.Name} at {string.Join(", ", sc.Endpoints)}";
+
     /// <summary>Never fails: what cannot be now, is tried again.</summary>
     private async Task RunAsync()
     {
+        string? told = null;
         while (!_stop.IsCancellationRequested)
         {
             try
             {
+                await CheckFitAsync().ConfigureAwait(false);
                 await using ScTerm term = await _lease.WaitAsync(_stop.Token).ConfigureAwait(false);
                 using var ended = CancellationTokenSource.CreateLinkedTokenSource(term.Lost, _stop.Token);
                 await ServeAsync(ended.Token).ConfigureAwait(false);
+                told = null;
             }
             catch (OperationCanceledException) when (_stop.IsCancellationRequested)
             {
@@ -130,15 +149,34 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
             }
             catch (Exception error)
             {
-                string problem = error is EdgeStreamException or OperationCanceledException ? error.Message : $"unexpected {error.GetType().Name}: {error.Message}";
-                if (_problem != problem)
+                string problem = ProblemOf(error);
+                if (told != problem)
                     _logger.LogError("this SC cannot be the active one now: {Problem}; it is tried again", problem);
 
-                _problem = problem;
+                (told, _problem) = (problem, problem);
                 await Task.Delay(RetryAfter, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
     }
+
+    /// <summary>One that could not take over says so while it stands by, not only when it should.</summary>
+    private async Task CheckFitAsync()
+    {
+        try
+        {
+            CheckAuthority(await JetStreamTopologyStore
+                .FindAuthorityAsync(_options.JetStream!, _cluster.Name, _loggers.CreateLogger<JetStreamTopologyStore>()).ConfigureAwait(false));
+            _unfit = null;
+        }
+        catch (Exception error)
+        {
+            _unfit = ProblemOf(error);
+            throw;
+        }
+    }
+
+    private static string ProblemOf(Exception error) =>
+        error is EdgeStreamException or OperationCanceledException ? error.Message : $"unexpected {error.GetType().Name}: {error.Message}";
 
     /// <summary>Is the active SC until it is told to stop, or another has written.</summary>
     private async Task ServeAsync(CancellationToken cancellationToken)
@@ -146,10 +184,13 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         JetStreamOptions nats = _options.JetStream!;
         await using JetStreamTopologyStore store = await JetStreamTopologyStore
             .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), cancellationToken).ConfigureAwait(false);
-        await CheckAuthorityAsync(store).ConfigureAwait(false);
+        CheckAuthority(store.LoadAuthority());
+        if (store.LoadAuthority() is null)
+            await store.SaveAuthorityAsync(Convert.ToHexStringLower(_authority.Fingerprint)).ConfigureAwait(false);
+
         await using var state = new JetStreamSpuStateStore(nats, store.ClusterId, _loggers.CreateLogger<JetStreamSpuStateStore>());
         await using var engine = new JetStreamEngine(_dataDirectory, nats, _loggers.CreateLogger<JetStreamEngine>());
-        var spus = new SpuRegistry(engine, store.LoadSpus(), TimeProvider.System);
+        var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System);
         var controller = new StreamController(store, spus);
         await engine.StartAsync(controller.Current).ConfigureAwait(false);
         await using ScActivity sc = await ScActivity.StartAsync(controller, spus, _presence, TimeProvider.System, _logger).ConfigureAwait(false);
@@ -170,12 +211,9 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     }
 
     /// <summary>All SCs of a cluster have the same CA: with another one no SPU, edge or client would take it for theirs, nor it them.</summary>
-    private async Task CheckAuthorityAsync(JetStreamTopologyStore store)
+    private void CheckAuthority(string? known)
     {
-        string mine = Convert.ToHexStringLower(_authority.Fingerprint);
-        if (store.LoadAuthority() is not { } known)
-            await store.SaveAuthorityAsync(mine).ConfigureAwait(false);
-        else if (known != mine)
+        if (known is not null && known != Convert.ToHexStringLower(_authority.Fingerprint))
         {
             throw new EdgeStreamException(
                 $"the CA in '{Path.Combine(_dataDirectory, "ca")}' is not that of the cluster '{_cluster.Name}'; copy the directory of another SC of it there, and start this one again");

@@ -9,6 +9,7 @@ using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Hub;
 using EdgeStream.Storage;
 using ErrorCode = EdgeStream.Protocol.V1.ErrorCode;
+using NodeStatus = EdgeStream.Protocol.V1.NodeStatus;
 
 namespace EdgeStream.Agent.Hosting.DataCenter;
 
@@ -52,7 +53,9 @@ internal sealed class SpuProcess : Node
 
     public override string Kind => "spu";
 
-    public override string Standing => $"SPU {_identity.Id}";
+    public override string Standing => $"SPU {_identity.Id}, {(_link.Controller is { } sc ? $"registered with the SC at {sc}" : "without an SC")}";
+
+    public override void Describe(Protocol.V1.NodeStatus status) => status.SpuRegistered = _link.Controller is not null;
 
     /// <summary>That there is no SC is one, though what is there goes on.</summary>
     public override IEnumerable<string> Problems =>
@@ -86,10 +89,10 @@ internal sealed class SpuProcess : Node
             return Task.CompletedTask;
         }
 
-        // Others get its partitions as soon as the SC is told, so that is first.
+        // Until others have its partitions it goes on with them, and then says where they are.
         async Task StopAsync()
         {
-            await node._link.DisposeAsync().ConfigureAwait(false);
+            await node._link.StopAsync().ConfigureAwait(false);
             node.Stopped("registration");
         }
     }
@@ -110,6 +113,7 @@ internal sealed class SpuProcess : Node
 
     protected override async ValueTask DisposePartsAsync()
     {
+        await _link.DisposeAsync().ConfigureAwait(false);
         await _stop.CancelAsync().ConfigureAwait(false);
         await _starting.ConfigureAwait(false);
         if (_services is { } services)
@@ -157,9 +161,9 @@ internal sealed class SpuProcess : Node
                 _services = await SpuServices.StartAsync(Options.JetStream!, _view, Loggers).ConfigureAwait(false);
                 _problem = null;
             }
-            catch (EdgeStreamException unavailable)
+            catch (Exception error)
             {
-                _problem = unavailable.Message;
+                _problem = error is EdgeStreamException ? error.Message : $"unexpected {error.GetType().Name}: {error.Message}";
                 await Task.Delay(RetryAfter, _stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }

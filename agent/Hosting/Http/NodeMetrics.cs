@@ -33,6 +33,7 @@ internal static class NodeMetrics
         var text = new PrometheusText(output);
         PartitionFigures[] figures = [.. partitions.Select(PartitionFigures.Of)];
         WriteNode(text, status);
+        WriteCluster(text, status, figures);
         WriteStorage(text, status.Storage);
         WritePartitions(text, figures);
         WriteGroups(text, groups, figures);
@@ -81,6 +82,26 @@ internal static class NodeMetrics
         text.Sample(status.Problems.Count);
         text.Gauge("edgestream_process_resident_memory_bytes", "Memory of the process that is in RAM.");
         text.Sample(Environment.WorkingSet);
+    }
+
+    /// <summary>Absent where it does not apply: a rule on 0 must not ring for every edge.</summary>
+    private static void WriteCluster(PrometheusText text, NodeStatus status, PartitionFigures[] partitions)
+    {
+        text.Gauge("edgestream_sc_active", "At an SC: 1 while it is the active one of its cluster, 0 while it stands by.");
+        if (status.HasScActive)
+            text.Sample(status.ScActive ? 1 : 0);
+
+        text.Gauge("edgestream_sc_spus_online", "At the active SC: how many SPUs report to it.");
+        if (status.HasSpusOnline)
+            text.Sample(status.SpusOnline);
+
+        text.Gauge("edgestream_spu_registered", "At an SPU: 1 while it is registered with an SC; without one it goes on with what it was told last.");
+        if (status.HasSpuRegistered)
+            text.Sample(status.SpuRegistered ? 1 : 0);
+
+        text.Gauge("edgestream_spu_partitions_led", "At an SPU: how many partitions it leads.");
+        if (status.HasSpuRegistered)
+            text.Sample(partitions.Length);
     }
 
     private static void WriteStorage(PrometheusText text, StorageStatus storage)

@@ -31,6 +31,9 @@ public sealed class RegisteredSpu
     /// <summary>Of the newest topology that it serves.</summary>
     internal long Applied { get; set; }
 
+    /// <summary>It is about to stop: it gets nothing more, and others get what it has.</summary>
+    internal bool IsLeaving { get; set; }
+
     /// <summary>Its stream has ended: another process may register with its id.</summary>
     internal bool HasLeft { get; private set; }
 

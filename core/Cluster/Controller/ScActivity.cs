@@ -39,6 +39,8 @@ public sealed class ScActivity : IAsyncDisposable
     public static async Task<ScActivity> StartAsync(
         StreamController controller, SpuRegistry spus, GeoLocationPresence presence, TimeProvider time, ILogger logger)
     {
+        // What was told the last time that this SC was the active one, the SPUs tell anew.
+        presence.ForgetSpus();
         await controller.StartAsync().ConfigureAwait(false);
         return new ScActivity(controller, spus, presence, time, logger);
     }
@@ -59,7 +61,8 @@ public sealed class ScActivity : IAsyncDisposable
         {
             try
             {
-                Task changed = Spus.WaitForChangeAsync(Ended);
+                // Not waited for with a token: what each round left behind would last until the next change.
+                Task changed = Spus.Changed;
                 await MoveAsync().ConfigureAwait(false);
                 problem = null;
                 await Task.WhenAny(changed, Task.Delay(BalanceInterval, _time, Ended)).ConfigureAwait(false);
@@ -88,10 +91,13 @@ public sealed class ScActivity : IAsyncDisposable
 
         IReadOnlyList<AliveSpu> alive = Spus.Alive;
         bool rebalance = Spus.IsSettled;
-        if (Placement.Plan(alive, Controller.Current.Topics.Values, rebalance).Count == 0)
+        IReadOnlyList<PartitionMove> wanted = Placement.Plan(alive, Controller.Current.Topics.Values, rebalance);
+        if (wanted.Count == 0)
             return;
 
-        int moved = await Controller.MoveAsync(map => Placement.Plan(alive, map.Topics.Values, rebalance)).ConfigureAwait(false);
+        IReadOnlyDictionary<PartitionId, string> leaders = await Spus.FindStreamLeadersAsync(wanted.Select(move => move.Partition), Ended).ConfigureAwait(false);
+        int moved = await Controller
+            .MoveAsync(map => Placement.Plan(alive, map.Topics.Values, rebalance, partition => leaders.GetValueOrDefault(partition))).ConfigureAwait(false);
         if (moved > 0)
             _logger.LogInformation("{Moved} partitions are led by other SPUs now; there are SPUs {Alive}", moved, string.Join(", ", alive.Select(spu => spu.Id)));
     }

@@ -1,5 +1,7 @@
-using System.Collections.Immutable;
+using System.Collections.Concurrent;
 using EdgeStream.Cluster.Engines;
+using EdgeStream.Cluster.Groups;
+using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 
@@ -8,7 +10,20 @@ namespace EdgeStream.Cluster.Controller;
 /// <summary>A topology as it goes to SPUs.</summary>
 /// <param name="Map">What it is.</param>
 /// <param name="Version">Grows with each change; of this SC only.</param>
-public sealed record VersionedTopology(TopologyMap Map, long Version);
+public sealed record VersionedTopology(TopologyMap Map, long Version)
+{
+    private readonly Lazy<(V1.TopologyState Message, int Bytes)> _encoded = new(() =>
+    {
+        V1.TopologyState message = StoredMessages.ToMessage(Map, Version);
+        return (message, message.CalculateSize());
+    });
+
+    /// <summary>The same for all who are told, none of whom changes it.</summary>
+    public V1.TopologyState Message => _encoded.Value.Message;
+
+    /// <summary>What the message takes.</summary>
+    public int Bytes => _encoded.Value.Bytes;
+}
 
 /// <summary>
 /// The SPUs of a cluster, at its active SC: who has registered, who reports, and how far each has come with the topology. An SPU
@@ -31,9 +46,15 @@ public sealed class SpuRegistry : ISpus
     // How long a change of the topology waits for those who serve it.
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(5);
 
+    // Where the NATS servers are slow, partitions are not to wait for it.
+    private static readonly TimeSpan LeadersPatience = TimeSpan.FromSeconds(1);
+
+    private const int AskedAtOnce = 64;
+
     private static readonly TimeSpan SettleCheck = TimeSpan.FromMilliseconds(250);
 
     private readonly IPartitionEngine _engine;
+    private readonly IPositionStore _positions;
     private readonly TimeProvider _time;
 
     // Guards all below.
@@ -45,11 +66,12 @@ public sealed class SpuRegistry : ISpus
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <param name="engine">Where the partitions lie; started, and the caller's.</param>
+    /// <param name="positions">Where groups' positions lie; the caller's.</param>
     /// <param name="known">SPUs that the topology knows: they get a moment to come back to an SC that has just become active.</param>
     /// <param name="time">The clock.</param>
-    public SpuRegistry(IPartitionEngine engine, IEnumerable<SpuInfo> known, TimeProvider time)
+    public SpuRegistry(IPartitionEngine engine, IPositionStore positions, IEnumerable<SpuInfo> known, TimeProvider time)
     {
-        (_engine, _time) = (engine, time);
+        (_engine, _positions, _time) = (engine, positions, time);
         foreach (SpuInfo spu in known)
             _expected[spu.Id] = time.GetTimestamp();
     }
@@ -67,7 +89,10 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
-    /// <summary>SPUs that partitions may be given to, by id: those that report, and those that have a moment left to come back.</summary>
+    /// <summary>
+    /// SPUs that partitions may be given to, by id: those that report and are not about to stop, and those that have a moment left to come
+    /// back.
+    /// </summary>
     public IReadOnlyList<AliveSpu> Alive
     {
         get
@@ -76,7 +101,7 @@ public sealed class SpuRegistry : ISpus
             {
                 return
                 [
-                    .. _spus.Values.Where(IsAlive)
+                    .. _spus.Values.Where(spu => IsAlive(spu) && !spu.IsLeaving)
                         .Select(spu => new AliveSpu(spu.Info.Id, spu.Info.Zone, spu.NatsServer))
                         .Concat(_expected.Where(one => IsExpected(one.Value)).Select(one => new AliveSpu(one.Key)))
                         .OrderBy(spu => spu.Id),
@@ -137,7 +162,11 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <summary>Takes note of a report.</summary>
-    public void Report(RegisteredSpu spu, long applied, string natsServer)
+    /// <param name="spu">Whose.</param>
+    /// <param name="applied">The version of the topology that it serves.</param>
+    /// <param name="natsServer">The NATS server that it is connected to; empty where to none.</param>
+    /// <param name="isLeaving">Whether it is about to stop, from which there is no way back.</param>
+    public void Report(RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false)
     {
         lock (_lock)
         {
@@ -146,7 +175,8 @@ public sealed class SpuRegistry : ISpus
             if (!wasAlive)
                 spu.Since = now;
 
-            bool isNews = !wasAlive || spu.Applied != applied;
+            bool isNews = !wasAlive || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
+            spu.IsLeaving |= isLeaving;
             (spu.LastReport, spu.Applied, spu.NatsServer) = (now, applied, natsServer.Length > 0 ? natsServer : null);
             if (isNews)
                 Signal();
@@ -168,11 +198,17 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
-    /// <summary>Completes when somebody has come or gone, or has come further with the topology.</summary>
-    public Task WaitForChangeAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// Completes when somebody has come or gone, or the topology is another, or somebody has come further with it; another task from then
+    /// on. In a quiet cluster that takes days.
+    /// </summary>
+    public Task Changed
     {
-        lock (_lock)
-            return _changed.Task.WaitAsync(cancellationToken);
+        get
+        {
+            lock (_lock)
+                return _changed.Task;
+        }
     }
 
     /// <summary>Looks who has been silent for too long, which nobody says. Called now and then.</summary>
@@ -198,6 +234,32 @@ public sealed class SpuRegistry : ISpus
 
     /// <inheritdoc/>
     public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => _engine.FindStoredAsync(partition);
+
+    /// <summary>
+    /// The NATS servers that lead the streams of partitions, of those for which that can be told in a second: an SPU beside it writes
+    /// without a hop.
+    /// </summary>
+    public async Task<IReadOnlyDictionary<PartitionId, string>> FindStreamLeadersAsync(IEnumerable<PartitionId> partitions, CancellationToken cancellationToken)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        limit.CancelAfter(LeadersPatience);
+        var leaders = new ConcurrentDictionary<PartitionId, string>();
+        var options = new ParallelOptions { MaxDegreeOfParallelism = AskedAtOnce, CancellationToken = limit.Token };
+        try
+        {
+            await Parallel.ForEachAsync(partitions, options, async (partition, token) =>
+            {
+                if (await _engine.FindStreamLeaderAsync(partition, token).ConfigureAwait(false) is { } server)
+                    leaders[partition] = server;
+            }).ConfigureAwait(false);
+        }
+        catch (Exception silent) when (silent is Storage.EdgeStreamException or OperationCanceledException)
+        {
+            // The rest goes where it is nearest to nobody.
+        }
+
+        return leaders;
+    }
 
     /// <summary>None: they are all elsewhere.</summary>
     public Partition? Find(PartitionId partition) => null;
@@ -261,6 +323,10 @@ public sealed class SpuRegistry : ISpus
         try
         {
             await _engine.DeleteBeforehandAsync(topic).ConfigureAwait(false);
+
+            // Those who coordinate its groups do that as well, as far as they are there.
+            foreach (GroupPositions positions in (await _positions.LoadGroupPositionsAsync().ConfigureAwait(false)).Where(one => one.Topic == topic.Name))
+                await _positions.DeleteGroupPositionsAsync(positions.Group, topic.Name).ConfigureAwait(false);
         }
         catch
         {

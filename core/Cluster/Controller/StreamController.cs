@@ -23,7 +23,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     private readonly IClusterTopologyStore? _spuStore;
     private readonly ISpus _spus;
     private readonly bool _isHub;
+    // Not disposed of: a change that is under way at the end gives it back still.
     private readonly SemaphoreSlim _changing = new(1);
+    private readonly CancellationTokenSource _ended = new();
     private TopologyMap _current;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
@@ -184,7 +186,17 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     {
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
         await _spus.DeleteBeforehandAsync(map, topic).ConfigureAwait(false);
-        await _store.DeleteTopicAsync(name).ConfigureAwait(false);
+        try
+        {
+            await _store.DeleteTopicAsync(name).ConfigureAwait(false);
+        }
+        catch
+        {
+            // It is there still, though without its records: who serves it must know.
+            await _spus.ApplyAsync(map).ConfigureAwait(false);
+            throw;
+        }
+
         if (TopicDeleted is { } deleted)
             await deleted(name).ConfigureAwait(false);
 
@@ -332,7 +344,8 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <inheritdoc cref="ISpus.FindStoredAsync"/>
     public ValueTask<StoredLog?> FindStoredAsync(PartitionId partition) => _spus.FindStoredAsync(partition);
 
-    public void Dispose() => _changing.Dispose();
+    /// <summary>Refuses changes from now on, those that wait for their turn included. One that is under way ends as its store lets it.</summary>
+    public void Dispose() => _ended.Cancel();
 
     private int CheckPartitionCount(int partitions, TopicSettings settings)
     {
@@ -369,12 +382,24 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     private Task<T> ChangeAsync<T>(Func<TopologyMap, (TopologyMap Next, T Result)> change) => ChangeAsync(map => Task.FromResult(change(map)));
 
+    private async Task WaitForTurnAsync()
+    {
+        try
+        {
+            await _changing.WaitAsync(_ended.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            throw new ClusterException(ErrorCode.Unavailable, "this SC changes the topology no more: it stops, or another is the active one; try again");
+        }
+    }
+
     /// <param name="change">What becomes of the topology; the same object for no change.</param>
     /// <param name="settles">Whether it completes only when the SPUs serve the change, those that are slow left aside.</param>
     private async Task<T> ChangeAsync<T>(Func<TopologyMap, Task<(TopologyMap Next, T Result)>> change, bool settles = true)
     {
         T result;
-        await _changing.WaitAsync().ConfigureAwait(false);
+        await WaitForTurnAsync().ConfigureAwait(false);
         try
         {
             TopologyMap before = _current;

@@ -68,6 +68,10 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
     ValueTask<StoredLog?> FindStoredAsync(PartitionId id);
 
+    /// <summary>The name of the server that takes a partition's records first; null where it has none, or that cannot be told.</summary>
+    /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
+    ValueTask<string?> FindStreamLeaderAsync(PartitionId id, CancellationToken cancellationToken);
+
     /// <summary>Has an open log stored at so many places from now on; its records stay, and others are taken meanwhile.</summary>
     /// <exception cref="EdgeStreamException">That cannot be done now; it stays as it was.</exception>
     ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas);

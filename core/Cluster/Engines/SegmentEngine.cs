@@ -123,6 +123,8 @@ public sealed class SegmentEngine : IPartitionEngine
 
     public ValueTask<StoredLog?> FindStoredAsync(PartitionId id) => new((StoredLog?)null);
 
+    public ValueTask<string?> FindStreamLeaderAsync(PartitionId id, CancellationToken cancellationToken) => new((string?)null);
+
     /// <summary>One it is, and no other was let through.</summary>
     public ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas) => ValueTask.CompletedTask;
 

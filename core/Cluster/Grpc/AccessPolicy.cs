@@ -17,6 +17,7 @@ public static class AccessPolicy
         ["/edgestream.v1.ControlPlane/CreateTopic"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/AlterTopic"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/DeleteTopic"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/RemoveSpu"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/InviteGeoLocation"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/RevokeGeoLocation"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/IssueCertificate"] = [CallerRole.Admin],

@@ -16,7 +16,7 @@ public sealed class ControlPlaneService(
     private static readonly TimeSpan MaxInviteValidity = TimeSpan.FromDays(365);
 
     /// <summary>An SC that stands by knows none, and says so.</summary>
-    private TopologyMap Current => sc?.Value.Current ?? cluster.Current;
+    private TopologyMap Current => sc?.Value.Current ?? (cluster.Current is { ClusterId.Length: > 0 } told ? told : throw SpuView.NotTold());
 
     private StreamController Controller => sc?.Value ?? throw new ClusterException(
         ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--endpoint)");
@@ -74,6 +74,12 @@ public sealed class ControlPlaneService(
         IReadOnlyList<V1.PartitionStatus> statuses = await TopologyMessages.ToStatusesAsync(asked, context.CancellationToken).ConfigureAwait(false);
         await ReplicaMessages.AddAsync(Spu, statuses, context.CancellationToken).ConfigureAwait(false);
         return new V1.ListPartitionsResponse { Partitions = { statuses } };
+    }
+
+    public override async Task<V1.RemoveSpuResponse> RemoveSpu(V1.RemoveSpuRequest request, ServerCallContext context)
+    {
+        await Controller.DeleteSpuAsync(request.Id).ConfigureAwait(false);
+        return new V1.RemoveSpuResponse();
     }
 
     public override Task<V1.Invite> InviteGeoLocation(V1.InviteGeoLocationRequest request, ServerCallContext context)

@@ -60,7 +60,7 @@ public sealed class GuardInterceptor(ICallerAuthenticator authenticator, GeoLoca
             // The caller went away; nobody is left to be told.
             throw new RpcException(Status.DefaultCancelled);
         }
-        catch (OperationCanceledException)
+        catch (Exception over) when (over is OperationCanceledException or ObjectDisposedException)
         {
             throw RpcErrors.ToRpcException(new ClusterException(ErrorCode.Unavailable, "the node is stopping; try again"));
         }

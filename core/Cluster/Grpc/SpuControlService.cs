@@ -9,10 +9,14 @@ namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>What SPUs ask of the SC that is active.</summary>
 public sealed class SpuControlService(
-    Active<ScActivity> active, GeoLocationPresence presence, IHostApplicationLifetime lifetime, ILogger<SpuControlService> logger) : V1.SpuControl.SpuControlBase
+    Active<ScActivity> active, GeoLocationPresence presence, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SpuControlService> logger) : V1.SpuControl.SpuControlBase
 {
     private const int MaxZoneLength = 64;
     private const int MaxEndpoints = 8;
+    private const int MaxWordLength = 256;
+
+    // Each change of a large topology is told to each SPU, whole; so much of it in a second, and of several changes the last.
+    private const double BytesPerSecond = 8 * 1024 * 1024;
 
     // The same for all of a call: a service is made for each.
     private readonly ScActivity _sc = active.Value;
@@ -31,6 +35,8 @@ public sealed class SpuControlService(
         logger.LogInformation("SPU {Id} is there, at {Endpoints}", info.Id, string.Join(", ", info.Endpoints));
         try
         {
+            // It tells all of them, and the process before it may have had others.
+            presence.ForgetSpu(info.Id);
             Note(spu, requestStream.Current);
             await _sc.Controller.SaveSpuAsync(info).ConfigureAwait(false);
             Task telling = TellAsync(responseStream, ended.Token);
@@ -80,6 +86,9 @@ public sealed class SpuControlService(
         if (hello.Id < 0 || hello.Zone.Length > MaxZoneLength || hello.Instance.Length is 0 or > MaxZoneLength || hello.Endpoints.Count is 0 or > MaxEndpoints)
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU has an id from 0 on, 1 to 8 endpoints, and a zone of 64 characters at most");
 
+        if (hello.SoftwareVersion.Length > MaxWordLength || hello.Endpoints.Any(endpoint => endpoint.Length > MaxWordLength))
+            throw new ClusterException(ErrorCode.InvalidArgument, $"an SPU's endpoints and version have {MaxWordLength} characters at most");
+
         foreach (string endpoint in hello.Endpoints)
         {
             if (!Uri.TryCreate(endpoint, UriKind.Absolute, out Uri? address) || address.Scheme != Uri.UriSchemeHttps)
@@ -98,22 +107,25 @@ public sealed class SpuControlService(
         V1.Spu[] toldSpus = [];
         while (true)
         {
-            Task changed = _sc.Spus.WaitForChangeAsync(cancellationToken);
+            Task changed = _sc.Spus.Changed;
             if (_sc.Spus.Topology is { } newest)
             {
                 V1.Spu[] spus = [.. newest.Map.Spus.Select(spu => TopologyMessages.ToMessage(spu, _sc.Spus.StatusOf(spu.Id)))];
                 if (newest.Version != told || !spus.SequenceEqual(toldSpus))
                 {
                     var update = new V1.SpuUpdate { Spus = { spus } };
-                    if (newest.Version != told)
-                        update.Topology = StoredMessages.ToMessage(newest.Map, newest.Version);
+                    bool isNewMap = newest.Version != told;
+                    if (isNewMap)
+                        update.Topology = newest.Message;
 
                     (told, toldSpus) = (newest.Version, spus);
                     await responses.WriteAsync(update, cancellationToken).ConfigureAwait(false);
+                    if (isNewMap)
+                        await Task.Delay(TimeSpan.FromSeconds(newest.Bytes / BytesPerSecond), time, cancellationToken).ConfigureAwait(false);
                 }
             }
 
-            await changed.ConfigureAwait(false);
+            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -128,8 +140,10 @@ public sealed class SpuControlService(
 
     private void Note(RegisteredSpu spu, V1.SpuReport report)
     {
-        _sc.Spus.Report(spu, report.AppliedVersion, report.NatsServer);
-        foreach (V1.GeoLocation seen in report.GeoLocations)
+        _sc.Spus.Report(spu, report.AppliedVersion, report.NatsServer.Length <= MaxWordLength ? report.NatsServer : "", report.Leaving);
+
+        // A name that nobody knows would stay for ever.
+        foreach (V1.GeoLocation seen in report.GeoLocations.Where(seen => _sc.Controller.Current.GeoLocations.ContainsKey(seen.Name)))
             presence.NoteElsewhere(spu.Info.Id, seen);
 
         foreach (V1.Refusal refusal in report.Refusals)

@@ -327,7 +327,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     /// <summary>Whether another SPU leads a partition of a topic that is still there, or did since it was opened here.</summary>
     private bool IsLost(TopologyMap topology, Partition partition) =>
         topology.Topics.TryGetValue(partition.Id.Topic, out TopicInfo? topic)
-        && topic.Partitions.FirstOrDefault(info => info.Number == partition.Id.Partition) is { } now
+        && topic.Find(partition.Id.Partition) is { } now
         && (now.LeaderSpu != Id || now.LeaderEpoch != partition.Info.LeaderEpoch);
 
     private async ValueTask CloseTopicAsync(string topic)

@@ -37,6 +37,9 @@ public sealed class SpuView(SpuNode node) : IClusterView
     public Partition GetPartition(string topicName, int number)
     {
         TopologyMap map = Current;
+        if (map.ClusterId.Length == 0)
+            throw NotTold();
+
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(topicName)) ?? throw ClusterException.TopicNotFound(topicName);
         return node.Find(new PartitionId(topicName, number)) ?? throw ClusterException.NotHere(map, topic, number);
     }
@@ -58,12 +61,25 @@ public sealed class SpuView(SpuNode node) : IClusterView
             await node.ApplyAsync(topology).ConfigureAwait(false);
 
         foreach (string gone in before.Topics.Keys.Where(name => !topology.Topics.ContainsKey(name)))
-        {
-            if (TopicDeleted is { } deleted)
-                await deleted(gone).ConfigureAwait(false);
-        }
+            await ForgetAsync(gone).ConfigureAwait(false);
 
         Publish(topology);
+    }
+
+    /// <summary>What the SC has not told.</summary>
+    public static ClusterException NotTold() => new(ErrorCode.Unavailable, "this SPU has just started, and no SC has told it yet what there is; try again");
+
+    private async Task ForgetAsync(string topic)
+    {
+        try
+        {
+            if (TopicDeleted is { } deleted)
+                await deleted(topic).ConfigureAwait(false);
+        }
+        catch (Storage.EdgeStreamException)
+        {
+            // The SC deletes what is stored of it as well, and the topology must not wait.
+        }
     }
 
     /// <summary>Wakes who watches the topology, though nothing in it is another: a partition was opened that could not be.</summary>

@@ -27,15 +27,20 @@ public sealed class GeoLocationPresence
     public void NoteElsewhere(int spu, V1.GeoLocation seen) => _elsewhere.AddOrUpdate(
         seen.Name,
         (spu, seen),
-        (_, known) => known.Spu == spu || seen.State == V1.GeoLocationState.Online || seen.LastSeen > known.Seen.LastSeen ? (spu, seen) : known);
+        (_, known) => known.Spu == spu || IsOnline(seen) || (!IsOnline(known.Seen) && seen.LastSeen > known.Seen.LastSeen) ? (spu, seen) : known);
 
     /// <summary>The links of an SPU that is gone are gone with it.</summary>
-    public void ForgetSpu(int spu)
+    public void ForgetSpu(int spu) => Forget(known => known == spu);
+
+    /// <summary>The links of all SPUs, before they tell anew.</summary>
+    public void ForgetSpus() => Forget(_ => true);
+
+    private void Forget(Func<int, bool> which)
     {
         foreach ((string name, (int Spu, V1.GeoLocation Seen) known) in _elsewhere)
         {
-            if (known.Spu == spu && known.Seen.State == V1.GeoLocationState.Online)
-                _elsewhere.TryUpdate(name, (spu, Offline(known.Seen)), known);
+            if (which(known.Spu) && IsOnline(known.Seen))
+                _elsewhere.TryUpdate(name, (known.Spu, Offline(known.Seen)), known);
         }
     }
 
@@ -71,6 +76,8 @@ public sealed class GeoLocationPresence
 
     /// <summary>What comes up from it.</summary>
     public GeoLocationTraffic TrafficOf(string geoLocation) => _traffic.GetOrAdd(geoLocation, _ => new GeoLocationTraffic(_time));
+
+    private static bool IsOnline(V1.GeoLocation seen) => seen.State == V1.GeoLocationState.Online;
 
     private static V1.GeoLocation Offline(V1.GeoLocation seen)
     {

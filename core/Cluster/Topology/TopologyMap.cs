@@ -89,6 +89,11 @@ public sealed record TopicInfo(string Name, TopicSettings Settings, ImmutableArr
     public PartitionInfo? PartitionOf(string geoLocation) =>
         Partitions.FirstOrDefault(partition => partition.GeoLocation == geoLocation);
 
+    /// <summary>The partition of a number, which mostly lies there.</summary>
+    public PartitionInfo? Find(int number) => number >= 0 && number < Partitions.Length && Partitions[number].Number == number
+        ? Partitions[number]
+        : Partitions.FirstOrDefault(partition => partition.Number == number);
+
     /// <summary>Whether a partition's records were stamped elsewhere: those of an edge at the hub, or what has flown down at an edge.</summary>
     public bool IsCopy(PartitionInfo partition, bool isHub) => isHub ? partition.GeoLocation is not null && !Settings.IsDown : Settings.IsDown;
 

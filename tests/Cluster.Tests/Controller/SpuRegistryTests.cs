@@ -1,74 +1,157 @@
+using System.Collections.Immutable;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Engines;
+using EdgeStream.Cluster.Groups;
+using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Testing;
 
 namespace EdgeStream.Cluster.Tests.Controller;
 
-/// <summary>When an SPU counts as dead.</summary>
-public sealed class SpuRegistryTests : IAsyncLifetime
+public sealed class SpuRegistryTests : IAsyncDisposable
 {
-    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(100);
-
     private readonly TempDirectory _temp = new();
     private readonly ManualTime _time = new();
-    private readonly Cluster.Engines.IPartitionEngine _engine;
-    private readonly SpuRegistry _registry;
-    private readonly RegisteredSpu _spu;
+    private readonly IPartitionEngine _engine;
+    private readonly LiteDbMetadataStore _store;
 
     public SpuRegistryTests()
     {
         _engine = EngineUnderTest.Segments(_temp.Path);
-        _registry = new SpuRegistry(_engine, [], _time);
-        _spu = Register("first");
+        _store = new LiteDbMetadataStore(_temp.Sub("metadata.db"));
     }
-
-    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
 
     public async ValueTask DisposeAsync()
     {
         await _engine.DisposeAsync();
+        _store.Dispose();
         _temp.Dispose();
     }
 
     [Fact]
-    public void Silent_spu_with_its_connection_counts_as_there_for_three_reports()
+    public void Second_process_with_an_id_is_refused_while_the_first_reports()
     {
-        _time.Advance(SpuRegistry.SilenceTolerated - Moment);
-        Assert.Single(_registry.Alive);
-        _time.Advance(Moment);
-        Assert.Empty(_registry.Alive);
+        SpuRegistry spus = Create();
+        spus.Register(Spu(1), "first", "1.0");
+        var refused = Assert.Throws<ClusterException>(() => spus.Register(Spu(1), "second", "1.0"));
+        Assert.Equal("an SPU 1 is there already, at https://spu1:9443; give this one another id (cluster.id), or stop the other", refused.Message);
+
+        _time.Advance(SpuRegistry.SilenceTolerated);
+        spus.Register(Spu(1), "second", "1.0");
     }
 
     [Fact]
-    public void Spu_that_has_lost_its_connection_counts_as_there_for_less()
+    public void Restarted_process_is_let_in_as_soon_as_the_stream_of_the_one_before_has_ended()
     {
-        _registry.Leave(_spu, hasSaidSo: false);
-        _time.Advance(SpuRegistry.AbsenceTolerated - Moment);
-        Assert.Single(_registry.Alive);
-        _time.Advance(Moment);
-        Assert.Empty(_registry.Alive);
+        SpuRegistry spus = Create();
+        RegisteredSpu before = spus.Register(Spu(1), "first", "1.0");
+        spus.Leave(before, hasSaidSo: false);
+        Assert.True(spus.StatusOf(1).Online);
+        spus.Register(Spu(1), "second", "1.1");
+        Assert.True(before.Replaced.IsCompleted);
+        Assert.Equal("1.1", spus.StatusOf(1).Version);
+
+        // What the old stream still has to say is nothing to the new one.
+        spus.Leave(before, hasSaidSo: true);
+        Assert.True(spus.StatusOf(1).Online);
     }
 
     [Fact]
-    public void Spu_that_comes_back_in_time_was_never_away()
+    public void Silent_spu_is_dead_after_three_seconds_and_named_once()
     {
-        _time.Advance(SpuRegistry.SettledAfter - Moment);
-        _registry.Report(_spu, 0, "");
-        _registry.Leave(_spu, hasSaidSo: false);
-        _time.Advance(SpuRegistry.AbsenceTolerated - Moment);
-        Register("first");
-        _time.Advance(SpuRegistry.AbsenceTolerated);
-        Assert.Single(_registry.Alive);
-        Assert.True(_registry.IsSettled);
+        SpuRegistry spus = Create();
+        RegisteredSpu spu = spus.Register(Spu(1), "i", "1.0");
+        Assert.Empty(spus.FindDead());
+        _time.Advance(SpuRegistry.SilenceTolerated - TimeSpan.FromMilliseconds(1));
+        Assert.Empty(spus.FindDead());
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal([1], spus.FindDead());
+        Assert.Empty(spus.FindDead());
+        Assert.Empty(spus.Alive);
+
+        spus.Report(spu, 0, "");
+        Assert.Equal([1], spus.Alive.Select(alive => alive.Id));
     }
 
     [Fact]
-    public void Spu_that_has_said_that_it_stops_is_away_at_once()
+    public void Spu_that_is_about_to_stop_gets_nothing_more_but_is_still_there()
     {
-        _registry.Leave(_spu, hasSaidSo: true);
-        Assert.Empty(_registry.Alive);
+        SpuRegistry spus = Create();
+        RegisteredSpu spu = spus.Register(Spu(1), "i", "1.0");
+        Task changed = spus.Changed;
+        spus.Report(spu, 0, "", isLeaving: true);
+        Assert.True(changed.IsCompleted);
+        Assert.Empty(spus.Alive);
+        Assert.True(spus.StatusOf(1).Online);
+        Assert.Empty(spus.FindDead());
     }
 
-    private RegisteredSpu Register(string instance) => _registry.Register(new SpuInfo(1, ["https://spu1:9443"]), instance, "1.0");
+    [Fact]
+    public void Spus_that_the_topology_knows_have_a_moment_to_come_back()
+    {
+        SpuRegistry spus = Create(Spu(1), Spu(2));
+        spus.Register(Spu(2), "i", "1.0");
+        Assert.Equal([1, 2], spus.Alive.Select(spu => spu.Id));
+        Assert.False(spus.IsSettled);
+        _time.Advance(SpuRegistry.SettledAfter);
+        Assert.Empty(spus.Alive);
+    }
+
+    [Fact]
+    public void Report_that_says_nothing_new_wakes_nobody()
+    {
+        SpuRegistry spus = Create();
+        RegisteredSpu spu = spus.Register(Spu(1), "i", "1.0");
+        spus.Report(spu, 3, "n1");
+        Task changed = spus.Changed;
+        spus.Report(spu, 3, "n1");
+        Assert.False(changed.IsCompleted);
+        spus.Report(spu, 4, "n1");
+        Assert.True(changed.IsCompleted);
+    }
+
+    [Fact]
+    public async Task Change_waits_for_the_spus_that_are_there_and_for_no_others()
+    {
+        SpuRegistry spus = Create();
+        RegisteredSpu first = spus.Register(Spu(1), "i", "1.0");
+        spus.Register(Spu(2), "j", "1.0");
+        _time.Advance(SpuRegistry.SilenceTolerated);
+        spus.Report(first, 0, "");
+        await spus.ApplyAsync(Map());
+        Task settled = spus.SettleAsync();
+        Assert.False(settled.IsCompleted);
+        spus.Report(first, spus.Topology!.Version, "");
+        await settled.InTimeAsync();
+    }
+
+    [Fact]
+    public async Task Topology_is_put_into_a_message_once_for_all_who_are_told()
+    {
+        SpuRegistry spus = Create();
+        await spus.ApplyAsync(Map());
+        Assert.Same(spus.Topology!.Message, spus.Topology.Message);
+        Assert.Equal(spus.Topology.Message.CalculateSize(), spus.Topology.Bytes);
+    }
+
+    [Fact]
+    public async Task Positions_of_a_deleted_topic_go_though_nobody_coordinates_its_groups()
+    {
+        SpuRegistry spus = Create();
+        await _store.SaveGroupPositionsAsync([Positions("gone"), Positions("stays")]);
+        var topic = new TopicInfo("gone", new TopicSettings(), [new PartitionInfo(0, 1)]);
+        await spus.DeleteBeforehandAsync(Map() with { Topics = Map().Topics.Add("gone", topic) }, topic);
+        Assert.Equal(["stays"], (await _store.LoadGroupPositionsAsync()).Select(positions => positions.Topic));
+        Assert.Empty(spus.Topology!.Map.Topics);
+    }
+
+    private static GroupPositions Positions(string topic) => new("g", topic, ImmutableSortedDictionary<int, long>.Empty.Add(0, 7));
+
+    private static SpuInfo Spu(int id) => new(id, [$"https://spu{id}:9443"]);
+
+    private static TopologyMap Map() => new(
+        "c", [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty);
+
+    private SpuRegistry Create(params SpuInfo[] known) => new(_engine, _store, known, _time);
 }

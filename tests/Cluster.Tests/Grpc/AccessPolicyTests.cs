@@ -18,6 +18,7 @@ public class AccessPolicyTests
         ["ControlPlane/CreateTopic"] = "Admin",
         ["ControlPlane/AlterTopic"] = "Admin",
         ["ControlPlane/DeleteTopic"] = "Admin",
+        ["ControlPlane/RemoveSpu"] = "Admin",
         ["ControlPlane/InviteGeoLocation"] = "Admin",
         ["ControlPlane/RevokeGeoLocation"] = "Admin",
         ["ControlPlane/IssueCertificate"] = "Admin",

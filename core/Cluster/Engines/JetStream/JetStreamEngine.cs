@@ -91,6 +91,13 @@ public sealed class JetStreamEngine : IPartitionEngine
         return await JetStreamLog.FindStoredAsync(_clusterId!, id, _servers, Bucket).ConfigureAwait(false);
     }
 
+    public async ValueTask<string?> FindStreamLeaderAsync(PartitionId id, CancellationToken cancellationToken)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        StreamInfo? known = await _servers.FindStreamAsync(StreamNames.Of(_clusterId!, id).Stream, cancellationToken).ConfigureAwait(false);
+        return known?.Cluster?.Leader;
+    }
+
     public ValueTask CloseAsync(IPartitionLog log)
     {
         _open.TryRemove((JetStreamLog)log, out _);

@@ -46,6 +46,8 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     private readonly JetStreamServers _servers;
     private readonly KeyValueBucket _bucket;
     private readonly CancellationTokenSource _superseded = new();
+
+    // Not disposed of: who still writes at the end gives it back, and those behind get to know that it is over.
     private readonly SemaphoreSlim _writing = new(1);
 
     // Replaced with each write, and read at any time.
@@ -99,6 +101,19 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         }
     }
 
+    /// <summary><see cref="LoadAuthority"/> for one that does not write: takes nothing over.</summary>
+    /// <exception cref="ClusterException">The servers do not answer now.</exception>
+    public static async Task<string?> FindAuthorityAsync(JetStreamOptions options, string cluster, ILogger logger)
+    {
+        await using var store = new JetStreamTopologyStore(options, cluster, logger);
+        await store._servers.EnsureReadyAsync().ConfigureAwait(false);
+        if (await store._servers.FindStreamAsync(store._bucket.Stream).ConfigureAwait(false) is null)
+            return null;
+
+        (ReadOnlyMemory<byte> value, _) = await store._bucket.ReadAsync(AuthorityKey).ConfigureAwait(false);
+        return value.IsEmpty ? null : V1.StoredAuthority.Parser.ParseFrom(value.Span).Fingerprint;
+    }
+
     /// <inheritdoc/>
     public IReadOnlyList<TopicInfo> LoadTopics() =>
         [.. ValuesOf(TopicPrefix).Select(value => StoredMessages.FromMessage(V1.StoredTopic.Parser.ParseFrom(value.Span)))];
@@ -150,7 +165,6 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     {
         await _servers.DisposeAsync().ConfigureAwait(false);
         _bucket.Dispose();
-        _writing.Dispose();
         _superseded.Dispose();
     }
 

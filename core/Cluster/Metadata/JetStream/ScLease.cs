@@ -48,6 +48,7 @@ public sealed class ScLease : IAsyncDisposable
     private readonly KeyValueBucket _bucket;
     private readonly string _id = Guid.NewGuid().ToString("N");
     private long _renewals;
+    private volatile string? _problem;
     private ActiveSc? _active;
 
     /// <param name="options">Where the servers are, and how many of them are to keep it.</param>
@@ -66,6 +67,9 @@ public sealed class ScLease : IAsyncDisposable
     /// <summary>Who had it when it was looked at last; null where nobody had, or that is not known yet.</summary>
     public ActiveSc? Active => Volatile.Read(ref _active);
 
+    /// <summary>Why who waits cannot tell, in one line; null where it can.</summary>
+    public string? Problem => _problem;
+
     /// <summary>
     /// Waits until this SC is the active one, however long servers do not answer meanwhile. For one caller at a time, and not before the
     /// term that it was given last has been disposed of.
@@ -74,7 +78,6 @@ public sealed class ScLease : IAsyncDisposable
     public async Task<ScTerm> WaitAsync(CancellationToken cancellationToken)
     {
         long known = -1, knownSince = 0;
-        string? told = null;
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -88,17 +91,20 @@ public sealed class ScLease : IAsyncDisposable
 
                 bool isFree = seen.Lease is not { } lease || lease.Id == _id || Stopwatch.GetElapsedTime(knownSince) >= lease.Duration.ToTimeSpan();
                 if (isFree && await TryTakeAsync(seen).ConfigureAwait(false) is { } term)
+                {
+                    _problem = null;
                     return term;
+                }
             }
             catch (ClusterException unavailable)
             {
                 problem = unavailable.Message;
             }
 
-            if (problem is not null && problem != told)
+            if (problem is not null && problem != _problem)
                 _logger.LogWarning("which SC is the active one cannot be told now: {Problem}", problem);
 
-            told = problem;
+            _problem = problem;
             await Task.Delay(LookInterval, cancellationToken).ConfigureAwait(false);
         }
     }

@@ -31,14 +31,17 @@ public sealed class RegisteredSpu
     /// <summary>Of the newest topology that it serves.</summary>
     internal long Applied { get; set; }
 
+    /// <summary>When its stream has ended, a timestamp; null while it has not.</summary>
+    internal long? LeftAt { get; private set; }
+
     /// <summary>Its stream has ended: another process may register with its id.</summary>
-    internal bool HasLeft { get; private set; }
+    internal bool HasLeft => LeftAt is not null;
 
-    internal void Leave() => HasLeft = true;
+    internal void Leave(long now) => LeftAt ??= now;
 
-    internal void Replace()
+    internal void Replace(long now)
     {
-        Leave();
+        Leave(now);
         _replaced.TrySetResult();
     }
 }

@@ -34,14 +34,17 @@ public sealed class RegisteredSpu
     /// <summary>It is about to stop: it gets nothing more, and others get what it has.</summary>
     internal bool IsLeaving { get; set; }
 
+    /// <summary>When its stream has ended, a timestamp; null while it has not.</summary>
+    internal long? LeftAt { get; private set; }
+
     /// <summary>Its stream has ended: another process may register with its id.</summary>
-    internal bool HasLeft { get; private set; }
+    internal bool HasLeft => LeftAt is not null;
 
-    internal void Leave() => HasLeft = true;
+    internal void Leave(long now) => LeftAt ??= now;
 
-    internal void Replace()
+    internal void Replace(long now)
     {
-        Leave();
+        Leave(now);
         _replaced.TrySetResult();
     }
 }

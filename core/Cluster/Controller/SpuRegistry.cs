@@ -27,12 +27,19 @@ public sealed record VersionedTopology(TopologyMap Map, long Version)
 
 /// <summary>
 /// The SPUs of a cluster, at its active SC: who has registered, who reports, and how far each has come with the topology. An SPU
-/// that is silent for <see cref="SilenceTolerated"/> is taken for dead, and others get its partitions. Safe from any thread.
+/// that is silent for <see cref="SilenceTolerated"/>, or whose connection is lost for <see cref="AbsenceTolerated"/>, is taken for dead, and
+/// others get its partitions. Safe from any thread.
 /// </summary>
 public sealed class SpuRegistry : ISpus
 {
     /// <summary>Three reports. What is served must not move because one of them was late.</summary>
     public static readonly TimeSpan SilenceTolerated = TimeSpan.FromSeconds(3);
+
+    /// <summary>
+    /// A process that was killed resets its connection; one that has only lost it comes back to this SC within less. To be wrong costs a
+    /// move of its partitions, and nothing else: the log takes one writer only.
+    /// </summary>
+    public static readonly TimeSpan AbsenceTolerated = TimeSpan.FromSeconds(1.5);
 
     /// <summary>How often an SPU reports.</summary>
     public static readonly TimeSpan ReportInterval = TimeSpan.FromSeconds(1);
@@ -153,7 +160,7 @@ public sealed class SpuRegistry : ISpus
             if (before is not null && before.Instance == instance && IsAlive(before))
                 (spu.Since, spu.Applied) = (before.Since, before.Applied);
 
-            before?.Replace();
+            before?.Replace(now);
             _spus[info.Id] = spu;
             _expected.Remove(info.Id);
             Signal();
@@ -183,12 +190,12 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
-    /// <summary>The SPU's stream has ended. It still counts as there until it has been silent for too long: it may have lost its connection only.</summary>
+    /// <summary>The SPU's stream has ended. It still counts as there for a moment: it may have lost its connection only.</summary>
     public void Leave(RegisteredSpu spu, bool hasSaidSo)
     {
         lock (_lock)
         {
-            spu.Leave();
+            spu.Leave(_time.GetTimestamp());
 
             // It has stopped: nothing is to be waited for.
             if (hasSaidSo && _spus.GetValueOrDefault(spu.Info.Id) == spu)
@@ -341,7 +348,8 @@ public sealed class SpuRegistry : ISpus
 
     private bool IsExpected(long since) => _time.GetElapsedTime(since) < SettledAfter;
 
-    private bool IsAlive(RegisteredSpu spu) => _time.GetElapsedTime(spu.LastReport) < SilenceTolerated;
+    private bool IsAlive(RegisteredSpu spu) =>
+        _time.GetElapsedTime(spu.LastReport) < SilenceTolerated && (spu.LeftAt is not { } left || _time.GetElapsedTime(left) < AbsenceTolerated);
 
     private void Signal()
     {

@@ -1,0 +1,136 @@
+using EdgeStream.Client;
+using EdgeStream.Cluster;
+using EdgeStream.Harness;
+using EdgeStream.Protocol.V1;
+
+namespace EdgeStream.Agent.Tests.Hosting;
+
+/// <summary>SCs and SPUs together: who takes over from whom, and what each says of itself when something is not as it should be.</summary>
+public sealed class DataCenterTests
+{
+    [Fact]
+    public async Task Spu_that_stops_is_gone_only_when_another_leads_its_partitions()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode first = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 4);
+        await RegisteredAsync(nodes, "spu-2", 2);
+        using EdgeStreamClient sc = nodes["sc"].Connect();
+
+        // Before it is even, so that some are led by the first.
+        await first.StopAsync();
+        Topology topology = await sc.GetTopologyAsync();
+        Assert.All(topology.Topics.Single().Partitions, partition => Assert.Equal(2, partition.LeaderSpu));
+        Assert.False(topology.Spus.Single(spu => spu.Id == 1).Online);
+    }
+
+    [Fact]
+    public async Task Spu_that_is_gone_for_good_is_forgotten_and_one_that_is_there_is_not()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode gone = await RegisteredAsync(nodes, "spu-1", 1);
+        await RegisteredAsync(nodes, "spu-2", 2);
+        await gone.StopAsync();
+        using EdgeStreamClient sc = nodes["sc"].Connect();
+        var refused = await Assert.ThrowsAsync<ClientException>(() => RemoveAsync(sc, 2));
+        Assert.Contains("SPU 2 is there; stop it first", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("there is no SPU 7", (await Assert.ThrowsAsync<ClientException>(() => RemoveAsync(sc, 7))).Message, StringComparison.Ordinal);
+        await RemoveAsync(sc, 1);
+        Assert.Equal([2], (await sc.GetTopologyAsync()).Spus.Select(spu => spu.Id));
+    }
+
+    [Fact]
+    public async Task Second_process_with_an_identity_waits_and_says_why_and_takes_over_when_the_first_is_gone()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode first = await RegisteredAsync(nodes, "spu-1", 1);
+        Assert.Equal($"SPU 1, registered with the SC at {nodes["sc"].Endpoint}", (await first.StatusAsync()).Standing);
+        RunningNode copy = await nodes.StartSpu("copy", 1).ServingAsync();
+        NodeStatus status = await copy.UntilAsync("the copy is refused", status => status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal)));
+        Assert.Contains($"an SPU 1 is there already, at {first.Endpoint}", Assert.Single(status.Problems), StringComparison.Ordinal);
+        Assert.Equal(("SPU 1, without an SC", false), (status.Standing, status.SpuRegistered));
+        await first.StopAsync();
+        await copy.UntilAsync("the copy is registered", status => status.SpuRegistered);
+    }
+
+    [Fact]
+    public async Task Second_sc_stands_by_names_the_active_one_and_takes_over()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode second = await nodes.StartSc("sc-2").ServingAsync();
+        NodeStatus status = await second.UntilAsync("it knows the active one", status => status.Standing.Contains("the active one is", StringComparison.Ordinal));
+        Assert.Contains(nodes["sc"].Endpoint, status.Standing, StringComparison.Ordinal);
+        Assert.Empty(status.Problems);
+        using EdgeStreamClient client = second.Connect();
+        var refused = await Assert.ThrowsAsync<ClientException>(
+            () => client.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = "t" })));
+        Assert.Equal(Protocol.V1.ErrorCode.Unavailable, refused.Code);
+        Assert.Contains($"this SC stands by; the active one is", refused.Message, StringComparison.Ordinal);
+
+        await nodes["sc"].StopAsync();
+        await second.UntilAsync("it is the active one", status => status.ScActive);
+    }
+
+    [Fact]
+    public async Task Second_sc_with_another_ca_says_so_while_it_stands_by()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode stranger = await nodes.StartSc("stranger", hasOwnAuthority: true).ServingAsync();
+        NodeStatus status = await stranger.UntilAsync("it says what is wrong", status => status.Problems.Count > 0);
+        Assert.Contains("is not that of the cluster 'edgestream'; copy the directory of another SC of it there", Assert.Single(status.Problems), StringComparison.Ordinal);
+        Assert.True((await nodes["sc"].StatusAsync()).ScActive);
+    }
+
+    [Fact]
+    public async Task Sc_without_its_store_says_so_and_is_the_active_one_as_soon_as_it_has_it()
+    {
+        await using var nodes = new DataCenterNodes();
+        RunningNode sc = await nodes.StartSc("sc").ServingAsync();
+        NodeStatus status = await sc.UntilAsync("it says what it waits for", status => status.Problems.Count > 0);
+        Assert.Contains(nodes.Nats.Url, Assert.Single(status.Problems), StringComparison.Ordinal);
+        await nodes.Nats.StartAsync();
+        status = await sc.UntilAsync("it is the active one", status => status.ScActive);
+        Assert.Empty(status.Problems);
+
+        nodes.Nats.Kill();
+        status = await sc.UntilAsync("it is so no more, and says why", status => !status.ScActive && status.Problems.Count > 0);
+        Assert.Contains(nodes.Nats.Url, Assert.Single(status.Problems), StringComparison.Ordinal);
+        await nodes.Nats.StartAsync();
+        await sc.UntilAsync("it is again", status => status.ScActive && status.Problems.Count == 0);
+    }
+
+    [Fact]
+    public async Task Sc_on_servers_without_jetstream_says_so()
+    {
+        await using var nodes = new DataCenterNodes(jetStream: false);
+        await nodes.Nats.StartAsync();
+        RunningNode sc = await nodes.StartSc("sc").ServingAsync();
+        NodeStatus status = await sc.UntilAsync("it says what is wrong", status => status.Problems.Count > 0);
+        Assert.Contains("JetStream", Assert.Single(status.Problems), StringComparison.Ordinal);
+    }
+
+    private static async Task<DataCenterNodes> StartAsync()
+    {
+        var nodes = new DataCenterNodes();
+        await nodes.Nats.StartAsync();
+        RunningNode sc = await nodes.StartSc("sc").ServingAsync();
+        await sc.UntilAsync("the SC is the active one", status => status.ScActive);
+        return nodes;
+    }
+
+    private static async Task<RunningNode> RegisteredAsync(DataCenterNodes nodes, string name, int id)
+    {
+        RunningNode spu = await nodes.StartSpu(name, id).ServingAsync();
+        await spu.UntilAsync("the SPU is registered", status => status.SpuRegistered);
+        return spu;
+    }
+
+    private static async Task CreateTopicAsync(RunningNode sc, string name, int partitions)
+    {
+        using EdgeStreamClient client = sc.Connect();
+        await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest { Name = name, Partitions = partitions, Settings = new TopicSettings() }));
+    }
+
+    private static async Task RemoveAsync(EdgeStreamClient client, int id) =>
+        await client.CallAsync(c => c.ControlPlane.RemoveSpuAsync(new RemoveSpuRequest { Id = id }));
+}

@@ -45,7 +45,7 @@ internal static class StorageReader
     private static JetStreamOptions ReadJetStream(TomlSection section)
     {
         if (!JetStreamSupport.IsSupported)
-            throw section.Error("engine", "\"jetstream\" is not in this build, which is made for devices; 'make deb JETSTREAM=true' makes one that has it");
+            throw section.Error("engine", "\"jetstream\" is not in this build, which is made for devices; the package edgestream-hub has it ('make deb-hub')");
 
         if (!section.Has("nats") || section.Strings("nats") is not { Count: > 0 } servers)
             throw section.Error("nats", "is missing; write for instance nats = [\"nats://10.0.0.1:4222\", \"nats://10.0.0.2:4222\"]");

@@ -8,7 +8,7 @@ public sealed class ClusterServiceTests(DebianSystem debian)
     private const string Nats = "/usr/sbin/nats-server";
     private const string Sc = "edgestream-sc";
     private const string Spu = "edgestream-spu";
-    private const string Connect = "--connect https://127.0.0.1:9443 --cert /root/me/client.crt --key-file /root/me/client.key --ca /root/me/ca.crt";
+    private const string Connect = "--connect https://127.0.0.1:9443 --cert /root/me/me.crt --key-file /root/me/me.key --ca /root/me/hub-ca.crt";
 
     [Fact(Timeout = 240_000)]
     public async Task Sc_and_spu_wait_for_nats_serve_in_their_sandbox_and_outlive_a_restart_and_an_outage()

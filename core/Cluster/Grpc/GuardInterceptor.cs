@@ -62,6 +62,10 @@ public sealed class GuardInterceptor(ICallerAuthenticator authenticator, GeoLoca
         }
         catch (Exception over) when (over is OperationCanceledException or ObjectDisposedException)
         {
+            // Of an SC that has just ceased to be the active one; elsewhere it is a mistake that somebody has to see.
+            if (over is ObjectDisposedException)
+                logger.LogWarning(over, "{Method} used what had ended", context.Method);
+
             throw RpcErrors.ToRpcException(new ClusterException(ErrorCode.Unavailable, "the node is stopping; try again"));
         }
         catch (Exception error) when (error is not RpcException)

@@ -58,7 +58,12 @@ internal static class StatusCommand
             output.WriteLine($"  ! a card of {(refusal.GeoLocation.Length > 0 ? $"'{refusal.GeoLocation}'" : "no geo-location of this hub")}: {GeoLinks.ToText(refusal)}");
 
         output.WriteLine();
-        PartitionTable.Of(status.Partitions).Write(result, "There are no topics yet.");
+        PartitionTable.Of(status.Partitions).Write(result, status.Role switch
+        {
+            "sc" => "Its SPUs have the partitions: 'edgestream topology' shows them.",
+            "spu" => "It leads no partition.",
+            _ => "There are no topics yet.",
+        });
         foreach (string step in NextSteps.For(status))
             output.WriteLine($"next: {step}");
     }

@@ -376,7 +376,7 @@ public sealed class ConfigurationReaderTests
     }
 
     [Theory]
-    [InlineData("x = 1", "f:1: x: there is no such key; known here: data, home-assistant, http, sink, socket, source, storage, topic, uplink")]
+    [InlineData("x = 1", "f:1: x: there is no such key; known here: cluster, data, home-assistant, http, sink, socket, source, storage, topic, uplink")]
     [InlineData("[storage]\nbudget = \"1MiB\"", "f:2: storage.budget: storage.budget is 1048576 bytes; a node needs at least 67108864 (64MiB)")]
     [InlineData("[storage]\nbudget = \"lots\"", "f:2: storage.budget: is a size; write for instance \"512MiB\"")]
     [InlineData("[storage]\nengine = \"tape\"", "f:2: storage.engine: 'tape' is not one of log, jetstream")]

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Files;
 
@@ -74,7 +75,7 @@ public sealed class CertificateAuthority : IDisposable
 
     /// <summary>Makes the certificate of an SPU, with its key: it is a server to edges and clients, and a client to its SC.</summary>
     public X509Certificate2 IssueSpu(int spu, IEnumerable<string> hostNames, TimeSpan validity) => IssueWithKey(
-        CertificateRoles.Subject(CertificateRoles.NameOfSpu(spu), CertificateRoles.UnitOf(CallerRole.Spu)),
+        CertificateRoles.Subject(SpuNames.Of(spu), CertificateRoles.UnitOf(CallerRole.Spu)),
         [CertificateRoles.ServerAuthentication, CertificateRoles.ClientAuthentication],
         validity,
         hostNames);

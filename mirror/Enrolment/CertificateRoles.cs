@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster.Grpc;
@@ -11,7 +10,6 @@ internal static class CertificateRoles
     public const string ServerAuthentication = "1.3.6.1.5.5.7.3.1";
     public const string ClientAuthentication = "1.3.6.1.5.5.7.3.2";
 
-    private const string SpuPrefix = "spu-";
     private const string Organization = "EdgeStream";
     private const string CommonNameOid = "2.5.4.3";
     private const string OrganizationalUnitOid = "2.5.4.11";
@@ -34,15 +32,6 @@ internal static class CertificateRoles
         CallerRole.Consumer => "consumer",
         _ => throw new ArgumentOutOfRangeException(nameof(role), role, "has no certificate"),
     };
-
-    public static string NameOfSpu(int spu) => string.Create(CultureInfo.InvariantCulture, $"{SpuPrefix}{spu}");
-
-    /// <summary>The number in an SPU's name; null where it is none.</summary>
-    public static int? NumberOfSpu(string name) =>
-        name.StartsWith(SpuPrefix, StringComparison.Ordinal)
-        && int.TryParse(name.AsSpan(SpuPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int spu) && NameOfSpu(spu) == name
-            ? spu
-            : null;
 
     /// <summary>What tells a key from others: SHA-256 of its SubjectPublicKeyInfo, in hex.</summary>
     public static string FingerprintOf(PublicKey key) => Convert.ToHexStringLower(SHA256.HashData(key.ExportSubjectPublicKeyInfo()));

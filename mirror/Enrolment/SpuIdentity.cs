@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Files;
 
@@ -86,7 +87,7 @@ public sealed class SpuIdentity : IDisposable
             certificate = Read(directory, CertificateFile, path => X509Certificate2.CreateFromPemFile(path, Path.Combine(directory, KeyFile)));
             (string name, CallerRole role) = CertificateRoles.Read(certificate);
             string path = Path.Combine(directory, CertificateFile);
-            if (role != CallerRole.Spu || CertificateRoles.NumberOfSpu(name) is not { } number)
+            if (role != CallerRole.Spu || SpuNames.Parse(name) is not { } number)
                 throw new EdgeStreamException($"'{path}' is not an SPU's certificate: it is that of '{name}'; 'edgestream spu certificate' makes one");
 
             if (id is { } wanted && wanted != number)

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
@@ -20,10 +19,6 @@ namespace EdgeStream.Agent.Hosting.DataCenter;
 internal sealed class ScRole : IClusterView, IAsyncDisposable
 {
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
-
-    private static readonly TopologyMap Unknown = new(
-        "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),
-        ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
 
     private readonly NodeOptions _options;
     private readonly ClusterOptions _cluster;
@@ -78,7 +73,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     public string State => _active is not null ? "active" : Other is { } other ? $"stands by; the active one is {NameOf(other)}" : "stands by; there is no active one";
 
     /// <inheritdoc/>
-    public TopologyMap Current => _active?.Sc.Controller.Current ?? Unknown;
+    public TopologyMap Current => _active?.Sc.Controller.Current ?? TopologyMap.Unknown;
 
     /// <inheritdoc/>
     public bool IsHub => true;

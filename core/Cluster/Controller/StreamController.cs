@@ -26,8 +26,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     // Not disposed of: a change that is under way at the end gives it back still.
     private readonly SemaphoreSlim _changing = new(1);
     private readonly CancellationTokenSource _ended = new();
-    private TopologyMap _current;
-    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly WatchedTopology _topology;
 
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spu">The SPU in this process; stays the caller's.</param>
@@ -51,15 +50,15 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         _store = store;
         _spus = spus;
         _isHub = isHub;
-        _current = new TopologyMap(
+        _topology = new WatchedTopology(new TopologyMap(
             store.ClusterId,
             known,
             store.LoadGeoLocations().ToImmutableSortedDictionary(geo => geo.Name, geo => geo, StringComparer.Ordinal),
-            store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal));
+            store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal)));
     }
 
     /// <inheritdoc/>
-    public TopologyMap Current => Volatile.Read(ref _current);
+    public TopologyMap Current => _topology.Current;
 
     /// <inheritdoc/>
     public bool IsHub => _isHub;
@@ -68,12 +67,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     public event Func<string, Task>? TopicDeleted;
 
     /// <inheritdoc/>
-    public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
-    {
-        Task changed = Volatile.Read(ref _changed).Task;
-        if (ReferenceEquals(Current, known))
-            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
-    }
+    public Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken) => _topology.WaitForChangeAsync(known, cancellationToken);
 
     /// <summary>Opens the partitions of the stored topology. Called once, before anything is served.</summary>
     public Task StartAsync() => _spus.StartAsync(Current);
@@ -402,14 +396,13 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         await WaitForTurnAsync().ConfigureAwait(false);
         try
         {
-            TopologyMap before = _current;
+            TopologyMap before = Current;
             (TopologyMap next, result) = await change(before).ConfigureAwait(false);
             if (ReferenceEquals(next, before))
                 return result;
 
             await _spus.ApplyAsync(next).ConfigureAwait(false);
-            Volatile.Write(ref _current, next);
-            Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
+            _topology.Publish(next);
         }
         finally
         {

@@ -19,7 +19,7 @@ public sealed class ControlPlaneService(
     private TopologyMap Current => sc?.Value.Current ?? (cluster.Current is { ClusterId.Length: > 0 } told ? told : throw SpuView.NotTold());
 
     private StreamController Controller => sc?.Value ?? throw new ClusterException(
-        ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--endpoint)");
+        ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--connect)");
 
     private SpuNode Spu => spu ?? throw new ClusterException(
         ErrorCode.WrongRole, "this node is an SC, which has no records; the SPU that leads a partition knows how it is");

@@ -9,15 +9,11 @@ namespace EdgeStream.Cluster.Spu;
 /// </summary>
 public sealed class SpuView(SpuNode node) : IClusterView
 {
-    private TopologyMap _current = new(
-        "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),
-        ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
-
+    private readonly WatchedTopology _topology = new(TopologyMap.Unknown);
     private volatile ImmutableDictionary<int, SpuStatus> _statuses = ImmutableDictionary<int, SpuStatus>.Empty;
-    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>That the SPU serves; of an empty cluster before the SC has told the first.</summary>
-    public TopologyMap Current => Volatile.Read(ref _current);
+    public TopologyMap Current => _topology.Current;
 
     /// <summary>Always: edges are clusters of one process.</summary>
     public bool IsHub => true;
@@ -26,12 +22,7 @@ public sealed class SpuView(SpuNode node) : IClusterView
     public event Func<string, Task>? TopicDeleted;
 
     /// <inheritdoc/>
-    public async Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken)
-    {
-        Task changed = Volatile.Read(ref _changed).Task;
-        if (ReferenceEquals(Current, known))
-            await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
-    }
+    public Task WaitForChangeAsync(TopologyMap known, CancellationToken cancellationToken) => _topology.WaitForChangeAsync(known, cancellationToken);
 
     /// <inheritdoc/>
     public Partition GetPartition(string topicName, int number)
@@ -63,7 +54,7 @@ public sealed class SpuView(SpuNode node) : IClusterView
         foreach (string gone in before.Topics.Keys.Where(name => !topology.Topics.ContainsKey(name)))
             await ForgetAsync(gone).ConfigureAwait(false);
 
-        Publish(topology);
+        _topology.Publish(topology);
     }
 
     /// <summary>What the SC has not told.</summary>
@@ -85,21 +76,7 @@ public sealed class SpuView(SpuNode node) : IClusterView
     /// <summary>Wakes who watches the topology, though nothing in it is another: a partition was opened that could not be.</summary>
     public Task TouchAsync()
     {
-        TopologyMap known = Current;
-
-        // One that has come meanwhile has woken them.
-        if (Interlocked.CompareExchange(ref _current, known with { }, known) == known)
-            Wake();
-
+        _topology.Touch();
         return Task.CompletedTask;
     }
-
-    private void Publish(TopologyMap topology)
-    {
-        Volatile.Write(ref _current, topology);
-        Wake();
-    }
-
-    private void Wake() =>
-        Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
 }

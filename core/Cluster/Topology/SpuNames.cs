@@ -12,7 +12,7 @@ public static class SpuNames
     /// <summary>The id in a name; null where it is no SPU's.</summary>
     public static int? Parse(string name) =>
         name.StartsWith(Prefix, StringComparison.Ordinal)
-        && int.TryParse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+        && int.TryParse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int id) && Of(id) == name
             ? id
             : null;
 }

@@ -128,4 +128,10 @@ public sealed record TopologyMap(
     string ClusterId,
     ImmutableArray<SpuInfo> Spus,
     ImmutableSortedDictionary<string, GeoLocationInfo> GeoLocations,
-    ImmutableSortedDictionary<string, TopicInfo> Topics);
+    ImmutableSortedDictionary<string, TopicInfo> Topics)
+{
+    /// <summary>Of a node that was not told yet what there is.</summary>
+    public static TopologyMap Unknown { get; } = new(
+        "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),
+        ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
+}

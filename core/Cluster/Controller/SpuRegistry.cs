@@ -163,6 +163,9 @@ public sealed class SpuRegistry : ISpus
             before?.Replace(now);
             _spus[info.Id] = spu;
             _expected.Remove(info.Id);
+
+            // Also one that dies before anybody looks is named.
+            _alive.Add(info.Id);
             Signal();
             return spu;
         }

@@ -35,6 +35,10 @@ internal abstract class Node : IAsyncDisposable
     // Longer than that of an edge, so that on an idle link only one side asks whether the other is there.
     private static readonly TimeSpan KeepAlive = TimeSpan.FromMinutes(3);
 
+    // All calls end at once when the node stops; what remains are peers that do not answer any more. The web server's clock stops before
+    // it waits for connections, so without a limit an HTTP/2 connection whose peer says nothing stays for the host's default of 30 s.
+    private static readonly TimeSpan LetGoAfter = TimeSpan.FromSeconds(5);
+
     // By then a node that has only started has nothing more to do.
     private static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
 
@@ -109,6 +113,7 @@ internal abstract class Node : IAsyncDisposable
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.WebHost.UseKestrelCore();
         builder.Services.AddSingleton(Loggers);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = LetGoAfter);
         SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Presence);
         AddParts(builder.Services);

@@ -57,9 +57,10 @@ public sealed class NodeServer : IAsyncDisposable
         builder.Logging.ClearProviders();
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration().ConfigureKestrel(listen);
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
+        // As a node has these.
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.AddGrpc(grpc =>
         {
-            // As a node has it.
             grpc.MaxReceiveMessageSize = 16 * 1024 * 1024;
             grpc.Interceptors.Add<GuardInterceptor>();
         });

@@ -159,7 +159,7 @@ public sealed class HostileDownlinkTests : IAsyncLifetime
         await downlink.FollowAsync(Topic, (await ToldAsync(downlink)).Incarnation, 0);
         Assert.NotNull((await downlink.ReceiveAsync()).Batches);
 
-        // Less than the 30 s after which the web server gives up waiting for streams.
+        // Nor its stop: the server waits 5 s for peers that say nothing more, not the 30 s that are usual.
         await _hub.StopServingAsync().WaitAsync(TimeSpan.FromSeconds(25));
     }
 

@@ -53,7 +53,7 @@ public sealed class GroupConsumer : IAsyncDisposable
     private SharedPartition? _current;
     private int _inARow;
     private bool _hasShare;
-    private bool _hasJoined;
+    private bool _wasReached;
     private bool _canMove;
 
     internal GroupConsumer(EdgeStreamClient client, GroupOptions options) => (_client, _options) = (client, options);
@@ -109,8 +109,13 @@ public sealed class GroupConsumer : IAsyncDisposable
     {
         try
         {
-            _membership ??= await GroupMembership.JoinAsync(_client, _options, cancellationToken).ConfigureAwait(false);
-            _canMove = _membership.CanMove;
+            if (_membership is null)
+            {
+                Leader coordinator = await _client.FindCoordinatorAsync(_options.Topic).WaitAsync(cancellationToken).ConfigureAwait(false);
+                (_wasReached, _canMove) = (true, coordinator.CanMove);
+                _membership = await GroupMembership.JoinAsync(_client, coordinator, _options, cancellationToken).ConfigureAwait(false);
+            }
+
             while (true)
             {
                 while (_membership.Assignments.TryRead(out GroupAssignment? share))
@@ -132,7 +137,7 @@ public sealed class GroupConsumer : IAsyncDisposable
                 await WaitAsync(cancellationToken).ConfigureAwait(false);
             }
         }
-        catch (ClientException lost) when (lost.Code == ErrorCode.NotLeader || (_hasJoined && IsPassing(lost.Code)))
+        catch (ClientException lost) when (lost.Code == ErrorCode.NotLeader || (_wasReached && IsPassing(lost.Code)))
         {
             await LeaveAsync().ConfigureAwait(false);
             return (false, lost.Message);
@@ -230,7 +235,7 @@ public sealed class GroupConsumer : IAsyncDisposable
                 _client, _options with { Interrupted = Tell }, position.Partition, position.Offset, arrived => _ready.Writer.TryWrite(arrived));
         }
 
-        _hasShare = _hasJoined = true;
+        _hasShare = true;
     }
 
     private async Task CommitSoonAsync(CancellationToken cancellationToken)

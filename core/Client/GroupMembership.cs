@@ -42,13 +42,10 @@ internal sealed class GroupMembership : IAsyncDisposable
     /// <summary>What is the member's from now on, each time that it changes. Ends with the <see cref="ClientException"/> that ends the membership.</summary>
     public ChannelReader<GroupAssignment> Assignments => _assignments.Reader;
 
-    /// <summary>Whether another SPU may come to coordinate the group.</summary>
-    public bool CanMove => _coordinator.CanMove;
-
-    /// <exception cref="ClientException">There is no such topic, or the cluster cannot be reached. What it refuses, <see cref="Assignments"/> says.</exception>
-    public static async Task<GroupMembership> JoinAsync(EdgeStreamClient client, GroupOptions options, CancellationToken cancellationToken)
+    /// <exception cref="ClientException">The coordinator cannot be reached. What it refuses, <see cref="Assignments"/> says.</exception>
+    public static async Task<GroupMembership> JoinAsync(
+        EdgeStreamClient client, Leader coordinator, GroupOptions options, CancellationToken cancellationToken)
     {
-        Leader coordinator = await client.FindCoordinatorAsync(options.Topic).WaitAsync(cancellationToken).ConfigureAwait(false);
         var join = new JoinGroup { Group = options.Group, Topic = options.Topic, FromEnd = options.FromEnd, Member = options.Member };
 
         // The coordinator knows the ends of those partitions only that it leads.
@@ -155,7 +152,7 @@ internal sealed class GroupMembership : IAsyncDisposable
             ClientException reason = _watch.Explain(ClientException.From(error, _coordinator.Node.Endpoint));
 
             // Where the topology has it, the SPU was not told of it yet; where it has not, whoever joins again finds that.
-            end = CanMove && reason.Code == ErrorCode.TopicNotFound ? new ClientException(ErrorCode.NotLeader, reason.Message, reason) : reason;
+            end = _coordinator.CanMove && reason.Code == ErrorCode.TopicNotFound ? new ClientException(ErrorCode.NotLeader, reason.Message, reason) : reason;
         }
         catch (Exception error)
         {

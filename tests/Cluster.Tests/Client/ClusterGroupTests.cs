@@ -94,6 +94,22 @@ public sealed class ClusterGroupTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Member_waits_for_a_coordinator_that_cannot_be_reached_at_first()
+    {
+        await FillAsync(0, 9);
+        _cluster.Spus[0].Link.Fault = LinkFault.Cut;
+        var told = new TaskCompletionSource<string>();
+        await using GroupConsumer consumer = _client.JoinGroup(new GroupOptions("g", "t") { StopAtEnd = true, Interrupted = problem => told.TrySetResult(problem) });
+        Task<int> reading = CountAsync();
+        Assert.Contains(_cluster.Spus[0].Endpoint, await told.Task.InTimeAsync(), StringComparison.Ordinal);
+
+        _cluster.Spus[0].Link.Fault = LinkFault.None;
+        Assert.Equal(9, await reading.InTimeAsync());
+
+        async Task<int> CountAsync() => await consumer.ReadAsync(Cancelled).CountAsync(Cancelled);
+    }
+
+    [Fact]
     public async Task Spu_that_does_not_coordinate_a_group_says_who_does()
     {
         using EdgeStreamClient direct = _cluster.Connect(_cluster.Spus[1].Endpoint);

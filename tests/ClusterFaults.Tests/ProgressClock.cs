@@ -25,7 +25,10 @@ internal sealed class ProgressClock(string name)
         }
     }
 
-    /// <summary>The longest time without a tick that reached into a span of time; both by <see cref="Stopwatch"/>.</summary>
+    /// <summary>
+    /// The longest time without a tick, of those that lie for the most part in a span of time; by <see cref="Stopwatch"/>. So each counts
+    /// once, and whole.
+    /// </summary>
     public TimeSpan LongestSilence(long from, long to)
     {
         TimeSpan longest = TimeSpan.Zero;
@@ -33,11 +36,11 @@ internal sealed class ProgressClock(string name)
         {
             for (int i = 0; i < _at.Count; i++)
             {
-                long before = i == 0 ? from : _at[i - 1];
-                if (_at[i] < from || before > to)
+                long before = i == 0 ? from : _at[i - 1], whole = _at[i] - before;
+                if (Math.Min(to, _at[i]) - Math.Max(from, before) < whole / 2)
                     continue;
 
-                TimeSpan silence = Stopwatch.GetElapsedTime(before, _at[i]);
+                TimeSpan silence = Stopwatch.GetElapsedTime(0, whole);
                 longest = silence > longest ? silence : longest;
             }
         }

@@ -21,6 +21,7 @@ internal sealed class HubEndpoints
     private readonly IReadOnlyList<Uri> _joined;
     private IReadOnlyList<Uri> _told;
     private Uri? _last;
+    private Uri? _failed;
 
     public HubEndpoints(EdgeIdentity identity)
     {
@@ -30,11 +31,26 @@ internal sealed class HubEndpoints
         _told = Parse(Encoding.UTF8.GetString(kept).Split('\n'));
     }
 
-    /// <summary>All of them, the one that has worked last at the beginning.</summary>
-    public IReadOnlyList<Uri> All => [.. ((IEnumerable<Uri?>)[_last, .. _joined, .. _told]).OfType<Uri>().DistinctBy(address => address.Authority)];
+    /// <summary>All of them, the one that has worked last at the beginning, the one that has failed last at the end.</summary>
+    public IReadOnlyList<Uri> All =>
+    [
+        .. ((IEnumerable<Uri?>)[_last, .. _joined, .. _told]).OfType<Uri>().DistinctBy(address => address.Authority)
+            .OrderBy(address => address.Authority == _failed?.Authority),
+    ];
 
     /// <summary>An address has answered as a hub does.</summary>
-    public void Worked(Uri address) => _last = address;
+    public void Worked(Uri address)
+    {
+        _last = address;
+        if (_failed?.Authority == address.Authority)
+            _failed = null;
+    }
+
+    /// <summary>
+    /// The link to an address was lost, or there is none. It may be frozen, or its network cut, and to ask it first would be to wait for it
+    /// once more.
+    /// </summary>
+    public void Failed(Uri address) => _failed = address;
 
     /// <summary>
     /// Takes what the hub tells in place of what it has told before; durable on return where the disk can take it. What is no address is

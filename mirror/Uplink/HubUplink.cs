@@ -126,6 +126,8 @@ public sealed class HubUplink(
 
                 ErrorCode? code = UplinkErrors.CodeOf(error);
                 expired |= code == ErrorCode.CertificateExpired;
+                if (hub is not null && code is null or ErrorCode.Unavailable)
+                    _endpoints.Failed(hub.Address);
 
                 // Its SPU is dead or has been relieved: the next one is known in a moment.
                 moving = code == ErrorCode.NotLeader || (hub is { WasSent: true } && code is null or ErrorCode.Unavailable);

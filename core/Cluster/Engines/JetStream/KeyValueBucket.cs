@@ -101,7 +101,9 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
     /// 2.9 look at the key's revision as they take a message in, before the ones ahead of it are stored, and so may take two that expect the
     /// same.
     /// </param>
-    /// <exception cref="ClusterException">Nobody answers, or there is no room.</exception>
+    /// <exception cref="ClusterException">
+    /// Nobody answers. <see cref="ErrorCode.StorageFull"/>: there is no room, and the key's revision is the expected one.
+    /// </exception>
     public async Task<long?> TryWriteAsync(string key, byte[] value, long expected, long? expectedLast = null)
     {
         var headers = new NatsHeaders { ["Nats-Expected-Last-Subject-Sequence"] = expected.ToString(CultureInfo.InvariantCulture) };
@@ -123,6 +125,9 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
 
         if (outcome.Result == PublishResult.Misplaced && expectedLast is not null)
             return null;
+
+        if (outcome.Result == PublishResult.Full)
+            throw servers.Full($"'{key}' of the bucket '{bucket}'", outcome.Problem);
 
         throw servers.Unavailable($"'{key}' of the bucket '{bucket}' could not be written ({outcome.Problem})");
     }

@@ -259,7 +259,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
                 case PublishResult.Stored when outcome.Sequence == sequence:
                     return;
                 case PublishResult.Full when isFirst:
-                    throw new ClusterException(ErrorCode.StorageFull, $"NATS at {_options.Address} has no room for the topology ({outcome.Problem})");
+                    throw _servers.Full("the topology", outcome.Problem);
                 case PublishResult.Misplaced when await FindWrittenAsync(sequence).ConfigureAwait(false) is { } written:
                     if ((long)written.Seq == sequence && written.Subject == subject && written.Data.Span.SequenceEqual(value))
                         return;

@@ -102,12 +102,12 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     }
 
     /// <summary><see cref="LoadAuthority"/> for one that does not write: takes nothing over.</summary>
-    /// <exception cref="ClusterException">The servers do not answer now.</exception>
+    /// <exception cref="ClusterException">The servers do not answer now, or the bucket is another's.</exception>
     public static async Task<string?> FindAuthorityAsync(JetStreamOptions options, string cluster, ILogger logger)
     {
         await using var store = new JetStreamTopologyStore(options, cluster, logger);
         await store._servers.EnsureReadyAsync().ConfigureAwait(false);
-        if (await store._servers.FindStreamAsync(store._bucket.Stream).ConfigureAwait(false) is null)
+        if (!await store._bucket.ExistsAsync().ConfigureAwait(false))
             return null;
 
         (ReadOnlyMemory<byte> value, _) = await store._bucket.ReadAsync(AuthorityKey).ConfigureAwait(false);

@@ -230,7 +230,13 @@ internal sealed class ScLink(
                     return;
                 }
 
-                await (await broken.ConfigureAwait(false)).ConfigureAwait(false);
+                Task first = await broken.ConfigureAwait(false);
+
+                // A write fails as well where the SC has ended the call; why it has, only who reads is told.
+                if (first == reporting && await Task.WhenAny(reading, Task.Delay(LeavePatience, CancellationToken.None)).ConfigureAwait(false) == reading)
+                    first = reading;
+
+                await first.ConfigureAwait(false);
                 throw new ClusterException(ErrorCode.Unavailable, "the SC has ended the stream");
             }
             finally

@@ -185,7 +185,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
 
         await using var state = new JetStreamSpuStateStore(nats, store.ClusterId, _loggers.CreateLogger<JetStreamSpuStateStore>());
         await using var engine = new JetStreamEngine(_dataDirectory, nats, _loggers.CreateLogger<JetStreamEngine>());
-        var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System);
+        var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System, store.Term);
         var controller = new StreamController(store, spus);
         await engine.StartAsync(controller.Current).ConfigureAwait(false);
         await using ScActivity sc = await ScActivity.StartAsync(controller, spus, _presence, TimeProvider.System, _logger).ConfigureAwait(false);

@@ -68,8 +68,8 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     /// <inheritdoc/>
     public string ClusterId => V1.StoredCluster.Parser.ParseFrom(_entries[ClusterKey].Value.Span).Id;
 
-    /// <summary>The sequence of the last write: grows with each, over all SCs that there ever were.</summary>
-    public long Version => Interlocked.Read(ref _last);
+    /// <summary>The sequence of the write that took the bucket over: that of an SC which does so later is greater.</summary>
+    public long Term { get; private set; }
 
     /// <summary>Cancelled with the first <see cref="TopologySupersededException"/>.</summary>
     public CancellationToken Superseded => _superseded.Token;
@@ -181,6 +181,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         try
         {
             await AppendAsync(WriterKey, new V1.StoredWriter { Name = writer, Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
+            Term = _last;
             if (!_entries.ContainsKey(ClusterKey))
                 await AppendAsync(ClusterKey, new V1.StoredCluster { Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
 
@@ -239,7 +240,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         await SendAsync(_bucket.SubjectOf(key), value, headers, sequence).ConfigureAwait(false);
         _entries = entries.SetItem(key, new Entry(value, sequence));
         _sum = sum;
-        Interlocked.Exchange(ref _last, sequence);
+        _last = sequence;
     }
 
     /// <summary>

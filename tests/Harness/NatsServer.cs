@@ -8,6 +8,8 @@ public sealed class NatsServer : IDisposable
     private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(5) };
 
     private readonly string _configuration;
+    private readonly string _home;
+    private readonly string _cluster;
     private readonly string? _namespace;
     private ChildProcess? _process;
 
@@ -26,20 +28,13 @@ public sealed class NatsServer : IDisposable
         (Name, Address, _namespace) = (name, address, runInNamespace);
         Port = FreePort.Take();
         Monitor = new Uri($"http://{address}:{FreePort.Take()}");
-        string home = Path.Combine(directory, name);
-        Directory.CreateDirectory(home);
-        _configuration = Path.Combine(home, "nats.conf");
-        string cluster = clusterPort is null
+        _home = Path.Combine(directory, name);
+        Directory.CreateDirectory(_home);
+        _configuration = Path.Combine(_home, "nats.conf");
+        _cluster = clusterPort is null
             ? ""
             : $"cluster {{ name: test, listen: \"{address}:{clusterPort}\", routes: [{string.Join(", ", (routes ?? []).Select(route => $"\"nats://{route}\""))}] }}";
-        File.WriteAllText(_configuration, $$"""
-            server_name: {{name}}
-            listen: "{{address}}:{{Port}}"
-            http: "{{Monitor.Authority}}"
-            {{(jetStream ? $"jetstream {{ store_dir: \"{home}/store\", max_mem: 64MB, max_file: 2GB }}" : "")}}
-            {{cluster}}
-            {{settings}}
-            """);
+        Configure(settings, jetStream);
     }
 
     public string Name { get; }
@@ -56,6 +51,19 @@ public sealed class NatsServer : IDisposable
     public string Output => _process?.Output ?? "";
 
     public ChildProcess Process => _process ?? throw new InvalidOperationException($"{Name} does not run");
+
+    /// <summary>Other settings, from the next start on; what it keeps stays.</summary>
+    /// <param name="settings">More lines of its configuration.</param>
+    /// <param name="jetStream">Whether it has JetStream.</param>
+    /// <param name="maxFileStore">The most that it keeps.</param>
+    public void Configure(string settings = "", bool jetStream = true, string maxFileStore = "2GB") => File.WriteAllText(_configuration, $$"""
+        server_name: {{Name}}
+        listen: "{{Address}}:{{Port}}"
+        http: "{{Monitor.Authority}}"
+        {{(jetStream ? $"jetstream {{ store_dir: \"{_home}/store\", max_mem: 64MB, max_file: {maxFileStore} }}" : "")}}
+        {{_cluster}}
+        {{settings}}
+        """);
 
     public async Task StartAsync()
     {

@@ -45,6 +45,9 @@ internal sealed class ScLink(
     private volatile string? _problem = "no SC has answered yet";
     private volatile string? _controller;
     private string? _told;
+
+    // The newest topology that was taken from any SC. For one stream at a time.
+    private (string Cluster, long Term, long Version) _newest = ("", 0, 0);
     private Task _running = Task.CompletedTask;
 
     /// <summary>Why there is no SC, in one line; null while there is one. What is served is served all the same.</summary>
@@ -230,7 +233,13 @@ internal sealed class ScLink(
                     return;
                 }
 
-                await (await broken.ConfigureAwait(false)).ConfigureAwait(false);
+                Task first = await broken.ConfigureAwait(false);
+
+                // A write fails as well where the SC has ended the call; why it has, only who reads is told.
+                if (first == reporting && await Task.WhenAny(reading, Task.Delay(LeavePatience, CancellationToken.None)).ConfigureAwait(false) == reading)
+                    first = reading;
+
+                await first.ConfigureAwait(false);
                 throw new ClusterException(ErrorCode.Unavailable, "the SC has ended the stream");
             }
             finally
@@ -274,6 +283,9 @@ internal sealed class ScLink(
             while (await MoveNextAsync(call, isFirst).ConfigureAwait(false))
             {
                 SpuUpdate update = call.ResponseStream.Current;
+                if (update.Topology is { } topology)
+                    link.CheckFollows(topology);
+
                 link.View.Note(update.Spus.Select(spu => KeyValuePair.Create(spu.Id, TopologyMessages.FromMessage(spu))));
                 if (isFirst)
                     link.Registered(client, controller);
@@ -295,11 +307,7 @@ internal sealed class ScLink(
         {
             await foreach (SpuUpdate update in _newest.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
-                TopologyMap topology = StoredMessages.FromMessage(update.Topology);
-                if (link.CurrentCluster is { Length: > 0 } mine && mine != topology.ClusterId)
-                    throw new ClusterException(ErrorCode.InvalidArgument, $"that SC is of the cluster {topology.ClusterId}, and this SPU of {mine}; correct cluster.sc, or start it anew");
-
-                await link.ApplyAsync(topology).ConfigureAwait(false);
+                await link.ApplyAsync(StoredMessages.FromMessage(update.Topology)).ConfigureAwait(false);
                 Volatile.Write(ref _applied, update.Topology.Version);
                 _news.Release();
             }
@@ -360,7 +368,26 @@ internal sealed class ScLink(
 
     private string? NatsServer => natsServer();
 
-    private string CurrentCluster => view.Current.ClusterId;
+    /// <summary>
+    /// Takes note of a topology that an SC has told, where it is none that was overtaken: an SC that does not know yet that another is the
+    /// active one would have this SPU go back to what it told before.
+    /// </summary>
+    /// <exception cref="ClusterException">It is not to be served.</exception>
+    private void CheckFollows(TopologyState topology)
+    {
+        if (view.Current.ClusterId is { Length: > 0 } mine && mine != topology.ClusterId)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"that SC is of the cluster {topology.ClusterId}, and this SPU of {mine}; correct cluster.sc, or start it anew");
+
+        // An SC of a version that tells no term is believed.
+        if (topology.Term > 0 && _newest.Cluster == topology.ClusterId && (topology.Term, topology.Version).CompareTo((_newest.Term, _newest.Version)) < 0)
+        {
+            throw new ClusterException(
+                ErrorCode.Unavailable,
+                "that SC tells what another has changed since, so it is not the active one any more; where older metadata was restored, start this SPU anew");
+        }
+
+        _newest = (topology.ClusterId, topology.Term, topology.Version);
+    }
 
     private async Task ApplyAsync(TopologyMap topology)
     {

@@ -63,8 +63,8 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
 
     public GeoLocationHomes Homes { get; }
 
-    /// <summary>What keeps this SC from becoming the active one, in one line; null while nothing does.</summary>
-    public string? Problem => _active is not null ? null : _unfit ?? _lease.Problem ?? (Other is null ? _problem : null);
+    /// <summary>What keeps this SC from becoming the active one, or may keep it from staying it, in one line; null while nothing does.</summary>
+    public string? Problem => _active is not null ? _lease.Problem : _unfit ?? _lease.Problem ?? (Other is null ? _problem : null);
 
     /// <summary>Whether it is the active one.</summary>
     public bool IsActive => _active is not null;
@@ -185,7 +185,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
 
         await using var state = new JetStreamSpuStateStore(nats, store.ClusterId, _loggers.CreateLogger<JetStreamSpuStateStore>());
         await using var engine = new JetStreamEngine(_dataDirectory, nats, _loggers.CreateLogger<JetStreamEngine>());
-        var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System);
+        var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System, store.Term);
         var controller = new StreamController(store, spus);
         await engine.StartAsync(controller.Current).ConfigureAwait(false);
         await using ScActivity sc = await ScActivity.StartAsync(controller, spus, _presence, TimeProvider.System, _logger).ConfigureAwait(false);

@@ -9,12 +9,13 @@ namespace EdgeStream.Cluster.Controller;
 
 /// <summary>A topology as it goes to SPUs.</summary>
 /// <param name="Map">What it is.</param>
-/// <param name="Version">Grows with each change; of this SC only.</param>
-public sealed record VersionedTopology(TopologyMap Map, long Version)
+/// <param name="Version">Grows with each change; of this SC's term only.</param>
+/// <param name="Term">The SC's.</param>
+public sealed record VersionedTopology(TopologyMap Map, long Version, long Term)
 {
     private readonly Lazy<(V1.TopologyState Message, int Bytes)> _encoded = new(() =>
     {
-        V1.TopologyState message = StoredMessages.ToMessage(Map, Version);
+        V1.TopologyState message = StoredMessages.ToMessage(Map, Version, Term);
         return (message, message.CalculateSize());
     });
 
@@ -63,6 +64,7 @@ public sealed class SpuRegistry : ISpus
     private readonly IPartitionEngine _engine;
     private readonly IPositionStore _positions;
     private readonly TimeProvider _time;
+    private readonly long _term;
 
     // Guards all below.
     private readonly Lock _lock = new();
@@ -76,9 +78,10 @@ public sealed class SpuRegistry : ISpus
     /// <param name="positions">Where groups' positions lie; the caller's.</param>
     /// <param name="known">SPUs that the topology knows: they get a moment to come back to an SC that has just become active.</param>
     /// <param name="time">The clock.</param>
-    public SpuRegistry(IPartitionEngine engine, IPositionStore positions, IEnumerable<SpuInfo> known, TimeProvider time)
+    /// <param name="term">Greater than that of any SC that was the active one before.</param>
+    public SpuRegistry(IPartitionEngine engine, IPositionStore positions, IEnumerable<SpuInfo> known, TimeProvider time, long term = 0)
     {
-        (_engine, _positions, _time) = (engine, positions, time);
+        (_engine, _positions, _time, _term) = (engine, positions, time, term);
         foreach (SpuInfo spu in known)
             _expected[spu.Id] = time.GetTimestamp();
     }
@@ -297,7 +300,7 @@ public sealed class SpuRegistry : ISpus
     {
         lock (_lock)
         {
-            _topology = new VersionedTopology(topology, (_topology?.Version ?? 0) + 1);
+            _topology = new VersionedTopology(topology, (_topology?.Version ?? 0) + 1, _term);
             Signal();
         }
 

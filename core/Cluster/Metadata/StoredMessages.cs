@@ -12,9 +12,11 @@ public static class StoredMessages
 {
     /// <param name="map">The topology.</param>
     /// <param name="version">Its version.</param>
-    public static V1.TopologyState ToMessage(TopologyMap map, long version) => new()
+    /// <param name="term">Of the SC that tells it.</param>
+    public static V1.TopologyState ToMessage(TopologyMap map, long version, long term) => new()
     {
         Version = version,
+        Term = term,
         ClusterId = map.ClusterId,
         Spus = { map.Spus.Select(ToMessage) },
         GeoLocations = { map.GeoLocations.Values.Select(ToMessage) },

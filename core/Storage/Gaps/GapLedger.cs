@@ -57,7 +57,10 @@ public sealed class GapLedger
     }
 
     /// <summary>Ascending, without overlaps; a snapshot, of which the last may still grow.</summary>
-    public IReadOnlyList<Gap> Gaps => Volatile.Read(ref _known).AsList();
+    public IReadOnlyList<Gap> Gaps => Known.AsList();
+
+    /// <summary><see cref="Gaps"/>, to be asked where they lie.</summary>
+    public KnownGaps Known => Volatile.Read(ref _known);
 
     /// <summary>Bytes of the ledger's file.</summary>
     public long SizeInBytes => Volatile.Read(ref _length);
@@ -106,7 +109,7 @@ public sealed class GapLedger
     /// <summary>The gap that an offset lies in, or the next one behind it.</summary>
     public Gap? FindNext(long offset)
     {
-        KnownGaps known = Volatile.Read(ref _known);
+        KnownGaps known = Known;
         int at = known.FirstEndingAtOrBehind(offset);
         return at < known.Count ? known[at] : null;
     }
@@ -159,26 +162,8 @@ public sealed class GapLedger
         Rewrite(gaps);
     }
 
-    /// <summary>The parts of a range of offsets that no gap covers.</summary>
-    public IReadOnlyList<(long First, long Last)> Uncovered(long first, long last)
-    {
-        var parts = new List<(long First, long Last)>();
-        KnownGaps known = Volatile.Read(ref _known);
-        for (int i = known.FirstEndingAtOrBehind(first); i < known.Count && known[i].First <= last; i++)
-        {
-            Gap gap = known[i];
-
-            if (gap.First > first)
-                parts.Add((first, gap.First - 1));
-
-            first = gap.Last + 1;
-        }
-
-        if (first <= last)
-            parts.Add((first, last));
-
-        return parts;
-    }
+    /// <inheritdoc cref="KnownGaps.Uncovered"/>
+    public IReadOnlyList<(long First, long Last)> Uncovered(long first, long last) => Known.Uncovered(first, last);
 
     /// <summary>
     /// What was read is about to be acted upon, and may be in the page cache only: a sync may have failed since the machine was

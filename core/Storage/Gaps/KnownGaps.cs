@@ -30,6 +30,27 @@ public sealed class KnownGaps(Gap[] items, int count)
         return low;
     }
 
+    /// <summary>Whether any of a range of offsets is lost.</summary>
+    public bool Touches(long first, long last) => FirstEndingAtOrBehind(first) is var at && at < Count && items[at].First <= last;
+
+    /// <summary>The parts of a range of offsets that no gap covers.</summary>
+    public IReadOnlyList<(long First, long Last)> Uncovered(long first, long last)
+    {
+        var parts = new List<(long First, long Last)>();
+        for (int i = FirstEndingAtOrBehind(first); i < Count && items[i].First <= last; i++)
+        {
+            if (items[i].First > first)
+                parts.Add((first, items[i].First - 1));
+
+            first = items[i].Last + 1;
+        }
+
+        if (first <= last)
+            parts.Add((first, last));
+
+        return parts;
+    }
+
     /// <summary>These and one more, which overlaps none of them. Only the newest may be asked.</summary>
     public KnownGaps With(Gap gap)
     {

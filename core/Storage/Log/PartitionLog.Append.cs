@@ -20,6 +20,7 @@ public sealed partial class PartitionLog
 
     // What bounds the queue above.
     private readonly ByteBudget _pendingBytes;
+    private readonly Acknowledgements _acknowledgements;
 
     // The commit being put together; the writer's own.
     private readonly List<ReadOnlyMemory<byte>> _buffers = [];
@@ -86,29 +87,7 @@ public sealed partial class PartitionLog
             throw _failure ?? new LogClosedException(Directory);
         }
 
-        return AcknowledgeAsync(request, ack, cancellationToken);
-    }
-
-    private async Task<AppendedRange> AcknowledgeAsync(AppendRequest request, AckLevel ack, CancellationToken cancellationToken)
-    {
-        AppendedRange range;
-        try
-        {
-            range = await request.Completion.ConfigureAwait(false);
-        }
-        finally
-        {
-            _pendingBytes.Release(request.Batches.Length);
-        }
-
-        if (ack == AckLevel.Mirrored)
-        {
-            await _mirrored.WaitForAsync(range.LastOffset + 1, cancellationToken).ConfigureAwait(false);
-            if (_ledger.Uncovered(range.BaseOffset, range.LastOffset) is not [(var first, var last)] || (first, last) != (range.BaseOffset, range.LastOffset))
-                throw new RecordsLostException(range);
-        }
-
-        return range;
+        return _acknowledgements.WaitAsync(request.Completion, batches.Length, ack, cancellationToken);
     }
 
     /// <summary>Asks for the active segment to be sealed; completes once it is synced. Null where the log has stopped.</summary>

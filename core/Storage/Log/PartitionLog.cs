@@ -74,6 +74,7 @@ public sealed partial class PartitionLog : IPartitionLog
         _durable = new OffsetWatermark(recovered.End);
         _mirrored = new OffsetWatermark(Math.Clamp(recovered.Mirrored, recovered.Segments[0].BaseOffset, recovered.End));
         _pendingBytes = new ByteBudget(options.MaxPendingBytes);
+        _acknowledgements = new Acknowledgements(_pendingBytes, _mirrored, () => _ledger.Known);
         _durableEnd = new DurableEnd(recovered.End, recovered.Active.BaseOffset, recovered.Active.Position, IsClean: true);
         _activeSince = resources.AgeClock();
         resources.Budget.Add(SizeInBytes());

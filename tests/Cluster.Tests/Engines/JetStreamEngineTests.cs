@@ -305,6 +305,35 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Producer_that_waits_for_the_copy_is_told_of_a_record_that_is_lost_between_others()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        var log = (JetStreamLog)await engine.OpenAsync();
+        byte[] batches = [.. Batches.Of("a"), .. Batches.Of("b"), .. Batches.Of("c")];
+        Task<AppendedRange> waiting = await log.EnqueueAsync(batches, AckLevel.Mirrored);
+        await log.WaitForDurableAsync(3, CancellationToken.None).InTimeAsync();
+        await log.NoteMissingAsync(1, 2);
+        log.SetMirrored(3);
+        await Assert.ThrowsAsync<RecordsLostException>(() => waiting.InTimeAsync());
+    }
+
+    [Fact]
+    public async Task What_retention_takes_is_lost_as_far_as_it_was_not_known_to_be_missing_already()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        var log = (JetStreamLog)await engine.OpenAsync();
+        await log.ChangeSettingsAsync(new LogSettings { IsMirrored = true });
+        for (int i = 0; i < 20; i++)
+            await log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable);
+
+        await log.NoteMissingAsync(0, 3);
+        await log.ChangeSettingsAsync(new LogSettings { IsMirrored = true, RetentionBytes = 64 * 1024 });
+        await log.MaintainAsync(DateTimeOffset.UtcNow);
+        Assert.InRange(log.StartOffset, 13, 16);
+        Assert.Equal(log.StartOffset, log.LostRecordsFrom(0));
+    }
+
+    [Fact]
     public void Names_of_topics_cannot_meet_in_those_of_streams()
     {
         string[] topics = ["a.b", "a-b", "a-b-1", "A.b", new string('x', 240), new string('x', 241), new string('x', 239) + "."];

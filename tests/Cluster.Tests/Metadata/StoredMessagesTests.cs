@@ -41,8 +41,8 @@ public sealed class StoredMessagesTests
     [Fact]
     public void Topology_is_the_same_after_the_wire()
     {
-        V1.TopologyState read = V1.TopologyState.Parser.ParseFrom(StoredMessages.ToMessage(Full, version: 42).ToByteArray());
-        Assert.Equal(42, read.Version);
+        V1.TopologyState read = V1.TopologyState.Parser.ParseFrom(StoredMessages.ToMessage(Full, version: 42, term: 7).ToByteArray());
+        Assert.Equal((42, 7), (read.Version, read.Term));
         AssertEqual(Full, StoredMessages.FromMessage(read));
     }
 

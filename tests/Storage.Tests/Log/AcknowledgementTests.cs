@@ -1,3 +1,4 @@
+using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
 
@@ -36,6 +37,32 @@ public sealed class AcknowledgementTests : LogTestBase
         log.SetMirrored(2);
         await first.InTimeAsync();
         Assert.Equal(2, log.Offsets.Mirrored);
+    }
+
+    [Theory]
+    [InlineData(8, 9, false)]
+    [InlineData(8, 10, true)]
+    [InlineData(12, 12, true)]
+    [InlineData(14, 20, true)]
+    [InlineData(15, 20, false)]
+    public async Task Mirrored_is_an_error_where_any_of_the_records_was_dropped_and_durable_is_not(long first, long last, bool isLost)
+    {
+        var pending = new ByteBudget(30);
+        var gaps = new KnownGaps([new Gap(first, last, 0, -1, -1, GapReason.Overflow, 0)], 1);
+        var acknowledgements = new Acknowledgements(pending, new OffsetWatermark(30), () => gaps);
+        Assert.Equal(10, (await WaitAsync(AckLevel.Durable)).BaseOffset);
+        if (isLost)
+            await Assert.ThrowsAsync<RecordsLostException>(() => WaitAsync(AckLevel.Mirrored));
+        else
+            Assert.Equal(10, (await WaitAsync(AckLevel.Mirrored)).BaseOffset);
+
+        Assert.Equal(0, pending.Used);
+
+        async Task<AppendedRange> WaitAsync(AckLevel ack)
+        {
+            await pending.AcquireAsync(30, CancellationToken.None).InTimeAsync();
+            return await acknowledgements.WaitAsync(Task.FromResult(new AppendedRange(10, 14)), 30, ack, CancellationToken.None).InTimeAsync();
+        }
     }
 
     [Fact]

@@ -31,6 +31,7 @@ internal sealed partial class JetStreamLog
         Channel.CreateUnbounded<Publication>(new UnboundedChannelOptions { SingleReader = true });
 
     private readonly ByteBudget _pendingBytes = new(MaxPendingBytes);
+    private readonly Acknowledgements _acknowledgements;
     private readonly SemaphoreSlim _places = new(MaxOnTheWay);
 
     // Held while a message is put together and sent, and while it is settled what became of those on their way.
@@ -171,33 +172,11 @@ internal sealed partial class JetStreamLog
             throw;
         }
 
-        return AcknowledgeAsync(append, ack, cancellationToken);
+        return _acknowledgements.WaitAsync(append.Completion, batches.Length, ack, cancellationToken);
     }
 
     private PendingAppend Queue(PendingAppend append) =>
         _appends.Writer.TryWrite(append) ? append : throw _failure ?? new LogClosedException(_id.ToString());
-
-    private async Task<AppendedRange> AcknowledgeAsync(PendingAppend append, AckLevel ack, CancellationToken cancellationToken)
-    {
-        AppendedRange range;
-        try
-        {
-            range = await append.Completion.ConfigureAwait(false);
-        }
-        finally
-        {
-            _pendingBytes.Release(append.Batches.Length);
-        }
-
-        if (ack == AckLevel.Mirrored)
-        {
-            await _mirrored.WaitForAsync(range.LastOffset + 1, cancellationToken).ConfigureAwait(false);
-            if (FindGap(range.BaseOffset) is not null || FindGap(range.LastOffset) is not null)
-                throw new RecordsLostException(range);
-        }
-
-        return range;
-    }
 
     private void CheckFits(ReadOnlyMemory<byte> batches)
     {

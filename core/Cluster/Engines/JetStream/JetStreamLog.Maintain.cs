@@ -121,10 +121,13 @@ internal sealed partial class JetStreamLog
     {
         lock (_gapsLock)
         {
-            if (FindGap(gap.First) is not null)
+            IReadOnlyList<(long First, long Last)> unknown = _gaps.Uncovered(gap.First, gap.Last);
+            if (unknown.Count == 0)
                 return;
 
-            Volatile.Write(ref _gaps, _gaps.With(gap));
+            foreach ((long first, long last) in unknown)
+                Volatile.Write(ref _gaps, _gaps.With(gap with { First = first, Last = last }));
+
             _lastGapSequence = Math.Max(_lastGapSequence, sequence ?? 0);
             _savedGaps = -1;
         }

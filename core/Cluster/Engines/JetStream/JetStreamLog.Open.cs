@@ -46,6 +46,7 @@ internal sealed partial class JetStreamLog
         _durable = new OffsetWatermark(found.NextOffset);
         _mirrored = new OffsetWatermark(Math.Clamp(state.MirroredOffset, found.Start, found.NextOffset));
         _savedMirrored = _mirrored.Value;
+        _acknowledgements = new Acknowledgements(_pendingBytes, _mirrored, () => Volatile.Read(ref _gaps));
         (_placedEnd, _placedLatest, _placedSequence, _durableLatest) = (found.NextOffset, found.Latest, found.Placed, found.Latest);
         _anchors = new AnchorMemory(state.Clock.Value);
         Clock = LogClock.Open(_anchors, clock, found.NextOffset);

@@ -241,6 +241,9 @@ internal sealed class JetStreamServers : IAsyncDisposable
     public ClusterException Unavailable(string problem) => new(
         ErrorCode.Unavailable, $"NATS at {_options.Address}: {problem}; what is stored there waits, and goes on by itself");
 
+    public ClusterException Full(string what, string problem) => new(
+        ErrorCode.StorageFull, $"NATS at {_options.Address} has no room for {what} ({problem}); raise max_file_store there, or free some of it");
+
     private async Task<StoredMessage?> AskLeaderAsync(string stream, StreamMsgGetRequest request)
     {
         try

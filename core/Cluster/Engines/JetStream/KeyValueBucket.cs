@@ -38,13 +38,7 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
         await _ensuring.WaitAsync().ConfigureAwait(false);
         try
         {
-            StreamInfo known = await servers.FindStreamAsync(Stream).ConfigureAwait(false) ?? await CreateAsync(replicas).ConfigureAwait(false);
-            if (known.Config.Description != description)
-            {
-                throw new ClusterException(
-                    ErrorCode.StorageFailed, $"the NATS key-value bucket '{bucket}' is not this hub's; delete it there, or use another NATS account");
-            }
-
+            StreamInfo known = await FindAsync().ConfigureAwait(false) ?? CheckOwn(await CreateAsync(replicas).ConfigureAwait(false));
             if (known.Config.NumReplicas < replicas)
             {
                 await ProbeAsync(replicas).ConfigureAwait(false);
@@ -64,6 +58,10 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
             _ensuring.Release();
         }
     }
+
+    /// <summary>Whether it is there.</summary>
+    /// <exception cref="ClusterException">The servers do not answer, or the name is another's.</exception>
+    public async ValueTask<bool> ExistsAsync() => await FindAsync().ConfigureAwait(false) is not null;
 
     /// <summary>The last revision of all keys; 0 where there is none.</summary>
     public async Task<long> FindLastRevisionAsync() =>
@@ -101,7 +99,9 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
     /// 2.9 look at the key's revision as they take a message in, before the ones ahead of it are stored, and so may take two that expect the
     /// same.
     /// </param>
-    /// <exception cref="ClusterException">Nobody answers, or there is no room.</exception>
+    /// <exception cref="ClusterException">
+    /// Nobody answers. <see cref="ErrorCode.StorageFull"/>: there is no room, and the key's revision is the expected one.
+    /// </exception>
     public async Task<long?> TryWriteAsync(string key, byte[] value, long expected, long? expectedLast = null)
     {
         var headers = new NatsHeaders { ["Nats-Expected-Last-Subject-Sequence"] = expected.ToString(CultureInfo.InvariantCulture) };
@@ -124,6 +124,9 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
         if (outcome.Result == PublishResult.Misplaced && expectedLast is not null)
             return null;
 
+        if (outcome.Result == PublishResult.Full)
+            throw servers.Full($"'{key}' of the bucket '{bucket}'", outcome.Problem);
+
         throw servers.Unavailable($"'{key}' of the bucket '{bucket}' could not be written ({outcome.Problem})");
     }
 
@@ -137,6 +140,11 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
 
     /// <summary>A name as a part of a key: '.' would separate there. No name has a '='.</summary>
     public static string PartOf(string name) => name.Replace('.', '=');
+
+    private async Task<StreamInfo?> FindAsync() => await servers.FindStreamAsync(Stream).ConfigureAwait(false) is { } known ? CheckOwn(known) : null;
+
+    private StreamInfo CheckOwn(StreamInfo known) => known.Config.Description == description ? known : throw new ClusterException(
+        ErrorCode.StorageFailed, $"the NATS key-value bucket '{bucket}' is not this hub's; delete it there, or use another NATS account");
 
     private async Task<StreamInfo> CreateAsync(int replicas)
     {

@@ -68,8 +68,8 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     /// <inheritdoc/>
     public string ClusterId => V1.StoredCluster.Parser.ParseFrom(_entries[ClusterKey].Value.Span).Id;
 
-    /// <summary>The sequence of the last write: grows with each, over all SCs that there ever were.</summary>
-    public long Version => Interlocked.Read(ref _last);
+    /// <summary>The sequence of the write that took the bucket over: that of an SC which does so later is greater.</summary>
+    public long Term { get; private set; }
 
     /// <summary>Cancelled with the first <see cref="TopologySupersededException"/>.</summary>
     public CancellationToken Superseded => _superseded.Token;
@@ -102,12 +102,12 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     }
 
     /// <summary><see cref="LoadAuthority"/> for one that does not write: takes nothing over.</summary>
-    /// <exception cref="ClusterException">The servers do not answer now.</exception>
+    /// <exception cref="ClusterException">The servers do not answer now, or the bucket is another's.</exception>
     public static async Task<string?> FindAuthorityAsync(JetStreamOptions options, string cluster, ILogger logger)
     {
         await using var store = new JetStreamTopologyStore(options, cluster, logger);
         await store._servers.EnsureReadyAsync().ConfigureAwait(false);
-        if (await store._servers.FindStreamAsync(store._bucket.Stream).ConfigureAwait(false) is null)
+        if (!await store._bucket.ExistsAsync().ConfigureAwait(false))
             return null;
 
         (ReadOnlyMemory<byte> value, _) = await store._bucket.ReadAsync(AuthorityKey).ConfigureAwait(false);
@@ -181,6 +181,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         try
         {
             await AppendAsync(WriterKey, new V1.StoredWriter { Name = writer, Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
+            Term = _last;
             if (!_entries.ContainsKey(ClusterKey))
                 await AppendAsync(ClusterKey, new V1.StoredCluster { Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
 
@@ -239,7 +240,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         await SendAsync(_bucket.SubjectOf(key), value, headers, sequence).ConfigureAwait(false);
         _entries = entries.SetItem(key, new Entry(value, sequence));
         _sum = sum;
-        Interlocked.Exchange(ref _last, sequence);
+        _last = sequence;
     }
 
     /// <summary>
@@ -259,7 +260,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
                 case PublishResult.Stored when outcome.Sequence == sequence:
                     return;
                 case PublishResult.Full when isFirst:
-                    throw new ClusterException(ErrorCode.StorageFull, $"NATS at {_options.Address} has no room for the topology ({outcome.Problem})");
+                    throw _servers.Full("the topology", outcome.Problem);
                 case PublishResult.Misplaced when await FindWrittenAsync(sequence).ConfigureAwait(false) is { } written:
                     if ((long)written.Seq == sequence && written.Subject == subject && written.Data.Span.SequenceEqual(value))
                         return;

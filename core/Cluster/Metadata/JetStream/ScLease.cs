@@ -20,8 +20,10 @@ public sealed record ActiveSc(string Name, IReadOnlyList<string> Endpoints);
 /// No clock is compared with another, and none of the servers' counts. Who holds it counts from before it sent the last renewal that was
 /// stored, and stops a margin before <see cref="Duration"/> is over. Who wants it counts from when it has seen that renewal, which is
 /// later, and takes it once the whole of <see cref="Duration"/> has passed without another, by a write that expects that renewal to be the
-/// last. So two hold it at once only where their clocks' rates differ by more than the margin (Gray and Cheriton, "Leases", 1989). Were it
-/// to happen after all, as in a machine that is suspended: <see cref="JetStreamTopologyStore"/> takes writes of one only.
+/// last. So two hold it at once only where their clocks' rates differ by more than the margin (Gray and Cheriton, "Leases", 1989). While the
+/// servers have no room for a renewal they have none for another's either, and the holder goes on; another may then be a
+/// <see cref="RenewInterval"/> ahead of it when there is room again. Where two hold it after all, as in a machine that was suspended:
+/// <see cref="JetStreamTopologyStore"/> takes writes of one only.
 /// </remarks>
 public sealed class ScLease : IAsyncDisposable
 {
@@ -67,7 +69,7 @@ public sealed class ScLease : IAsyncDisposable
     /// <summary>Who had it when it was looked at last; null where nobody had, or that is not known yet.</summary>
     public ActiveSc? Active => Volatile.Read(ref _active);
 
-    /// <summary>Why who waits cannot tell, in one line; null where it can.</summary>
+    /// <summary>Why who waits cannot tell, or who has it cannot renew it, in one line; null where it can.</summary>
     public string? Problem => _problem;
 
     /// <summary>
@@ -120,12 +122,29 @@ public sealed class ScLease : IAsyncDisposable
     internal async Task<long?> RenewAsync(long revision)
     {
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
-        if (await WriteAsync(revision, revision).ConfigureAwait(false) is { } renewed)
-            return renewed;
+        try
+        {
+            long? renewed = await WriteAsync(revision, revision).ConfigureAwait(false);
+            if (renewed is null)
+            {
+                // A renewal before, whose answer was lost, may have come in between.
+                Seen seen = await ReadAsync().ConfigureAwait(false);
+                if (seen.Lease?.Id == _id)
+                    renewed = await WriteAsync(revision = seen.Revision, seen.Last).ConfigureAwait(false);
+            }
 
-        // A renewal before, whose answer was lost, may have come in between.
-        Seen seen = await ReadAsync().ConfigureAwait(false);
-        return seen.Lease?.Id == _id ? await WriteAsync(seen.Revision, seen.Last).ConfigureAwait(false) : null;
+            _problem = null;
+            return renewed;
+        }
+        catch (ClusterException full) when (full.Code == ErrorCode.StorageFull)
+        {
+            // Nobody has taken it, as was just read, and without room nobody can: were this one to stop, there would be no active SC at all.
+            if (_problem != full.Message)
+                _logger.LogWarning("the lease is not renewed, and stays with this SC as long as nobody can take it: {Problem}", full.Message);
+
+            _problem = full.Message;
+            return revision;
+        }
     }
 
     internal async Task ReleaseAsync(long revision)

@@ -115,7 +115,7 @@ public sealed class JetStreamTopologyStoreTests(NatsFixture nats, ITestOutputHel
         await first.SaveTopicAsync(Topic("kept"));
         await using JetStreamTopologyStore second = await MetadataServers.OpenTopologyAsync(options, _name, "sc-2");
         Assert.Equal(first.ClusterId, second.ClusterId);
-        Assert.True(second.Version > first.Version);
+        Assert.True(second.Term > first.Term);
         Assert.False(first.Superseded.IsCancellationRequested);
 
         await Assert.ThrowsAsync<TopologySupersededException>(() => first.SaveTopicAsync(Topic("late")));

@@ -5,6 +5,9 @@ using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Harness;
 using EdgeStream.Testing;
 using Microsoft.Extensions.Logging.Abstractions;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
 
 namespace EdgeStream.Cluster.Tests.Metadata.JetStream;
 
@@ -138,6 +141,34 @@ public sealed class ScLeaseTests(NatsFixture nats) : IDisposable
         Task<ScTerm> again = lease.WaitAsync(default);
         await server.StartAsync();
         await (await again.InTimeAsync()).DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Holder_goes_on_while_the_servers_have_no_room_for_a_renewal()
+    {
+        using var server = new NatsServer(
+            _directory.Path, "small", jetStream: false, settings: $"jetstream {{ store_dir: \"{_directory.At("store")}\", max_mem: 64MB, max_file: 2MB }}");
+        await server.StartAsync();
+        await using ScLease first = Lease(MetadataServers.At(server.Url), "sc-1"), second = Lease(MetadataServers.At(server.Url), "sc-2");
+        await using ScTerm term = await first.WaitAsync(default).InTimeAsync();
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        await jetStream.CreateStreamAsync(new StreamConfig("filler", ["filler"]));
+        PubAckResponse answer;
+        do
+            answer = await jetStream.PublishAsync("filler", new byte[100_000]);
+        while (answer.Error is null);
+
+        await Eventually.HoldsAsync(() => first.Problem is not null, "the holder says what is wrong");
+        Assert.Contains("has no room for 'active'", first.Problem, StringComparison.Ordinal);
+        using var limit = new CancellationTokenSource(ScLease.Duration * 2);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => second.WaitAsync(limit.Token));
+        Assert.Equal("sc-1", second.Active!.Name);
+        Assert.True(term.IsHeld);
+
+        await jetStream.DeleteStreamAsync("filler");
+        await Eventually.HoldsAsync(() => first.Problem is null, "it is renewed again");
+        Assert.True(term.IsHeld);
     }
 
     private ScLease Lease(JetStreamOptions options, string name) => new(options, _name, new ActiveSc(name, [$"https://{name}:9443"]), NullLogger.Instance);

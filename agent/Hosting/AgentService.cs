@@ -43,7 +43,7 @@ internal sealed class AgentService(
             Storage = node.Storage.Status(),
             Sources = { (sources?.Statuses ?? []).Select(ToMessage) },
             Sinks = { (sinks?.Statuses ?? []).Select(ToMessage) },
-            GeoLocations = { node.Cluster.Current.GeoLocations.Values.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
+            GeoLocations = { node.GeoLocations.Select(geo => TopologyMessages.ToMessage(geo, node.Presence)) },
         };
         node.Describe(status);
         status.Refusals.AddRange(node.Presence.Refusals.Shown

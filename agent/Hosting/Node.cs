@@ -75,6 +75,9 @@ internal abstract class Node : IAsyncDisposable
     /// <summary>What groups have read that are coordinated here.</summary>
     public abstract IReadOnlyList<GroupShare> GroupShares { get; }
 
+    /// <summary>Those whose links it knows.</summary>
+    public virtual IEnumerable<GeoLocationInfo> GeoLocations => Cluster.Current.GeoLocations.Values;
+
     /// <summary>What it is: edge, hub, sc or spu.</summary>
     public abstract string Kind { get; }
 

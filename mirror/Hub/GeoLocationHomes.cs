@@ -47,6 +47,9 @@ public sealed class GeoLocationHomes(IClusterView cluster, int? spu, IReadOnlyLi
         };
     }
 
+    /// <summary>Whether the SPU in this process serves a geo-location now.</summary>
+    public bool IsHere(string geoLocation) => spu is not null && TryFind(cluster.Current, geoLocation)?.Id == spu;
+
     /// <summary>For calls that only the SPU of the geo-location serves; where they last, again when the topology has changed.</summary>
     /// <exception cref="ClusterException">Another SPU serves it, or none at the moment.</exception>
     public void CheckIsHere(string geoLocation)
@@ -68,18 +71,17 @@ public sealed class GeoLocationHomes(IClusterView cluster, int? spu, IReadOnlyLi
             : Nobody(geoLocation);
     }
 
-    private SpuInfo Find(TopologyMap map, string geoLocation)
+    private SpuInfo Find(TopologyMap map, string geoLocation) => TryFind(map, geoLocation) ?? throw Nobody(geoLocation);
+
+    private SpuInfo? TryFind(TopologyMap map, string geoLocation)
     {
         // A hub on one machine, which need not look through its topics.
         if (map.Spus is [var only] && only.Id == spu)
             return only;
 
-        if (map.Spus.IsEmpty)
-            throw Nobody(geoLocation);
-
         return LeadersOf(map).ByGeoLocation.TryGetValue(geoLocation, out int leader)
-            ? map.Spus.FirstOrDefault(one => one.Id == leader) ?? throw Nobody(geoLocation)
-            : ChoicesOf(map).MaxBy(one => WeightOf(geoLocation, one.Id))!;
+            ? map.Spus.FirstOrDefault(one => one.Id == leader)
+            : ChoicesOf(map).MaxBy(one => WeightOf(geoLocation, one.Id));
     }
 
     private Leaders LeadersOf(TopologyMap map) =>

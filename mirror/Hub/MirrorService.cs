@@ -65,7 +65,9 @@ public sealed class MirrorService(
         }
         catch (Exception error) when (!lifetime.ApplicationStopping.IsCancellationRequested)
         {
-            problem = error is EdgeStreamException ? error.Message : "the connection was lost";
+            // Another SPU has it now, and the edge goes there.
+            problem = error is ClusterException { Code: ErrorCode.NotLeader } ? null
+                : error is EdgeStreamException ? error.Message : "the connection was lost";
             throw;
         }
         finally

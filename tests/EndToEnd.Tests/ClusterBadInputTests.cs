@@ -172,8 +172,9 @@ public sealed class ClusterBadInputTests
         cluster.Nats.Kill();
         cluster.Nats.Configure(maxFileStore: "64MB");
         await cluster.Nats.StartAsync();
-        await SmallCluster.UntilAsync(cluster.Controller, "it is well", status => status is { ScActive: true, Problems.Count: 0 });
+        await SmallCluster.UntilAsync(cluster.Controller, "it has room", status => status.ScActive && !HasProblem(status, room));
         await ProduceAsync(cluster, partition: 0, $"{stored} last");
+        await SmallCluster.UntilAsync(cluster.Controller, "nor has its SPU a problem", status => status.Problems.Count == 0);
         Assert.Equal(Enumerable.Range(0, stored + 1).Select(i => $"{i}"), await ReadAsync(cluster));
         await IsWellAsync(cluster, spu);
     }
@@ -200,7 +201,7 @@ public sealed class ClusterBadInputTests
         NodeProcess second = await cluster.StartSpuAsync(1, "copy");
         const string Reason = "an SPU 1 is there already, at ";
         await SmallCluster.UntilAsync(second, "it has tried for a while", status =>
-            status.UptimeSeconds >= 6 && HasProblem(status, Reason) && HasProblem(status, "give this one another id (cluster.id), or stop the other"));
+            status.UptimeSeconds >= 6 && HasProblem(status, Reason) && HasProblem(status, "stop that one, or give this one an identity of its own"));
         SmallCluster.IsLoggedOnce(second, Reason);
         Assert.True((await SmallCluster.UntilAsync(first, "the first goes on", status => status.SpuRegistered)).Problems.Count == 0);
         await ProduceAsync(cluster, partition: 0, "b");

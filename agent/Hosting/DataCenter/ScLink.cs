@@ -56,6 +56,9 @@ internal sealed class ScLink(
     /// <summary>The SC with which the SPU is registered; null while it is with none.</summary>
     public string? Controller => _controller;
 
+    /// <summary>Finds what is wrong with the SPU, in one line, for the SC to show; null while nothing is. Asked once a second.</summary>
+    public Func<string?> FindProblem { get; init; } = () => null;
+
     /// <summary>Completes once a first topology is served.</summary>
     public Task Served => _served.Task;
 
@@ -334,7 +337,7 @@ internal sealed class ScLink(
 
         private SpuReport Report(SpuHello? hello, bool withPresence)
         {
-            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "", Leaving = _isLeaving };
+            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "", Leaving = _isLeaving, Problem = link.FindProblem() ?? "" };
             if (!withPresence)
                 return report;
 

@@ -35,16 +35,19 @@ internal sealed class ScNode : Node
 
     public override string Kind => "sc";
 
-    public override string Standing => Role.State;
+    public override string Standing => Role.IsActive ? $"active, {Online} of {Role.Current.Spus.Length} SPUs" : Role.State;
 
     public override void Describe(Protocol.V1.NodeStatus status)
     {
         status.ScActive = Role.IsActive;
         if (Role.IsActive)
-            status.SpusOnline = Role.Current.Spus.Count(spu => Role.StatusOf(spu.Id).Online);
+            (status.SpusOnline, status.SpusKnown) = (Online, Role.Current.Spus.Length);
     }
 
-    public override IEnumerable<string> Problems => Role.Problem is { } problem ? [problem] : [];
+    /// <summary>Its own, and those of the SPUs while it is the active one.</summary>
+    public override IEnumerable<string> Problems => [.. Role.Problem is { } problem ? [problem] : Array.Empty<string>(), .. Role.SpuProblems];
+
+    private int Online => Role.Current.Spus.Count(spu => Role.StatusOf(spu.Id).Online);
 
     public static async Task RunAsync(NodeOptions options, ClusterOptions cluster, CancellationToken cancellationToken)
     {
@@ -97,6 +100,7 @@ internal sealed class ScNode : Node
         CertificateAuthority? authority = null;
         try
         {
+            options = options with { JetStream = options.JetStream! with { ClientName = $"edgestream SC {Environment.MachineName}" } };
             NodeStorage storage = NodeStorage.Open(data.Path, options.Budget);
             authority = CertificateAuthority.Open(data.Path, TimeProvider.System);
             return new ScNode(options, data, storage, authority, cluster, AdvertisedEndpoint.Of(cluster, options.Listen!), loggers);

@@ -69,8 +69,13 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     /// <summary>Whether it is the active one.</summary>
     public bool IsActive => _active is not null;
 
+    /// <summary>What is wrong with the SPUs, in a line each, as the active SC sees it; nothing while this one stands by.</summary>
+    public IReadOnlyList<string> SpuProblems => _active is { } active ? active.Sc.Spus.ProblemsOf(active.Sc.Controller.Current) : [];
+
     /// <summary>In a few words.</summary>
-    public string State => _active is not null ? "active" : Other is { } other ? $"stands by; the active one is {NameOf(other)}" : "stands by; there is no active one";
+    public string State => _active is not null ? "active"
+        : Other is { } other ? $"stands by; the active one is {NameOf(other)}"
+        : Problem is null ? "stands by; there is no active one" : "stands by; which one is active is not known";
 
     /// <inheritdoc/>
     public TopologyMap Current => _active?.Sc.Controller.Current ?? TopologyMap.Unknown;
@@ -188,7 +193,9 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System, store.Term);
         var controller = new StreamController(store, spus);
         await engine.StartAsync(controller.Current).ConfigureAwait(false);
-        await using ScActivity sc = await ScActivity.StartAsync(controller, spus, _presence, TimeProvider.System, _logger).ConfigureAwait(false);
+        await using ScActivity sc = await ScActivity
+            .StartAsync(controller, spus, _presence, TimeProvider.System, _loggers.CreateLogger<ScActivity>())
+            .ConfigureAwait(false);
         using var hub = new HubAuthority(_authority, Rights, controller, store, state, _options.CertificateLife, TimeProvider.System);
         _active = new Activity(sc, hub);
         _problem = null;

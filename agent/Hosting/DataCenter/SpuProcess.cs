@@ -28,6 +28,9 @@ internal sealed class SpuProcess : Node
     private readonly HubLinks _links = new();
     private readonly CancellationTokenSource _stop = new();
     private volatile SpuServices? _services;
+
+    // Set before the link starts.
+    private Func<string?>? _findProblem;
     private volatile string? _problem;
     private Task _starting = Task.CompletedTask;
 
@@ -40,7 +43,10 @@ internal sealed class SpuProcess : Node
         _view = new SpuView(_spu);
         _link = new ScLink(
             new SpuInfo(identity.Id, [endpoint], cluster.Zone), cluster.Controllers, identity, _view, () => _engine.ConnectedServer, Presence,
-            loggers.CreateLogger<ScLink>());
+            loggers.CreateLogger<ScLink>())
+        {
+            FindProblem = () => _findProblem?.Invoke(),
+        };
         _rights = new GeoLocationRights(identity.Authority, _ => null, _view, TimeProvider.System);
         _homes = new GeoLocationHomes(_view, identity.Id, cluster.Controllers);
     }
@@ -50,6 +56,9 @@ internal sealed class SpuProcess : Node
     public override IReadOnlyList<Partition> Partitions => _spu.Partitions;
 
     public override IReadOnlyList<GroupShare> GroupShares => _services?.Groups.List() ?? [];
+
+    /// <summary>Those that it serves: of the others' links it knows nothing.</summary>
+    public override IEnumerable<GeoLocationInfo> GeoLocations => _view.Current.GeoLocations.Values.Where(geo => _homes.IsHere(geo.Name));
 
     public override string Kind => "spu";
 
@@ -71,7 +80,9 @@ internal sealed class SpuProcess : Node
         WebApplicationBuilder builder = node.CreateApplication(node._rights);
         ListenOnNetwork(builder, options.Listen!, node._identity.Certificate);
         var importer = new BundleImporter(node._view, node._link, node._rights, node._links, node.Data.Path);
-        builder.Services.AddSingleton(new AgentService(node, TimeProvider.System, importer: importer));
+        var agent = new AgentService(node, TimeProvider.System, importer: importer);
+        node._findProblem = () => agent.Problems().FirstOrDefault();
+        builder.Services.AddSingleton(agent);
         await using WebApplication application = builder.Build();
         application.MapGrpcService<ControlPlaneService>();
         application.MapGrpcService<DataPlaneService>();
@@ -135,6 +146,7 @@ internal sealed class SpuProcess : Node
         {
             NodeStorage storage = NodeStorage.Open(data.Path, options.Budget);
             identity = SpuIdentity.Load(cluster.Identity!, cluster.Id);
+            options = options with { JetStream = options.JetStream! with { ClientName = $"edgestream SPU {identity.Id}" } };
             var node = new SpuProcess(options, data, storage, identity, cluster, AdvertisedEndpoint.Of(cluster, options.Listen!), loggers);
             storage.Start(node._spu, node._view, node._view.TouchAsync);
             return node;

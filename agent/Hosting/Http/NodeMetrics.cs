@@ -95,6 +95,10 @@ internal static class NodeMetrics
         if (status.HasSpusOnline)
             text.Sample(status.SpusOnline);
 
+        text.Gauge("edgestream_sc_spus_known", "At the active SC: how many SPUs the cluster has, there or not.");
+        if (status.HasSpusKnown)
+            text.Sample(status.SpusKnown);
+
         text.Gauge("edgestream_spu_registered", "At an SPU: 1 while it is registered with an SC; without one it goes on with what it was told last.");
         if (status.HasSpuRegistered)
             text.Sample(status.SpuRegistered ? 1 : 0);

@@ -7,15 +7,15 @@ using EdgeStream.Storage;
 namespace EdgeStream.Cluster.Controller;
 
 /// <summary>
-/// The SPUs that an SC gives partitions to: the one in its own process, or those that have registered with it. For one caller at a time
-/// but for <see cref="Find"/>.
+/// The SPUs that an SC gives partitions to: the one in its own process, or those that have registered with it. What finds and checks is safe
+/// from any thread, for the rest there is one caller at a time.
 /// </summary>
 public interface ISpus
 {
     /// <summary>How many replicas a topic has that does not say.</summary>
     int DefaultReplicas { get; }
 
-    /// <exception cref="ClusterException">So many replicas cannot be had here.</exception>
+    /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     ValueTask CheckReplicasAsync(int replicas);
 
     /// <exception cref="ClusterException">There is no room for so many more partitions.</exception>

@@ -23,6 +23,9 @@ public sealed class RegisteredSpu
     /// <summary>The NATS server that it is connected to; null where that is not known.</summary>
     internal string? NatsServer { get; set; }
 
+    /// <summary>What is wrong with it, as it says itself, in one line; empty while nothing is.</summary>
+    internal string Problem { get; set; } = "";
+
     /// <summary>When it last reported, and since when it has without a pause; timestamps.</summary>
     internal long LastReport { get; set; }
 

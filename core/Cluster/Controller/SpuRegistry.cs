@@ -144,6 +144,13 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
+    /// <summary>What is wrong with the SPUs that a topology knows, in a line each.</summary>
+    public IReadOnlyList<string> ProblemsOf(TopologyMap topology)
+    {
+        lock (_lock)
+            return [.. topology.Spus.Select(spu => FindProblem(spu.Id)).OfType<string>()];
+    }
+
     /// <summary>Takes an SPU in. <see cref="Leave"/> it in the end.</summary>
     /// <exception cref="ClusterException">Another process with the id reports.</exception>
     public RegisteredSpu Register(SpuInfo info, string instance, string version)
@@ -156,7 +163,7 @@ public sealed class SpuRegistry : ISpus
             {
                 throw new ClusterException(
                     ErrorCode.InvalidArgument,
-                    $"an SPU {info.Id} is there already, at {string.Join(", ", before.Info.Endpoints)}; give this one another id (cluster.id), or stop the other");
+                    $"an SPU {info.Id} is there already, at {string.Join(", ", before.Info.Endpoints)}; stop that one, or give this one an identity of its own: 'edgestream spu certificate ID' makes it");
             }
 
             var spu = new RegisteredSpu(info, instance, version, now);
@@ -179,7 +186,8 @@ public sealed class SpuRegistry : ISpus
     /// <param name="applied">The version of the topology that it serves.</param>
     /// <param name="natsServer">The NATS server that it is connected to; empty where to none.</param>
     /// <param name="isLeaving">Whether it is about to stop, from which there is no way back.</param>
-    public void Report(RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false)
+    /// <param name="problem">What is wrong with it, in one line; empty while nothing is.</param>
+    public void Report(RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false, string problem = "")
     {
         lock (_lock)
         {
@@ -190,7 +198,7 @@ public sealed class SpuRegistry : ISpus
 
             bool isNews = !wasAlive || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
             spu.IsLeaving |= isLeaving;
-            (spu.LastReport, spu.Applied, spu.NatsServer) = (now, applied, natsServer.Length > 0 ? natsServer : null);
+            (spu.LastReport, spu.Applied, spu.NatsServer, spu.Problem) = (now, applied, natsServer.Length > 0 ? natsServer : null, problem);
             if (isNews)
                 Signal();
         }
@@ -203,9 +211,12 @@ public sealed class SpuRegistry : ISpus
         {
             spu.Leave(_time.GetTimestamp());
 
-            // It has stopped: nothing is to be waited for.
+            // It has stopped: nothing is to be waited for, and nobody need be told again.
             if (hasSaidSo && _spus.GetValueOrDefault(spu.Info.Id) == spu)
+            {
                 _spus.Remove(spu.Info.Id);
+                _alive.Remove(spu.Info.Id);
+            }
 
             Signal();
         }
@@ -351,6 +362,18 @@ public sealed class SpuRegistry : ISpus
     /// <inheritdoc/>
     public Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom) =>
         throw new ClusterException(ErrorCode.WrongRole, "only an edge puts another log in the place of its own");
+
+    /// <summary>Null where all is well, and while it has a moment left to come back.</summary>
+    private string? FindProblem(int id)
+    {
+        if (_expected.TryGetValue(id, out long since) && IsExpected(since))
+            return null;
+
+        if (!_spus.TryGetValue(id, out RegisteredSpu? spu) || !IsAlive(spu))
+            return $"SPU {id} is not there; start it, or take it out with 'edgestream spu remove {id}' where it is not to come back";
+
+        return spu.Problem.Length > 0 ? $"SPU {id}: {spu.Problem}" : null;
+    }
 
     private bool IsExpected(long since) => _time.GetElapsedTime(since) < SettledAfter;
 

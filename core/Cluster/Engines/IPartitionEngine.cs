@@ -5,8 +5,8 @@ using EdgeStream.Storage.Log;
 namespace EdgeStream.Cluster.Engines;
 
 /// <summary>
-/// Where an SPU's partitions are stored, and how they get there. For one caller at a time, opening excepted, which may go on for several
-/// partitions at once.
+/// Where an SPU's partitions are stored, and how they get there. Opening, finding and checking may go on several times at once, for the rest
+/// there is one caller at a time.
 /// </summary>
 public interface IPartitionEngine : IAsyncDisposable
 {
@@ -61,7 +61,8 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <summary>How many replicas a topic has that does not say.</summary>
     int DefaultReplicas { get; }
 
-    /// <exception cref="ClusterException">So many replicas cannot be had here.</exception>
+    /// <summary>Finds out, as far as that can be told now, whether so many replicas can be had; changes nothing.</summary>
+    /// <exception cref="ClusterException">They cannot.</exception>
     ValueTask CheckReplicasAsync(int replicas);
 
     /// <summary>What is stored of a partition, whichever SPU leads it, without its being opened; null where nothing is, or that cannot be told.</summary>

@@ -14,6 +14,7 @@ public sealed class SpuControlService(
     private const int MaxZoneLength = 64;
     private const int MaxEndpoints = 8;
     private const int MaxWordLength = 256;
+    private const int MaxProblemLength = 1000;
 
     // Each change of a large topology is told to each SPU, whole; so much of it in a second, and of several changes the last.
     private const double BytesPerSecond = 8 * 1024 * 1024;
@@ -56,6 +57,9 @@ public sealed class SpuControlService(
         finally
         {
             _sc.Spus.Leave(spu, hasSaidSo);
+            if (hasSaidSo)
+                presence.ForgetSpu(info.Id);
+
             logger.LogInformation("SPU {Id} {What}", info.Id, hasSaidSo ? "has stopped" : "has lost its connection to this SC");
         }
     }
@@ -140,7 +144,9 @@ public sealed class SpuControlService(
 
     private void Note(RegisteredSpu spu, V1.SpuReport report)
     {
-        _sc.Spus.Report(spu, report.AppliedVersion, report.NatsServer.Length <= MaxWordLength ? report.NatsServer : "", report.Leaving);
+        _sc.Spus.Report(
+            spu, report.AppliedVersion, report.NatsServer.Length <= MaxWordLength ? report.NatsServer : "", report.Leaving,
+            report.Problem.Length <= MaxProblemLength ? report.Problem : report.Problem[..MaxProblemLength]);
 
         // A name that nobody knows would stay for ever.
         foreach (V1.GeoLocation seen in report.GeoLocations.Where(seen => _sc.Controller.Current.GeoLocations.ContainsKey(seen.Name)))

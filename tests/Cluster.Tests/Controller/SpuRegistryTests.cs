@@ -35,7 +35,7 @@ public sealed class SpuRegistryTests : IAsyncDisposable
         SpuRegistry spus = Create();
         spus.Register(Spu(1), "first", "1.0");
         var refused = Assert.Throws<ClusterException>(() => spus.Register(Spu(1), "second", "1.0"));
-        Assert.Equal("an SPU 1 is there already, at https://spu1:9443; give this one another id (cluster.id), or stop the other", refused.Message);
+        Assert.Equal("an SPU 1 is there already, at https://spu1:9443; stop that one, or give this one an identity of its own: 'edgestream spu certificate ID' makes it", refused.Message);
 
         _time.Advance(SpuRegistry.SilenceTolerated);
         spus.Register(Spu(1), "second", "1.0");
@@ -72,6 +72,26 @@ public sealed class SpuRegistryTests : IAsyncDisposable
 
         spus.Report(spu, 0, "");
         Assert.Equal([1], spus.Alive.Select(alive => alive.Id));
+    }
+
+    [Fact]
+    public void What_is_wrong_with_spus_is_said_of_those_that_the_cluster_has()
+    {
+        TopologyMap topology = TopologyMap.Unknown with { Spus = [Spu(1), Spu(2), Spu(3)] };
+        var spus = new SpuRegistry(_engine, _store, topology.Spus, _time);
+        RegisteredSpu first = spus.Register(Spu(1), "i", "1.0"), second = spus.Register(Spu(2), "i", "1.0");
+        spus.Report(first, 0, "n1", problem: "orders/1: no room");
+        Assert.Equal(["SPU 1: orders/1: no room"], spus.ProblemsOf(topology));
+
+        // The third has had its moment, the second says that it stops.
+        _time.Advance(SpuRegistry.SettledAfter);
+        spus.Report(first, 0, "n1");
+        spus.Leave(second, hasSaidSo: true);
+        Assert.Equal([Absent(2), Absent(3)], spus.ProblemsOf(topology));
+        spus.Register(Spu(3), "i", "1.0");
+        Assert.Equal([Absent(2)], spus.ProblemsOf(topology));
+
+        static string Absent(int id) => $"SPU {id} is not there; start it, or take it out with 'edgestream spu remove {id}' where it is not to come back";
     }
 
     [Fact]

@@ -72,6 +72,26 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Topic_is_refused_while_a_server_is_away_that_it_needs()
+    {
+        using var cluster = new NatsCluster(_directory.Path);
+        await cluster.StartAsync();
+        await cluster.WaitUntilHealthyAsync(TimeSpan.FromSeconds(30));
+        await using NodeParts node = await StartAsync(cluster.Urls);
+        await CreateAsync(node, replicas: 3);
+        cluster.Servers[2].Process.Signal("TERM");
+        ClusterException? refused = null;
+        await Condition.WaitAsync(
+            () => $"the others know that it is away: {refused?.Message}",
+            async () =>
+            {
+                refused = await Record.ExceptionAsync(() => node.Controller.CreateTopicAsync("u", 1, new TopicSettings { Replicas = 3 })) as ClusterException;
+                return refused?.Message.StartsWith("3 replicas need as many NATS servers", StringComparison.Ordinal) == true;
+            });
+        Assert.DoesNotContain("u", node.Controller.Current.Topics.Keys);
+    }
+
+    [Fact]
     public async Task More_replicas_than_servers_leave_the_topic_as_it_was()
     {
         await using NodeParts node = await StartAsync([(await nats.SingleAsync()).Url]);

@@ -139,7 +139,14 @@ public sealed class JetStreamEngine : IPartitionEngine
     {
     }
 
-    public ValueTask CheckReplicasAsync(int replicas) => replicas <= 1 ? ValueTask.CompletedTask : EnsureAsync(replicas);
+    public async ValueTask CheckReplicasAsync(int replicas)
+    {
+        if (replicas <= 1)
+            return;
+
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        await Bucket.CheckReplicasAsync(replicas).ConfigureAwait(false);
+    }
 
     public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
     {

@@ -1,9 +1,12 @@
 namespace EdgeStream.Cluster.Engines.JetStream;
 
 /// <summary>How a hub reaches the NATS servers that keep its partitions.</summary>
-/// <param name="Servers">Their addresses, <c>nats://host:port</c> or <c>tls://host:port</c>; any that answers will do.</param>
+/// <param name="Servers">Their addresses, <c>nats://host:port</c> or <c>tls://host:port</c>; the first that answers will do.</param>
 public sealed record JetStreamOptions(IReadOnlyList<string> Servers)
 {
+    /// <summary>What the servers show of this connection among their clients.</summary>
+    public string ClientName { get; init; } = "edgestream";
+
     /// <summary>A credentials file, as <c>nsc</c> writes it; null where there is none.</summary>
     public string? CredentialsFile { get; init; }
 

@@ -41,7 +41,10 @@ internal sealed class JetStreamServers : IAsyncDisposable
         _connection = new NatsConnection(new NatsOpts
         {
             Url = string.Join(',', options.Servers),
-            Name = "edgestream",
+            Name = options.ClientName,
+
+            // The nearest stands first.
+            NoRandomize = true,
             AuthOpts = new NatsAuthOpts { CredsFile = options.CredentialsFile, Username = options.User, Password = options.Password },
             TlsOpts = new NatsTlsOpts
             {

@@ -59,6 +59,32 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
         }
     }
 
+    /// <summary>
+    /// Finds out whether the servers that are there now can hold as many replicas of a stream; changes nothing. Where they do not say so it
+    /// passes: of a server that has just died they do not know yet, and place streams on it, which goes as long as there is a majority.
+    /// </summary>
+    /// <exception cref="ClusterException">They cannot.</exception>
+    public async ValueTask CheckReplicasAsync(int replicas)
+    {
+        await _ensuring.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await ProbeAsync(replicas).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException refusal) when (JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode))
+        {
+            throw JetStreamLog.TooManyReplicas(replicas, refusal);
+        }
+        catch (Exception silent) when (silent is NatsJSApiException or ClusterException { Code: ErrorCode.Unavailable })
+        {
+            // Whoever makes the stream asks again.
+        }
+        finally
+        {
+            _ensuring.Release();
+        }
+    }
+
     /// <summary>Whether it is there.</summary>
     /// <exception cref="ClusterException">The servers do not answer, or the name is another's.</exception>
     public async ValueTask<bool> ExistsAsync() => await FindAsync().ConfigureAwait(false) is not null;
@@ -162,10 +188,11 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
     /// <summary>A server alone takes any number in an update, and refuses it only where something is made.</summary>
     private async Task ProbeAsync(int replicas)
     {
+        string probe = string.Create(CultureInfo.InvariantCulture, $"{bucket}-probe-{replicas}");
         await servers
-            .CreateStreamAsync(new StreamConfig($"{bucket}-probe", [$"{bucket}-probe"]) { Storage = StreamConfigStorage.Memory, NumReplicas = replicas })
+            .CreateStreamAsync(new StreamConfig(probe, [probe]) { Storage = StreamConfigStorage.Memory, NumReplicas = replicas })
             .ConfigureAwait(false);
-        await servers.DeleteStreamAsync($"{bucket}-probe").ConfigureAwait(false);
+        await servers.DeleteStreamAsync(probe).ConfigureAwait(false);
     }
 
     private StreamConfig Config(int replicas) => new(Stream, [SubjectOf(">")])

@@ -100,6 +100,13 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         }
 
         assigned ??= [];
+        if (assigned.Count > 0 && _spuStore is null)
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument,
+                "SC and SPU are one process here, which leads all partitions; leave --assign out, or run 'edgestream sc' and several of 'edgestream spu' on NATS servers");
+        }
+
         int count = CheckPartitionCount(Assignment.CheckCount(Current, assigned, partitions, settings), settings);
         settings = settings with
         {

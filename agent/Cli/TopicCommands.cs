@@ -52,7 +52,7 @@ internal static class TopicCommands
         };
         var assign = new Option<string?>("--assign")
         {
-            Description = "A file that says which SPU leads each partition: {\"partitions\":[{\"spu\":1},{\"spu\":2}]} (default: spread evenly)",
+            Description = "In a cluster: a file that says which SPU leads each partition: {\"partitions\":[{\"spu\":1},{\"spu\":2}]} (default: spread evenly)",
             HelpName = "file",
         };
         var settings = new TopicSettingOptions();

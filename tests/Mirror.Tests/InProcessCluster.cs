@@ -333,7 +333,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
             Interlocked.Exchange(ref _changed, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).SetResult();
         }
 
-        public Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic) => Task.CompletedTask;
+        public Task DeleteStoredAsync(TopicInfo topic) => Task.CompletedTask;
 
         public Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom) => throw new NotSupportedException();
 

@@ -50,9 +50,9 @@ public interface ISpus
     /// </summary>
     Task SettleAsync();
 
-    /// <summary>Deletes a topic's records before the topology forgets it, where that can fail for others' reasons.</summary>
+    /// <summary>Deletes a topic's records where that can fail for others' reasons. SPUs that are elsewhere must not have it open.</summary>
     /// <exception cref="EdgeStreamException">They cannot be deleted now; some may be gone, and it may be tried again.</exception>
-    Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic);
+    Task DeleteStoredAsync(TopicInfo topic);
 
     /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="SpuNode.ReplaceLogAsync"/>.</summary>
     /// <exception cref="EdgeStreamException">It cannot be done; the old one stays.</exception>

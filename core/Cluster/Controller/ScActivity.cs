@@ -4,24 +4,27 @@ using Microsoft.Extensions.Logging;
 namespace EdgeStream.Cluster.Controller;
 
 /// <summary>
-/// An SC while it is the active one of its cluster: the topology, the SPUs that serve it, and the task that gives the partitions of dead SPUs
-/// to others. Made anew each time that the SC becomes active, from what is stored.
+/// An SC while it is the active one of its cluster: the topology, the SPUs that serve it, and the tasks that give the partitions of dead SPUs
+/// to others and delete what is left of deleted topics. Made anew each time that the SC becomes active, from what is stored.
 /// </summary>
 public sealed class ScActivity : IAsyncDisposable
 {
     private static readonly TimeSpan BalanceInterval = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan TidyInterval = TimeSpan.FromSeconds(5);
 
     private readonly GeoLocationPresence _presence;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly CancellationTokenSource _stop = new();
     private readonly Task _balancing;
+    private readonly Task _tidying;
 
     private ScActivity(StreamController controller, SpuRegistry spus, GeoLocationPresence presence, TimeProvider time, ILogger logger)
     {
         (Controller, Spus, _presence, _time, _logger) = (controller, spus, presence, time, logger);
         Ended = _stop.Token;
         _balancing = BalanceAsync();
+        _tidying = TidyAsync();
     }
 
     public StreamController Controller { get; }
@@ -49,6 +52,7 @@ public sealed class ScActivity : IAsyncDisposable
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _balancing.ConfigureAwait(false);
+        await _tidying.ConfigureAwait(false);
         Controller.Dispose();
         _stop.Dispose();
     }
@@ -78,6 +82,33 @@ public sealed class ScActivity : IAsyncDisposable
             {
                 return;
             }
+        }
+    }
+
+    /// <summary>Never fails, either. Only where all SPUs that may have been there before were told: who has a deleted topic open makes it anew.</summary>
+    private async Task TidyAsync()
+    {
+        string? problem = null;
+        while (!Ended.IsCancellationRequested)
+        {
+            try
+            {
+                if (Spus.IsSettled)
+                    await Controller.RemoveDeletedAsync().ConfigureAwait(false);
+
+                problem = null;
+            }
+            catch (Exception error) when (!Ended.IsCancellationRequested)
+            {
+                if (problem != error.Message)
+                    _logger.LogWarning("what is left of deleted topics cannot be deleted now: {Problem}; it is tried again", problem = error.Message);
+            }
+            catch (Exception)
+            {
+                return;
+            }
+
+            await Task.Delay(TidyInterval, _time, Ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -339,24 +339,13 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <inheritdoc/>
-    public async Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic)
+    public async Task DeleteStoredAsync(TopicInfo topic)
     {
-        // Who has it open would make its streams anew.
-        await ApplyAsync(topology with { Topics = topology.Topics.Remove(topic.Name) }).ConfigureAwait(false);
-        await SettleAsync().ConfigureAwait(false);
-        try
-        {
-            await _engine.DeleteBeforehandAsync(topic).ConfigureAwait(false);
+        await _engine.DeleteStoredAsync(topic).ConfigureAwait(false);
 
-            // Those who coordinate its groups do that as well, as far as they are there.
-            foreach (GroupPositions positions in (await _positions.LoadGroupPositionsAsync().ConfigureAwait(false)).Where(one => one.Topic == topic.Name))
-                await _positions.DeleteGroupPositionsAsync(positions.Group, topic.Name).ConfigureAwait(false);
-        }
-        catch
-        {
-            await ApplyAsync(topology).ConfigureAwait(false);
-            throw;
-        }
+        // Those who coordinate its groups do that as well, as far as they are there.
+        foreach (GroupPositions positions in (await _positions.LoadGroupPositionsAsync().ConfigureAwait(false)).Where(one => one.Topic == topic.Name))
+            await _positions.DeleteGroupPositionsAsync(positions.Group, topic.Name).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

@@ -21,6 +21,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     private readonly ITopologyStore _store;
     private readonly IClusterTopologyStore? _spuStore;
+    private readonly DeletedTopics? _deleted;
     private readonly ISpus _spus;
     private readonly bool _isHub;
     // Not disposed of: a change that is under way at the end gives it back still.
@@ -39,7 +40,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spus">Those that register with this SC; stays the caller's.</param>
     public StreamController(IClusterTopologyStore store, ISpus spus)
-        : this(store, spus, [.. store.LoadSpus().OrderBy(spu => spu.Id)], isHub: true) => _spuStore = store;
+        : this(store, spus, [.. store.LoadSpus().OrderBy(spu => spu.Id)], isHub: true) => (_spuStore, _deleted) = (store, new DeletedTopics(store, spus));
 
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spus">Who serves the partitions; stays the caller's.</param>
@@ -99,6 +100,13 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         }
 
         assigned ??= [];
+        if (assigned.Count > 0 && _spuStore is null)
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument,
+                "SC and SPU are one process here, which leads all partitions; leave --assign out, or run 'edgestream sc' and several of 'edgestream spu' on NATS servers");
+        }
+
         int count = CheckPartitionCount(Assignment.CheckCount(Current, assigned, partitions, settings), settings);
         settings = settings with
         {
@@ -111,6 +119,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             if (map.Topics.ContainsKey(name))
                 throw new ClusterException(ErrorCode.TopicExists, $"topic '{name}' exists already");
 
+            await MakeRoomForAsync(name).ConfigureAwait(false);
             IEnumerable<PartitionInfo> wanted = settings.IsDown
                 ? DownTopics.Partitions(map, geoLocations)
                 : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader, PinnedSpu: Assignment.PinnedOf(assigned, n)));
@@ -175,27 +184,48 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
     });
 
-    /// <exception cref="EdgeStreamException">There is no such topic, or its records cannot be deleted now.</exception>
+    /// <summary>Deletes a topic. Where its records cannot be deleted now, in a cluster <see cref="RemoveDeletedAsync"/> does that later.</summary>
+    /// <exception cref="EdgeStreamException">There is no such topic; or, where SC and SPU are one process, its records cannot be deleted now.</exception>
     public Task DeleteTopicAsync(string name) => ChangeAsync(async map =>
     {
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
-        await _spus.DeleteBeforehandAsync(map, topic).ConfigureAwait(false);
-        try
-        {
-            await _store.DeleteTopicAsync(name).ConfigureAwait(false);
-        }
-        catch
-        {
-            // It is there still, though without its records: who serves it must know.
-            await _spus.ApplyAsync(map).ConfigureAwait(false);
-            throw;
-        }
+        TopologyMap next = map with { Topics = map.Topics.Remove(name) };
+        if (_deleted is { } deleted)
+            await DeleteInClusterAsync(deleted, topic, next).ConfigureAwait(false);
+        else
+            await DeleteHereAsync(topic, map).ConfigureAwait(false);
 
-        if (TopicDeleted is { } deleted)
-            await deleted(name).ConfigureAwait(false);
+        if (TopicDeleted is { } told)
+            await told(name).ConfigureAwait(false);
 
-        return (map with { Topics = map.Topics.Remove(name) }, true);
+        return (next, true);
     });
+
+    /// <summary>In a cluster: deletes what may be stored still of topics that are deleted. For the time when SPUs were told that they are.</summary>
+    /// <exception cref="EdgeStreamException">Of some it could not be; it is to be tried again.</exception>
+    public async Task RemoveDeletedAsync()
+    {
+        EdgeStreamException? problem = null;
+        foreach (string name in _deleted?.Names ?? [])
+        {
+            await WaitForTurnAsync().ConfigureAwait(false);
+            try
+            {
+                await _deleted!.RemoveAsync(name).ConfigureAwait(false);
+            }
+            catch (EdgeStreamException later)
+            {
+                problem = later;
+            }
+            finally
+            {
+                _changing.Release();
+            }
+        }
+
+        if (problem is not null)
+            throw problem;
+    }
 
     /// <inheritdoc/>
     public Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation) =>
@@ -208,12 +238,16 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     public async Task<PartitionId> EnsureMirrorPartitionAsync(string topicName, string geoLocation, int wishedLeader)
     {
         Names.CheckTopic(topicName);
-        if (Current.Topics.GetValueOrDefault(topicName) is { Settings.Mirror: true } mirror && mirror.PartitionOf(geoLocation) is { } known)
-            return new PartitionId(topicName, known.Number);
+        if (Current.Topics.GetValueOrDefault(topicName) is { Settings.Mirror: true } mirror && mirror.PartitionOf(geoLocation) is { } there)
+            return new PartitionId(topicName, there.Number);
 
         return await ChangeAsync(async map =>
         {
-            TopicInfo topic = map.Topics.GetValueOrDefault(topicName) ?? new TopicInfo(
+            TopicInfo? known = map.Topics.GetValueOrDefault(topicName);
+            if (known is null)
+                await MakeRoomForAsync(topicName).ConfigureAwait(false);
+
+            TopicInfo topic = known ?? new TopicInfo(
                 topicName, new TopicSettings(Mirror: true) { Overflow = OverflowPolicy.Reject, Replicas = _spus.DefaultReplicas }, []);
             if (!topic.Settings.Mirror)
             {
@@ -367,6 +401,55 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
 
     private IClusterTopologyStore SpuStore => _spuStore
         ?? throw new ClusterException(ErrorCode.WrongRole, "SC and SPU are one process here, and that SPU is the only one");
+
+    /// <summary>The write first: an SC that is not the active one any more is refused before it has touched anything.</summary>
+    private async Task DeleteInClusterAsync(DeletedTopics deleted, TopicInfo topic, TopologyMap next)
+    {
+        await deleted.AddAsync(topic).ConfigureAwait(false);
+
+        // Who has it open would make its streams anew.
+        await _spus.ApplyAsync(next).ConfigureAwait(false);
+        await _spus.SettleAsync().ConfigureAwait(false);
+        try
+        {
+            await deleted.RemoveAsync(topic.Name).ConfigureAwait(false);
+        }
+        catch (EdgeStreamException)
+        {
+            // It is gone all the same, and what is left of it goes later.
+        }
+    }
+
+    /// <summary>The records first: nobody else deletes them, and without the topic nobody would know of them.</summary>
+    private async Task DeleteHereAsync(TopicInfo topic, TopologyMap map)
+    {
+        await _spus.DeleteStoredAsync(topic).ConfigureAwait(false);
+        try
+        {
+            await _store.DeleteTopicAsync(topic.Name).ConfigureAwait(false);
+        }
+        catch
+        {
+            // It is there still, though without its records: who serves it must know.
+            await _spus.ApplyAsync(map).ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>A new topic must not find the records of a deleted one of its name.</summary>
+    private async Task MakeRoomForAsync(string topic)
+    {
+        try
+        {
+            if (_deleted is { } deleted)
+                await deleted.RemoveAsync(topic).ConfigureAwait(false);
+        }
+        catch (EdgeStreamException problem)
+        {
+            throw new ClusterException(
+                ErrorCode.Unavailable, $"a topic '{topic}' was deleted, and its records cannot be deleted now, which is tried again by itself: {problem.Message}");
+        }
+    }
 
     private async Task<TopologyMap> SaveTopicAsync(TopologyMap map, TopicInfo topic)
     {

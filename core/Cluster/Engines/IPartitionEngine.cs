@@ -37,15 +37,15 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <summary>Lets go of a log and disposes it.</summary>
     ValueTask CloseAsync(IPartitionLog log);
 
-    /// <summary>Whether <see cref="DeleteBeforehandAsync"/> does anything.</summary>
-    bool DeletesBeforehand { get; }
+    /// <summary>Whether <see cref="DeleteStoredAsync"/> does anything.</summary>
+    bool DeletesStored { get; }
 
     /// <summary>
-    /// Deletes what is stored of a topic whose deletion the metadata does not know yet, where that can fail for others' reasons: so a
-    /// topic of that name never finds its records. Its logs are closed.
+    /// Deletes what is stored of a topic, where that can fail for others' reasons: so a topic of that name never finds its records. Its logs
+    /// are closed, and nobody opens them.
     /// </summary>
     /// <exception cref="EdgeStreamException">The store cannot be reached; some may be gone, and it may be tried again.</exception>
-    ValueTask DeleteBeforehandAsync(TopicInfo topic);
+    ValueTask DeleteStoredAsync(TopicInfo topic);
 
     /// <summary>Deletes what is left of a topic that is gone. Its logs are closed.</summary>
     void Delete(string topic);

@@ -77,9 +77,9 @@ public sealed class SegmentEngine : IPartitionEngine
         return log.DisposeAsync();
     }
 
-    public bool DeletesBeforehand => false;
+    public bool DeletesStored => false;
 
-    public ValueTask DeleteBeforehandAsync(TopicInfo topic) => ValueTask.CompletedTask;
+    public ValueTask DeleteStoredAsync(TopicInfo topic) => ValueTask.CompletedTask;
 
     /// <summary>
     /// Out of the way first, in one step: a topic of the same name must not find what could not be removed. What is left over

@@ -2,9 +2,15 @@ using EdgeStream.Cluster.Topology;
 
 namespace EdgeStream.Cluster.Metadata;
 
-/// <summary>What the SC of a cluster of several SPUs writes: which SPUs there are, besides what every SC does.</summary>
+/// <summary>What the SC of a cluster of several SPUs writes: which SPUs there are, and what is left of topics, besides what every SC does.</summary>
 public interface IClusterTopologyStore : ITopologyStore
 {
+    /// <summary>Topics that are deleted, and of which something may be stored still. <see cref="ITopologyStore.LoadTopics"/> has none of them.</summary>
+    IReadOnlyList<TopicInfo> LoadDeletedTopics();
+
+    /// <summary>Puts a topic among those that are deleted, until <see cref="ITopologyStore.DeleteTopicAsync"/> forgets it.</summary>
+    Task SaveDeletedTopicAsync(TopicInfo topic);
+
     IReadOnlyList<SpuInfo> LoadSpus();
 
     Task SaveSpuAsync(SpuInfo spu);

@@ -207,17 +207,17 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
         }
     }
 
-    /// <summary>Deletes a topic's records before the topology forgets it, where the engine has to; see <see cref="IPartitionEngine.DeleteBeforehandAsync"/>.</summary>
-    public async Task DeleteBeforehandAsync(TopologyMap topology, TopicInfo topic)
+    /// <summary>Closes a topic and deletes its records before the topology forgets it, where the engine has to; see <see cref="IPartitionEngine.DeleteStoredAsync"/>.</summary>
+    public async Task DeleteStoredAsync(TopicInfo topic)
     {
-        if (!_engine.DeletesBeforehand)
+        if (!_engine.DeletesStored)
             return;
 
         await _applying.WaitAsync().ConfigureAwait(false);
         try
         {
             await CloseTopicAsync(topic.Name).ConfigureAwait(false);
-            await _engine.DeleteBeforehandAsync(topic).ConfigureAwait(false);
+            await _engine.DeleteStoredAsync(topic).ConfigureAwait(false);
         }
         catch (EdgeStreamException failure)
         {

@@ -32,15 +32,13 @@ public sealed class StreamControllerTests : IDisposable
     }
 
     [Fact]
-    public async Task Assigned_partitions_are_pinned_to_spus_that_there_are()
+    public async Task Nothing_is_assigned_where_one_process_leads_all()
     {
         await using NodeParts parts = await StartAsync();
-        TopicInfo topic = await parts.Controller.CreateTopicAsync("t", 0, Plain, assigned: [0, 0]);
-        Assert.Equal([0, 0], topic.Partitions.Select(partition => partition.PinnedSpu));
-        var refused = await Assert.ThrowsAsync<ClusterException>(() => parts.Controller.CreateTopicAsync("u", 0, Plain, assigned: [0, 4]));
-        Assert.Equal("partition 1 is assigned to SPU 4, which the cluster does not know; it has 0", refused.Message);
-        await AssertRefusedAsync(ErrorCode.InvalidArgument, () => parts.Controller.CreateTopicAsync("u", 3, Plain, assigned: [0, 0]));
-        await AssertRefusedAsync(ErrorCode.InvalidArgument, () => parts.Controller.CreateTopicAsync("u", 0, Mirror, assigned: [0]));
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => parts.Controller.CreateTopicAsync("t", 0, Plain, assigned: [0, 0]));
+        Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
+        Assert.StartsWith("SC and SPU are one process here, which leads all partitions; leave --assign out, or run 'edgestream sc'", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(parts.Controller.Current.Topics);
     }
 
     [Fact]

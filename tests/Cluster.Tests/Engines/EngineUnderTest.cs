@@ -96,7 +96,7 @@ internal sealed class EngineUnderTest : IAsyncDisposable
     public async Task DeleteAsync()
     {
         await CloseAsync();
-        await _engine!.DeleteBeforehandAsync(Topic);
+        await _engine!.DeleteStoredAsync(Topic);
         _engine.Delete(Topic.Name);
     }
 

@@ -53,8 +53,8 @@ public sealed class JetStreamEngine : IPartitionEngine
     /// <summary>What is stored the servers know, whatever this process was told.</summary>
     public bool ReopensFailed => true;
 
-    /// <summary>A stream cannot be set aside under another name: so it goes before the topic, or the topic stays.</summary>
-    public bool DeletesBeforehand => true;
+    /// <summary>A stream cannot be set aside under another name.</summary>
+    public bool DeletesStored => true;
 
     public int DefaultReplicas => _options.Replicas;
 
@@ -104,7 +104,7 @@ public sealed class JetStreamEngine : IPartitionEngine
         return log.DisposeAsync();
     }
 
-    public async ValueTask DeleteBeforehandAsync(TopicInfo topic)
+    public async ValueTask DeleteStoredAsync(TopicInfo topic)
     {
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
         try
@@ -128,7 +128,7 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public void Delete(string topic)
     {
-        // Its streams went first.
+        // Who deletes the topic deletes its streams.
     }
 
     public ValueTask ReplaceAsync(PartitionId id, TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom) =>

@@ -115,14 +115,24 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<TopicInfo> LoadTopics() =>
-        [.. ValuesOf(TopicPrefix).Select(value => StoredMessages.FromMessage(V1.StoredTopic.Parser.ParseFrom(value.Span)))];
+    public IReadOnlyList<TopicInfo> LoadTopics() => LoadTopics(deleted: false);
 
     /// <inheritdoc/>
     public Task SaveTopicAsync(TopicInfo topic) => SaveAsync(TopicPrefix + KeyValueBucket.PartOf(topic.Name), StoredMessages.ToMessage(topic));
 
     /// <inheritdoc/>
     public Task DeleteTopicAsync(string name) => SaveAsync(TopicPrefix + KeyValueBucket.PartOf(name), null);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<TopicInfo> LoadDeletedTopics() => LoadTopics(deleted: true);
+
+    /// <inheritdoc/>
+    public Task SaveDeletedTopicAsync(TopicInfo topic)
+    {
+        V1.StoredTopic message = StoredMessages.ToMessage(topic);
+        message.Deleted = true;
+        return SaveAsync(TopicPrefix + KeyValueBucket.PartOf(topic.Name), message);
+    }
 
     /// <inheritdoc/>
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() =>
@@ -169,6 +179,12 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     }
 
     private static Invite ToInvite(ReadOnlyMemory<byte> value) => StoredMessages.FromMessage(V1.StoredInvite.Parser.ParseFrom(value.Span));
+
+    private IReadOnlyList<TopicInfo> LoadTopics(bool deleted) =>
+    [
+        .. ValuesOf(TopicPrefix).Select(value => V1.StoredTopic.Parser.ParseFrom(value.Span))
+            .Where(topic => topic.Deleted == deleted).Select(StoredMessages.FromMessage),
+    ];
 
     private IEnumerable<ReadOnlyMemory<byte>> ValuesOf(string prefix) => _entries
         .Where(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal) && !entry.Value.Value.IsEmpty)

@@ -24,6 +24,9 @@ public sealed class DebianSystem : IAsyncLifetime
     /// <summary>The same program as a version before it.</summary>
     public string PreviousPackage { get; private set; } = "";
 
+    /// <summary>The same of the package for data centers; empty where it was not built.</summary>
+    public string PreviousHubPackage { get; private set; } = "";
+
     private static string Tarball => Path.Combine(Folder, "debian-12.tar");
 
     /// <summary>Skips the test where this machine cannot boot another, and says why.</summary>
@@ -94,9 +97,13 @@ public sealed class DebianSystem : IAsyncLifetime
 
         string packages = Path.Combine(Folder, "packages");
         Package = await MakePackageAsync(Published, packages, "edgestream", []);
-        PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"]);
+        string[] previous = [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"];
+        PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", previous);
         if (File.Exists(Path.Combine(PublishedHub, "edgestream")))
+        {
             HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", []);
+            PreviousHubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", previous);
+        }
 
         return null;
     }

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using EdgeStream.Harness.Network;
 
 namespace EdgeStream.Packaging.Tests;
@@ -63,6 +64,7 @@ public sealed class ClusterServiceTests(DebianSystem debian)
 
         string[] records = (await machine.ShAsync($"edgestream consume readings -B -d {Connect}")).Split('\n');
         Assert.Equal(["first", "second", "third"], records);
+        await AnswerAsync(machine);
 
         await machine.RunAsync("dpkg", "-P", "edgestream-hub");
         await machine.ShAsync("! test -e /var/lib/edgestream-sc; ! test -e /var/lib/edgestream-spu; ! test -e /etc/edgestream; ! test -e /usr/bin/edgestream");
@@ -141,6 +143,33 @@ public sealed class ClusterServiceTests(DebianSystem debian)
         Ended report = await Shell.RunAsync("lintian", "--allow-root", debian.RequireHubPackage());
         Assert.SkipWhen(report.ExitCode == 127, report.Output);
         Assert.DoesNotMatch("(?m)^[EWI]:", report.Output);
+    }
+
+    /// <summary>What people type, at a program from which the native compiler has left out what it took to be unused.</summary>
+    private static async Task AnswerAsync(Machine machine)
+    {
+        foreach (string command in (string[])
+        [
+            "status", "spu list", "topology", "topic list", $"geo list {Connect}", $"partition list {Connect}", $"gaps readings {Connect}", $"consumer list {Connect}",
+            $"status --socket /run/{Spu}/edgestream.sock",
+        ])
+        {
+            Assert.NotEqual("", await machine.ShAsync($"edgestream {command}"));
+            JsonDocument.Parse(await machine.ShAsync($"edgestream {command} -o json")).Dispose();
+        }
+
+        Assert.Equal("first\nsecond", await machine.ShAsync($"edgestream consume readings --group one -B -n 2 {Connect}"));
+        Assert.Equal("third", await machine.ShAsync($"edgestream consume readings --group one -n 1 {Connect}"));
+        Assert.Matches(@"(?m)^one +readings +0 +- +3 +3 +0 ", await machine.ShAsync($"edgestream consumer list {Connect}"));
+        await machine.ShAsync(
+            """echo '{"partitions":[{"spu":1},{"spu":1}]}' >/root/assign.json; edgestream topic create pinned --assign /root/assign.json; edgestream topic alter pinned --retention-age 1d""");
+        await machine.ShAsync("edgestream topic delete pinned --yes; edgestream geo invite berlin; edgestream check --config /etc/edgestream/sc.toml --config-only");
+
+        // An SC's socket leads to no records.
+        Ended refused = await machine.TryAsync("edgestream", "consume", "readings", "-B", "-d");
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("SPU 1 is reached at https://127.0.0.1:9444 only", refused.Output, StringComparison.Ordinal);
+        Assert.Contains("edgestream cert issue NAME", refused.Output, StringComparison.Ordinal);
     }
 
     private static async Task<string> StateAsync(Machine machine, string unit) =>

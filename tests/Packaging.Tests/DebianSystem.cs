@@ -101,7 +101,7 @@ public sealed class DebianSystem : IAsyncLifetime
         PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", previous);
         if (File.Exists(Path.Combine(PublishedHub, "edgestream")))
         {
-            HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", []);
+            HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", ["DEB_COMPRESSION=gzip"]);
             PreviousHubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", previous);
         }
 

@@ -12,7 +12,7 @@ public sealed class Arm64HubTests
     [Fact(Timeout = 120_000)]
     public async Task Program_starts_and_has_jetstream()
     {
-        Assert.SkipUnless(File.Exists(_program), "there is no native build of the hub for arm64; 'make deb-hub RID=linux-arm64' makes it");
+        Assert.SkipUnless(File.Exists(_program), "there is no native build of the hub for arm64; 'make aot-hub RID=linux-arm64' makes it");
         Assert.SkipWhen((await Shell.RunAsync(Emulator, "--version")).ExitCode == 127, $"{Emulator} is not installed");
         Assert.SkipUnless(Directory.Exists(Libraries), $"{Libraries} is not there; libc6-arm64-cross brings it");
         foreach (string kind in (string[])["sc", "spu"])

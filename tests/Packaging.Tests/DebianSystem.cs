@@ -1,3 +1,5 @@
+using EdgeStream.Harness;
+
 namespace EdgeStream.Packaging.Tests;
 
 /// <summary>
@@ -27,6 +29,9 @@ public sealed class DebianSystem : IAsyncLifetime
     /// <summary>The same of the package for data centers; empty where it was not built.</summary>
     public string PreviousHubPackage { get; private set; } = "";
 
+    /// <summary>The program of the package for data centers; where that was not built, the one beside the tests.</summary>
+    internal static string HubProgram => File.Exists(Path.Combine(PublishedHub, "edgestream")) ? Path.Combine(PublishedHub, "edgestream") : EdgeStreamProgram.Path;
+
     private static string Tarball => Path.Combine(Folder, "debian-12.tar");
 
     /// <summary>Skips the test where this machine cannot boot another, and says why.</summary>
@@ -36,7 +41,7 @@ public sealed class DebianSystem : IAsyncLifetime
     internal string RequireHubPackage()
     {
         Require();
-        Assert.SkipWhen(HubPackage is null, "there is no native build for data centers; 'make deb-hub' makes it");
+        Assert.SkipWhen(HubPackage is null, "there is no native build for data centers; 'make aot-hub' makes it");
         return HubPackage!;
     }
 

@@ -8,7 +8,7 @@ namespace EdgeStream.Packaging.Tests.Helm;
 
 /// <summary>
 /// The pods of a rendered chart on this machine, as Kubernetes would run them: each with its address and name, its volumes, its user, a root
-/// that cannot be written, and nothing else. The program is the one under test, which no image is needed for.
+/// that cannot be written, and nothing else. The program is that of the image, which is not needed for it.
 /// </summary>
 internal sealed class Pods : IDisposable
 {
@@ -158,7 +158,7 @@ internal sealed class Pod : IDisposable
         List<(string From, string To, bool Writable)> mounts =
         [
             .. OfTheImage.Where(Path.Exists).Select(path => (path, path, false)),
-            (Path.GetDirectoryName(EdgeStreamProgram.Path)!, ProgramFolder, false),
+            (Path.GetDirectoryName(DebianSystem.HubProgram)!, ProgramFolder, false),
             (_names, "/etc/hosts", false),
             .. container.VolumeMounts.Select(mount => (VolumePath(mount.Name), mount.MountPath, mount.ReadOnlyProperty != true)),
         ];

@@ -161,7 +161,9 @@ public sealed partial class EdgeStreamClient : IDisposable
         if (endpoint is null && spu.Endpoints.Count > 0)
         {
             throw new ClientException(
-                ErrorCode.InvalidArgument, $"SPU {spu.Id} is at {string.Join(", ", spu.Endpoints)}, not at {scheme}; --cert, --key-file and --ca name the certificates for it");
+                ErrorCode.InvalidArgument,
+                $"SPU {spu.Id} is reached at {string.Join(", ", spu.Endpoints)} only, by a certificate that --cert, --key-file and --ca name; "
+                + "at an SC 'edgestream cert issue NAME --role admin --out DIR' makes one");
         }
 
         return endpoint is null ? Node : NodeAt(endpoint);

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using EdgeStream.Harness.Network;
 
 namespace EdgeStream.Packaging.Tests;
@@ -6,6 +7,7 @@ namespace EdgeStream.Packaging.Tests;
 public sealed class ClusterServiceTests(DebianSystem debian)
 {
     private const string Nats = "/usr/sbin/nats-server";
+    private const string Hub = "edgestream-hub";
     private const string Sc = "edgestream-sc";
     private const string Spu = "edgestream-spu";
     private const string Connect = "--connect https://127.0.0.1:9443 --cert /root/me/me.crt --key-file /root/me/me.key --ca /root/me/hub-ca.crt";
@@ -21,11 +23,8 @@ public sealed class ClusterServiceTests(DebianSystem debian)
         using Machine machine = await Machine.BootAsync(directory.Path + "/root");
         string printed = (await machine.InstallAsync(package)).Good();
         Assert.Contains("nothing runs yet", printed, StringComparison.Ordinal);
-        foreach (string unit in (string[])["edgestream-hub", Sc, Spu])
-        {
-            Assert.Equal("inactive", (await machine.TryAsync("systemctl", "is-active", unit)).Output.Trim());
-            Assert.Equal("disabled", (await machine.TryAsync("systemctl", "is-enabled", unit)).Output.Trim());
-        }
+        foreach (string unit in (string[])[Hub, Sc, Spu])
+            Assert.Equal("inactive disabled", await StateAsync(machine, unit));
 
         // Without NATS: both are there, say what they wait for, and are not started again and again.
         await machine.RunAsync("systemctl", "enable", "--now", Sc);
@@ -65,9 +64,53 @@ public sealed class ClusterServiceTests(DebianSystem debian)
 
         string[] records = (await machine.ShAsync($"edgestream consume readings -B -d {Connect}")).Split('\n');
         Assert.Equal(["first", "second", "third"], records);
+        await AnswerAsync(machine);
 
         await machine.RunAsync("dpkg", "-P", "edgestream-hub");
         await machine.ShAsync("! test -e /var/lib/edgestream-sc; ! test -e /var/lib/edgestream-spu; ! test -e /etc/edgestream; ! test -e /usr/bin/edgestream");
+        Assert.Equal("", await machine.ShAsync("find /etc/systemd /var/lib/systemd -name 'edgestream*'"));
+    }
+
+    [Fact(Timeout = 240_000)]
+    public async Task Upgrade_starts_anew_what_runs_and_nothing_else_and_a_machine_can_change_what_it_is()
+    {
+        string package = debian.RequireHubPackage();
+        using var directory = new OwnDirectory();
+        await DebianSystem.UnpackAsync(directory.Path + "/root");
+        using Machine machine = await Machine.BootAsync(directory.Path + "/root");
+        (await machine.InstallAsync(debian.PreviousHubPackage)).Good();
+        await machine.RunAsync("systemctl", "enable", "--now", Hub);
+        await machine.ShAsync("edgestream topic create kept; echo '# mine' >>/etc/edgestream/sc.toml");
+
+        string process = await machine.PropertyAsync("MainPID", Hub);
+        string upgraded = (await machine.InstallAsync(package)).Good();
+        Assert.DoesNotContain("nothing runs yet", upgraded, StringComparison.Ordinal);
+        Assert.NotEqual(process, await machine.PropertyAsync("MainPID", Hub));
+        Assert.Equal("active enabled", await StateAsync(machine, Hub));
+        Assert.Equal("inactive disabled", await StateAsync(machine, Sc));
+        Assert.Equal("inactive disabled", await StateAsync(machine, Spu));
+        Assert.Contains("kept", await machine.RunAsync("edgestream", "topic", "list"), StringComparison.Ordinal);
+        Assert.Contains("# mine", await machine.RunAsync("cat", "/etc/edgestream/sc.toml"), StringComparison.Ordinal);
+
+        // From a hub to an SC; what it was stays off.
+        await machine.RunAsync("systemctl", "disable", "--now", Hub);
+        await machine.RunAsync("systemctl", "enable", "--now", Sc);
+        process = await machine.PropertyAsync("MainPID", Sc);
+        (await machine.InstallAsync(package)).Good();
+        Assert.NotEqual(process, await machine.PropertyAsync("MainPID", Sc));
+        Assert.Equal("active enabled", await StateAsync(machine, Sc));
+        Assert.Equal("inactive disabled", await StateAsync(machine, Hub));
+
+        // Removed, it stops and keeps the data; installed again, the machine is what it was from its next boot on.
+        await machine.RunAsync("dpkg", "-r", "edgestream-hub");
+        Assert.NotEqual("active", (await machine.TryAsync("systemctl", "is-active", Sc)).Output.Trim());
+        await machine.ShAsync("test -e /var/lib/edgestream-sc/ca/ca.key; test -d /var/lib/edgestream-hub; ! test -e /usr/bin/edgestream");
+        (await machine.InstallAsync(package)).Good();
+        Assert.Equal("inactive enabled", await StateAsync(machine, Sc));
+        Assert.Equal("inactive disabled", await StateAsync(machine, Hub));
+        await machine.RunAsync("systemctl", "start", Sc);
+        await machine.RunAsync("dpkg", "-P", "edgestream-hub");
+        await machine.ShAsync("! test -e /var/lib/edgestream-sc; ! test -e /var/lib/edgestream-hub; ! test -e /etc/edgestream");
         Assert.Equal("", await machine.ShAsync("find /etc/systemd /var/lib/systemd -name 'edgestream*'"));
     }
 
@@ -80,7 +123,7 @@ public sealed class ClusterServiceTests(DebianSystem debian)
         using Machine machine = await Machine.BootAsync(directory.Path + "/root");
         (await machine.InstallAsync(debian.Package)).Good();
         await machine.RunAsync("systemctl", "disable", "--now", "edgestream");
-        await machine.RunAsync("systemctl", "enable", "--now", "edgestream-hub");
+        await machine.RunAsync("systemctl", "enable", "--now", Hub);
         await machine.ShAsync("edgestream topic create kept");
 
         // As apt does it: the one that is in the way goes.
@@ -101,6 +144,36 @@ public sealed class ClusterServiceTests(DebianSystem debian)
         Assert.SkipWhen(report.ExitCode == 127, report.Output);
         Assert.DoesNotMatch("(?m)^[EWI]:", report.Output);
     }
+
+    /// <summary>What people type, at a program from which the native compiler has left out what it took to be unused.</summary>
+    private static async Task AnswerAsync(Machine machine)
+    {
+        foreach (string command in (string[])
+        [
+            "status", "spu list", "topology", "topic list", $"geo list {Connect}", $"partition list {Connect}", $"gaps readings {Connect}", $"consumer list {Connect}",
+            $"status --socket /run/{Spu}/edgestream.sock",
+        ])
+        {
+            Assert.NotEqual("", await machine.ShAsync($"edgestream {command}"));
+            JsonDocument.Parse(await machine.ShAsync($"edgestream {command} -o json")).Dispose();
+        }
+
+        Assert.Equal("first\nsecond", await machine.ShAsync($"edgestream consume readings --group one -B -n 2 {Connect}"));
+        Assert.Equal("third", await machine.ShAsync($"edgestream consume readings --group one -n 1 {Connect}"));
+        Assert.Matches(@"(?m)^one +readings +0 +- +3 +3 +0 ", await machine.ShAsync($"edgestream consumer list {Connect}"));
+        await machine.ShAsync(
+            """echo '{"partitions":[{"spu":1},{"spu":1}]}' >/root/assign.json; edgestream topic create pinned --assign /root/assign.json; edgestream topic alter pinned --retention-age 1d""");
+        await machine.ShAsync("edgestream topic delete pinned --yes; edgestream geo invite berlin; edgestream check --config /etc/edgestream/sc.toml --config-only");
+
+        // An SC's socket leads to no records.
+        Ended refused = await machine.TryAsync("edgestream", "consume", "readings", "-B", "-d");
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("SPU 1 is reached at https://127.0.0.1:9444 only", refused.Output, StringComparison.Ordinal);
+        Assert.Contains("edgestream cert issue NAME", refused.Output, StringComparison.Ordinal);
+    }
+
+    private static async Task<string> StateAsync(Machine machine, string unit) =>
+        $"{(await machine.TryAsync("systemctl", "is-active", unit)).Output.Trim()} {(await machine.TryAsync("systemctl", "is-enabled", unit)).Output.Trim()}";
 
     private static Task<string> ProduceAsync(Machine machine, string line) => machine.ShAsync($"echo {line} | edgestream produce readings {Connect}");
 

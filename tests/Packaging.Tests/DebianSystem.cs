@@ -1,3 +1,5 @@
+using EdgeStream.Harness;
+
 namespace EdgeStream.Packaging.Tests;
 
 /// <summary>
@@ -24,6 +26,12 @@ public sealed class DebianSystem : IAsyncLifetime
     /// <summary>The same program as a version before it.</summary>
     public string PreviousPackage { get; private set; } = "";
 
+    /// <summary>The same of the package for data centers; empty where it was not built.</summary>
+    public string PreviousHubPackage { get; private set; } = "";
+
+    /// <summary>The program of the package for data centers; where that was not built, the one beside the tests.</summary>
+    internal static string HubProgram => File.Exists(Path.Combine(PublishedHub, "edgestream")) ? Path.Combine(PublishedHub, "edgestream") : EdgeStreamProgram.Path;
+
     private static string Tarball => Path.Combine(Folder, "debian-12.tar");
 
     /// <summary>Skips the test where this machine cannot boot another, and says why.</summary>
@@ -33,7 +41,7 @@ public sealed class DebianSystem : IAsyncLifetime
     internal string RequireHubPackage()
     {
         Require();
-        Assert.SkipWhen(HubPackage is null, "there is no native build for data centers; 'make deb-hub' makes it");
+        Assert.SkipWhen(HubPackage is null, "there is no native build for data centers; 'make aot-hub' makes it");
         return HubPackage!;
     }
 
@@ -94,9 +102,13 @@ public sealed class DebianSystem : IAsyncLifetime
 
         string packages = Path.Combine(Folder, "packages");
         Package = await MakePackageAsync(Published, packages, "edgestream", []);
-        PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"]);
+        string[] previous = [$"DEB_VERSION={Previous}", "DEB_COMPRESSION=gzip"];
+        PreviousPackage = await MakePackageAsync(Published, packages, "edgestream", previous);
         if (File.Exists(Path.Combine(PublishedHub, "edgestream")))
-            HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", []);
+        {
+            HubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", ["DEB_COMPRESSION=gzip"]);
+            PreviousHubPackage = await MakePackageAsync(PublishedHub, packages, "edgestream-hub", previous);
+        }
 
         return null;
     }

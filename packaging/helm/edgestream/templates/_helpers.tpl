@@ -34,11 +34,24 @@ https://{{ $service }}-{{ .index }}.{{ $service }}.{{ .root.Release.Namespace }}
 {{- end -}}
 {{- end -}}
 
+{{/* The service of the chart 'nats', which names it so. */}}
+{{- define "edgestream.natsService" -}}
+{{- if .Values.nats.fullnameOverride -}}
+{{- .Values.nats.fullnameOverride -}}
+{{- else -}}
+{{- $name := default "nats" .Values.nats.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "edgestream.natsServers" -}}
 {{- if .Values.jetstream.servers -}}
 {{- .Values.jetstream.servers | toJson -}}
 {{- else if .Values.nats.enabled -}}
-{{- list (printf "nats://%s-nats.%s.svc.%s:4222" .Release.Name .Release.Namespace .Values.cluster.domain) | toJson -}}
+{{- if gt (int .Values.jetstream.replicas) (int .Values.nats.config.cluster.replicas) -}}
+{{- fail (printf "jetstream.replicas: %v replicas need as many servers; nats.config.cluster.replicas is %v" .Values.jetstream.replicas .Values.nats.config.cluster.replicas) -}}
+{{- end -}}
+{{- list (printf "nats://%s.%s.svc.%s:4222" (include "edgestream.natsService" .) .Release.Namespace .Values.cluster.domain) | toJson -}}
 {{- else -}}
 {{- fail "jetstream.servers: name the NATS servers, or let nats.enabled bring them" -}}
 {{- end -}}
@@ -171,9 +184,9 @@ priorityClassName: {{ . }}
 terminationGracePeriodSeconds: 90
 securityContext:
   runAsNonRoot: true
-  runAsUser: {{ .root.Values.user }}
-  runAsGroup: {{ .root.Values.user }}
-  fsGroup: {{ .root.Values.user }}
+  runAsUser: {{ int64 .root.Values.user }}
+  runAsGroup: {{ int64 .root.Values.user }}
+  fsGroup: {{ int64 .root.Values.user }}
   seccompProfile:
     type: RuntimeDefault
 topologySpreadConstraints:
@@ -209,6 +222,10 @@ affinity: {{- toYaml . | nindent 2 }}
 
 {{/* How a pod says where it is reached; Kubernetes puts the names in. The argument: root, kind. */}}
 {{- define "edgestream.advertise" -}}
+{{- $values := index .root.Values .kind -}}
+{{- if and $values.advertise (gt (int $values.replicas) 1) (not (contains "$(POD_INDEX)" $values.advertise)) -}}
+{{- fail (printf "%s.advertise: '%s' would be the address of all %v; write $(POD_INDEX) where they differ" .kind $values.advertise $values.replicas) -}}
+{{- end -}}
 {{- $service := printf "%s-%s" (include "edgestream.fullname" .root) .kind -}}
-{{- default (printf "https://$(POD_NAME).%s.%s.svc.%s:9443" $service .root.Release.Namespace .root.Values.cluster.domain) (index .root.Values .kind).advertise -}}
+{{- default (printf "https://$(POD_NAME).%s.%s.svc.%s:9443" $service .root.Release.Namespace .root.Values.cluster.domain) $values.advertise -}}
 {{- end -}}

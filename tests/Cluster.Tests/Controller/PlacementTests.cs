@@ -122,12 +122,6 @@ public sealed class PlacementTests
         AliveSpu[] spus = [new(0, "a", "n1"), new(1, "b", "n2"), new(2, "b", "n3")];
         Assert.Equal(1, Assert.Single(Placement.Plan(spus, topics, streamLeader: _ => "n2")).Spu);
         Assert.Equal(0, Assert.Single(Placement.Plan(spus, topics, streamLeader: _ => "n9")).Spu);
-
-        TopologyMap map = Map(Topic("t", [(0, null), (3, null)]));
-        AliveSpu[] more = [.. spus, new(3, "a")];
-        Assert.Equal(1, Placement.ChooseLeader(map, more));
-        Assert.Equal(2, Placement.ChooseLeader(Map(Topic("t", [(1, null), (0, null)])), more, zoneHint: "b"));
-        Assert.Equal(0, Placement.ChooseLeader(Map(Topic("t", [(0, "north"), (0, null)])), more, "north"));
     }
 
     [Fact]

@@ -6,7 +6,7 @@ ARTIFACTS     := artifacts
 JETSTREAM     ?= false
 AOT           := $(ARTIFACTS)/aot/$(RID)/edgestream
 
-.PHONY: build demo cluster-demo test cluster-faults soak e2e bench aot deb deb-hub apt-repo fmt clean tools-aot
+.PHONY: build demo cluster-demo test cluster-faults soak e2e bench aot aot-hub deb deb-hub apt-repo fmt clean tools-aot
 
 build:
 	dotnet build EdgeStream.sln -c $(CONFIGURATION) --nologo
@@ -46,6 +46,10 @@ aot: tools-aot
 	JETSTREAM=$(JETSTREAM) packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot/$(RID)
 	@ls -l $(AOT)
 
+# What goes into the package for data centers.
+aot-hub: tools-aot
+	JETSTREAM=true packaging/publish-aot.sh $(RID) $(ARTIFACTS)/aot-hub/$(RID)
+
 # Packages for both architectures; RID=linux-arm64 makes one. What 'make aot' has built already is taken as it is.
 DEB_RIDS      := $(if $(filter command line environment,$(origin RID)),$(RID),linux-x64 linux-arm64)
 
@@ -58,8 +62,7 @@ deb:
 # The same for data centers: with NATS JetStream, and the units of a cluster.
 deb-hub:
 	@for rid in $(DEB_RIDS); do \
-		[ -x $(ARTIFACTS)/aot-hub/$$rid/edgestream ] \
-			|| { $(MAKE) tools-aot RID=$$rid && JETSTREAM=true packaging/publish-aot.sh $$rid $(ARTIFACTS)/aot-hub/$$rid; } || exit 1; \
+		[ -x $(ARTIFACTS)/aot-hub/$$rid/edgestream ] || $(MAKE) aot-hub RID=$$rid || exit 1; \
 		packaging/make-deb.sh $(ARTIFACTS)/aot-hub/$$rid $(ARTIFACTS)/deb edgestream-hub || exit 1; \
 	done
 

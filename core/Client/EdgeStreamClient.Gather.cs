@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Client;
@@ -63,7 +64,7 @@ public sealed partial class EdgeStreamClient
     /// <exception cref="ClientException">There is no such topic or geo-location, or the cluster cannot be reached.</exception>
     public async Task<Gathered<Gap>> ListGapsAsync(string topic = "", string geoLocation = "")
     {
-        Answers<List<Gap>> answers = await AskAllAsync(topic, ListAsync).ConfigureAwait(false);
+        Answers<List<Gap>> answers = await AskAllAsync(topic, ListAsync, geoLocation).ConfigureAwait(false);
         return new Gathered<Gap>(
             [.. answers.Values.SelectMany(gaps => gaps)
                 .OrderBy(gap => gap.Topic, StringComparer.Ordinal).ThenBy(gap => gap.Partition).ThenBy(gap => gap.FirstOffset)],
@@ -91,7 +92,7 @@ public sealed partial class EdgeStreamClient
     public async Task<Gathered<LatestValue>> ReadLatestAsync(string topic, string geoLocation = "")
     {
         Answers<LatestResponse> answers = await AskAllAsync(topic, (node, timeout) =>
-            node.CallAsync(one => one.Live.LatestAsync(new LatestRequest { Topic = topic, GeoLocation = geoLocation })).WaitAsync(timeout)).ConfigureAwait(false);
+            node.CallAsync(one => one.Live.LatestAsync(new LatestRequest { Topic = topic, GeoLocation = geoLocation })).WaitAsync(timeout), geoLocation).ConfigureAwait(false);
         if (Leader.IsOneProcess(answers.Topology))
             return new Gathered<LatestValue>(answers.Values.Single().Values, []);
 
@@ -107,16 +108,15 @@ public sealed partial class EdgeStreamClient
     /// <summary>Asks all SPUs at once.</summary>
     /// <param name="topic">That is meant; empty for all.</param>
     /// <param name="ask">Asks one, and gives up after some time.</param>
-    /// <exception cref="ClientException">There is no such topic, or none has answered.</exception>
-    private async Task<Answers<T>> AskAllAsync<T>(string topic, Func<NodeClient, TimeSpan, Task<T>> ask)
+    /// <param name="geoLocation">That is meant; empty for all.</param>
+    /// <exception cref="ClientException">There is no such topic or geo-location, or none has answered.</exception>
+    private async Task<Answers<T>> AskAllAsync<T>(string topic, Func<NodeClient, TimeSpan, Task<T>> ask, string geoLocation = "")
     {
         Topology topology = await _topology.AskAsync().ConfigureAwait(false);
         if (Leader.IsOneProcess(topology))
             return new Answers<T>(topology, [new Answer<T>(topology.Spus[0].Id, await ask(NodeOf(topology.Spus[0]), Timeout.InfiniteTimeSpan).ConfigureAwait(false), null)]);
 
-        if (topic.Length > 0)
-            TopicOf(topology, topic);
-
+        CheckKnown(topology);
         HashSet<int> leading = [.. topology.Topics.SelectMany(one => one.Partitions).Select(partition => partition.LeaderSpu)];
         (Answer<T> Answer, ClientException? Error)[] all = await Task.WhenAll(topology.Spus
             .Where(spu => spu.Online || leading.Contains(spu.Id)).OrderBy(spu => spu.Id).Select(AskOneAsync)).ConfigureAwait(false);
@@ -127,20 +127,42 @@ public sealed partial class EdgeStreamClient
 
         async Task<(Answer<T> Answer, ClientException? Error)> AskOneAsync(Spu spu)
         {
-            try
+            long began = Stopwatch.GetTimestamp();
+            for (Topology known = topology; ;)
             {
-                return (new Answer<T>(spu.Id, await ask(NodeOf(spu), AnswerTimeout).ConfigureAwait(false), null), null);
+                try
+                {
+                    return (new Answer<T>(spu.Id, await ask(NodeOf(spu), AnswerTimeout).ConfigureAwait(false), null), null);
+                }
+                catch (TimeoutException late)
+                {
+                    return Failed(spu, new ClientException(ErrorCode.Unavailable, $"SPU {spu.Id} does not answer", late));
+                }
+                catch (ClientException untold) when (untold.Code is ErrorCode.TopicNotFound or ErrorCode.GeoLocationNotFound)
+                {
+                    // The topology has it, as far as that is still so: the SPU was not told yet, or is about to open a large topic.
+                    known = await _topology.NewerThanAsync(known, CancellationToken.None).ConfigureAwait(false);
+                    CheckKnown(known);
+                    if (Stopwatch.GetElapsedTime(began) > AnswerTimeout)
+                        return Failed(spu, new ClientException(ErrorCode.Unavailable, $"SPU {spu.Id} was not told of it yet; try again", untold));
+                }
+                catch (ClientException error)
+                {
+                    string problem = error.Code == ErrorCode.Unavailable ? $"SPU {spu.Id} does not answer: {error.Message}" : $"SPU {spu.Id}: {error.Message}";
+                    return (new Answer<T>(spu.Id, default, problem), error);
+                }
             }
-            catch (TimeoutException late)
-            {
-                var error = new ClientException(ErrorCode.Unavailable, $"SPU {spu.Id} does not answer", late);
-                return (new Answer<T>(spu.Id, default, error.Message), error);
-            }
-            catch (ClientException error)
-            {
-                string problem = error.Code == ErrorCode.Unavailable ? $"SPU {spu.Id} does not answer: {error.Message}" : $"SPU {spu.Id}: {error.Message}";
-                return (new Answer<T>(spu.Id, default, problem), error);
-            }
+        }
+
+        static (Answer<T> Answer, ClientException? Error) Failed(Spu spu, ClientException error) => (new Answer<T>(spu.Id, default, error.Message), error);
+
+        void CheckKnown(Topology known)
+        {
+            if (topic.Length > 0)
+                TopicOf(known, topic);
+
+            if (geoLocation.Length > 0 && known.GeoLocations.All(geo => geo.Name != geoLocation))
+                throw new ClientException(ErrorCode.GeoLocationNotFound, $"there is no geo-location '{geoLocation}'; 'edgestream geo list' shows them");
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Net;
@@ -96,8 +97,19 @@ internal sealed class InProcessCluster : IAsyncDisposable
     }
 
     /// <summary>Makes a topic with a partition for each leader that is named.</summary>
-    public Task CreateTopicAsync(string name, params int[] leaders) => ChangeAsync(
-        new TopicInfo(name, new EdgeStream.Cluster.Topology.TopicSettings(), [.. leaders.Select((leader, number) => new PartitionInfo(number, leader))]), Spus);
+    public Task CreateTopicAsync(string name, params int[] leaders) => ChangeAsync(TopicOf(name, leaders), Spus);
+
+    /// <summary>As <see cref="CreateTopicAsync"/>, of which only some SPUs are told; the others <see cref="TellAsync"/> tells.</summary>
+    public Task CreateTopicAsync(string name, IEnumerable<InProcessSpu> told, params int[] leaders) => ChangeAsync(TopicOf(name, leaders), told);
+
+    /// <summary>Tells an SPU what there is by now.</summary>
+    public Task TellAsync(InProcessSpu spu) => spu.View.ApplyAsync(_map);
+
+    /// <summary>Forgets a topic, of which no SPU is told.</summary>
+    public void DeleteTopic(string name) => _map = _map with { Topics = _map.Topics.Remove(name) };
+
+    /// <summary>Has a geo-location in the topology, of which no SPU is told.</summary>
+    public void AddGeoLocation(string name) => _map = _map with { GeoLocations = _map.GeoLocations.Add(name, GeoLocationInfo.Lost(name)) };
 
     /// <summary>Gives a partition to another SPU; the one that has it is told, or goes on as if nothing were.</summary>
     public Task MoveAsync(string topic, int partition, int to, bool tellOld = true)
@@ -153,6 +165,9 @@ internal sealed class InProcessCluster : IAsyncDisposable
     internal static string EndpointOf(WebApplication application) =>
         application.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
 
+    private static TopicInfo TopicOf(string name, int[] leaders) =>
+        new(name, new EdgeStream.Cluster.Topology.TopicSettings(), [.. leaders.Select((leader, number) => new PartitionInfo(number, leader))]);
+
     private TopologyMap Ask()
     {
         Interlocked.Increment(ref _asked);
@@ -187,9 +202,9 @@ internal sealed class InProcessSpu : IAsyncDisposable
 {
     private readonly WebApplication _server;
 
-    private InProcessSpu(SpuNode node, SpuView view, GroupCoordinator groups, WebApplication server)
+    private InProcessSpu(SpuNode node, SpuView view, GroupCoordinator groups, WebApplication server, ConcurrentQueue<LatestValue> latest)
     {
-        (Node, View, Groups, _server) = (node, view, groups, server);
+        (Node, View, Groups, _server, Latest) = (node, view, groups, server, latest);
         Link = new FaultyLink(new Uri(InProcessCluster.EndpointOf(server)).Port);
     }
 
@@ -198,6 +213,9 @@ internal sealed class InProcessSpu : IAsyncDisposable
     public SpuView View { get; }
 
     public GroupCoordinator Groups { get; }
+
+    /// <summary>What it says that geo-locations have told it.</summary>
+    public ConcurrentQueue<LatestValue> Latest { get; }
 
     /// <summary>Between clients and it.</summary>
     public FaultyLink Link { get; }
@@ -208,15 +226,17 @@ internal sealed class InProcessSpu : IAsyncDisposable
     {
         var view = new SpuView(node);
         GroupCoordinator groups = await GroupCoordinator.StartAsync(view, await cluster.OpenPositionsAsync(), TimeProvider.System);
+        var latest = new ConcurrentQueue<LatestValue>();
         WebApplication server = await cluster.ServeAsync(
-            services => services.AddSingleton<IClusterView>(view).AddSingleton(node).AddSingleton(new Active<GroupCoordinator>(groups)),
+            services => services.AddSingleton<IClusterView>(view).AddSingleton(node).AddSingleton(new Active<GroupCoordinator>(groups)).AddSingleton(latest),
             application =>
             {
                 application.MapGrpcService<DataPlaneService>();
                 application.MapGrpcService<ConsumerGroupsService>();
-                application.MapGrpcService<SpuControlPlane>();
+                application.MapGrpcService<ControlPlaneService>();
+                application.MapGrpcService<LiveValuesOfTest>();
             });
-        return new InProcessSpu(node, view, groups, server);
+        return new InProcessSpu(node, view, groups, server, latest);
     }
 
     public async ValueTask DisposeAsync()
@@ -228,16 +248,10 @@ internal sealed class InProcessSpu : IAsyncDisposable
         await Node.DisposeAsync();
     }
 
-    /// <summary>Of an SPU: how the partitions are that it leads.</summary>
-    private sealed class SpuControlPlane(SpuNode node) : ControlPlane.ControlPlaneBase
+    /// <summary>Of an SPU: what the geo-locations have told it that it serves, or has served.</summary>
+    private sealed class LiveValuesOfTest(ConcurrentQueue<LatestValue> latest) : Live.LiveBase
     {
-        public override async Task<ListPartitionsResponse> ListPartitions(ListPartitionsRequest request, ServerCallContext context) => new()
-        {
-            Partitions =
-            {
-                await TopologyMessages.ToStatusesAsync(
-                    node.Partitions.Where(partition => request.Topic.Length == 0 || partition.Id.Topic == request.Topic), context.CancellationToken),
-            },
-        };
+        public override Task<LatestResponse> Latest(LatestRequest request, ServerCallContext context) =>
+            Task.FromResult(new LatestResponse { Values = { latest } });
     }
 }

@@ -127,7 +127,9 @@ public sealed class ClusterProcesses : IDisposable
 
     /// <summary>Starts an edge and joins it by a token at an SC.</summary>
     /// <param name="name">Its name, and that of its geo-location.</param>
-    public async Task<NodeProcess> AddEdgeAsync(string name)
+    /// <param name="topic">More lines for what it mirrors.</param>
+    /// <param name="uplink">More lines for its uplink.</param>
+    public async Task<NodeProcess> AddEdgeAsync(string name, string topic = "", string uplink = "")
     {
         NodeProcess edge = NodeProcess.Edge(
             _directory,
@@ -135,10 +137,12 @@ public sealed class ClusterProcesses : IDisposable
             [[topic]]
             name = "{MirrorTopic}"
             mirror = true
+            {topic}
 
             [uplink]
             progress-timeout = "3s"
             max-backoff = "1s"
+            {uplink}
             """,
             name, PlaceOf(name).Namespace);
         _edges.Add(edge);

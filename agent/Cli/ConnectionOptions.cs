@@ -1,9 +1,6 @@
 using System.CommandLine;
-using System.Security.Cryptography;
-using System.Security.Cryptography.X509Certificates;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Client;
-using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -30,24 +27,23 @@ internal static class ConnectionOptions
 
     public static Option<string?> Authority { get; } = new("--ca") { Description = "The hub's CA certificate (PEM)", HelpName = "file", Recursive = true };
 
+    /// <summary>All of them, for the root command.</summary>
+    public static IReadOnlyList<Option> All { get; } = [Socket, Connect, Certificate, Key, Authority];
+
+    /// <exception cref="CommandException">The certificates cannot be used.</exception>
     public static EdgeStreamClient Open(ParseResult result)
     {
         string[] urls = [.. (result.GetValue(Connect) ?? [])
             .SelectMany(given => given.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
-        try
+        string? certificate = result.GetValue(Certificate), key = result.GetValue(Key);
+        if (certificate is null && key is not null)
+            throw new CommandException($"--key-file '{key}' goes with a certificate; name it with --cert");
+
+        return new EdgeStreamClient(new ClientOptions
         {
-            return new EdgeStreamClient(new ClientOptions
-            {
-                Endpoints = urls.Length > 0 ? urls : ["unix:" + NodePaths.SocketOfNode(result.GetValue(Socket))],
-                Authority = result.GetValue(Authority) is { } ca ? X509CertificateLoader.LoadCertificateFromFile(ca) : null,
-                Certificate = result.GetValue(Certificate) is { } certificate
-                    ? X509Certificate2.CreateFromPemFile(certificate, result.GetValue(Key))
-                    : null,
-            });
-        }
-        catch (Exception error) when (error is CryptographicException or IOException or UnauthorizedAccessException)
-        {
-            throw new EdgeStreamException($"the certificates cannot be read: {error.Message}", error);
-        }
+            Endpoints = urls.Length > 0 ? urls : ["unix:" + NodePaths.SocketOfNode(result.GetValue(Socket))],
+            Authority = result.GetValue(Authority) is { } ca ? ConnectionCertificates.ReadCertificate("--ca", ca) : null,
+            Certificate = certificate is null ? null : ConnectionCertificates.ReadIdentity(certificate, key),
+        });
     }
 }

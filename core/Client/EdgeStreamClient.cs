@@ -89,6 +89,32 @@ public sealed partial class EdgeStreamClient : IDisposable
         return new Producer(this, leader, partition, ack, patience ?? Producer.DefaultPatience, interrupted);
     }
 
+    /// <summary>Starts to append to all partitions of a topic, whose keys say which record goes where.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="ack">What an acknowledgement means.</param>
+    /// <param name="patience">How long a lost connection is tried again; null for <see cref="Producer.DefaultPatience"/>.</param>
+    /// <param name="interrupted">Told, in one line and on any thread, each time before it is tried again.</param>
+    /// <exception cref="ClientException">
+    /// There is no such topic, or its partitions are those of geo-locations (<see cref="PartitionedProducer.IsFor"/>), or the cluster cannot
+    /// be reached now.
+    /// </exception>
+    public async Task<PartitionedProducer> ProduceByKeyAsync(
+        string topic, Ack ack = Ack.Durable, TimeSpan? patience = null, Action<string>? interrupted = null)
+    {
+        Topology topology = await _topology.AskAsync().ConfigureAwait(false);
+        Topic known = TopicOf(topology, topic);
+        if (!PartitionedProducer.IsFor(known))
+            throw new ClientException(ErrorCode.InvalidArgument, $"the partitions of topic '{topic}' are those of geo-locations; name one of them");
+
+        // All of them before the first producer is made.
+        Dictionary<int, Leader> leaders = known.Partitions.ToDictionary(
+            partition => partition.Partition_, partition => LeaderOf(topology, topic, partition.Partition_));
+        return new PartitionedProducer(
+            [.. leaders.Keys.Order()],
+            (partition, handedOver) => new Producer(
+                this, leaders[partition], partition, ack, patience ?? Producer.DefaultPatience, interrupted, handedOver));
+    }
+
     /// <summary>Starts to read a partition.</summary>
     /// <param name="request">What to read.</param>
     /// <param name="includeExpired">See <see cref="Consumer.IncludesExpired"/>.</param>
@@ -101,6 +127,21 @@ public sealed partial class EdgeStreamClient : IDisposable
     {
         Leader leader = await FindLeaderAsync(request.Topic, request.Partition).ConfigureAwait(false);
         return new Consumer(this, leader, request, patience ?? Producer.DefaultPatience, interrupted) { IncludesExpired = includeExpired, GapSeen = gapSeen };
+    }
+
+    /// <summary>Starts to read all partitions of a topic.</summary>
+    /// <param name="request">What to read of each; its partition counts for nothing. An offset that is not held any more stands for the first that is.</param>
+    /// <param name="gapSeen">See <see cref="Consumer.GapSeen"/>; on any thread.</param>
+    /// <param name="patience">How long a lost connection is tried again; null for <see cref="Producer.DefaultPatience"/>.</param>
+    /// <param name="interrupted">Told, in one line and on any thread, each time before it is tried again.</param>
+    /// <exception cref="ClientException">There is no such topic, or the cluster cannot be reached now.</exception>
+    public async Task<MergedConsumer> ConsumeAllAsync(
+        ConsumeRequest request, Action<Gap>? gapSeen = null, TimeSpan? patience = null, Action<string>? interrupted = null)
+    {
+        Topic topic = TopicOf(await _topology.AskAsync().ConfigureAwait(false), request.Topic);
+        return new MergedConsumer(
+            topic.Partitions.Select(partition => new ConsumeRequest(request) { Partition = partition.Partition_ }),
+            one => ConsumeAsync(one, gapSeen: gapSeen, patience: patience, interrupted: interrupted));
     }
 
     /// <summary>A member of a consumer group, which joins when its records are asked for.</summary>

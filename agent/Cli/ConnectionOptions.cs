@@ -1,6 +1,8 @@
 using System.CommandLine;
+using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Client;
+using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -30,7 +32,7 @@ internal static class ConnectionOptions
     /// <summary>All of them, for the root command.</summary>
     public static IReadOnlyList<Option> All { get; } = [Socket, Connect, Certificate, Key, Authority];
 
-    /// <exception cref="CommandException">The certificates cannot be used.</exception>
+    /// <exception cref="EdgeStreamException">The certificates cannot be used.</exception>
     public static EdgeStreamClient Open(ParseResult result)
     {
         string[] urls = [.. (result.GetValue(Connect) ?? [])
@@ -42,8 +44,8 @@ internal static class ConnectionOptions
         return new EdgeStreamClient(new ClientOptions
         {
             Endpoints = urls.Length > 0 ? urls : ["unix:" + NodePaths.SocketOfNode(result.GetValue(Socket))],
-            Authority = result.GetValue(Authority) is { } ca ? ConnectionCertificates.ReadCertificate("--ca", ca) : null,
-            Certificate = certificate is null ? null : ConnectionCertificates.ReadIdentity(certificate, key),
+            Authority = result.GetValue(Authority) is { } ca ? PemFiles.ReadCertificate("--ca", ca) : null,
+            Certificate = certificate is null ? null : PemFiles.ReadIdentity("--cert", certificate, "--key-file", key),
         });
     }
 }

@@ -3,6 +3,7 @@ using System.Security.Cryptography;
 using EdgeStream.Agent.Cli;
 using EdgeStream.Client;
 using EdgeStream.Harness;
+using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Tests.Cli;
 
@@ -67,7 +68,7 @@ public sealed class ConnectionOptionsTests : IDisposable
     }
 
     private static void AssertRefused(string expected, params string[] arguments) =>
-        Assert.StartsWith(expected, Assert.Throws<CommandException>(() => Open(arguments)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(expected, Assert.ThrowsAny<EdgeStreamException>(() => Open(arguments)).Message, StringComparison.Ordinal);
 
     private static EdgeStreamClient Open(params string[] arguments)
     {

@@ -93,7 +93,7 @@ internal static class DiagCommand
 
     /// <summary>Whether this command lacks the certificate that the SPUs of a cluster want to see.</summary>
     private static bool IsClosedTo(ParseResult result, LocalNode node) =>
-        node.Kind is "sc" or "spu" && result.GetValue(ConnectionOptions.Certificate) is null;
+        node.Kind is "sc" or "spu" && !ConnectionOptions.HasCertificate(result);
 
     private static string WhereToAsk(LocalNode node, string[] question)
     {

@@ -32,8 +32,8 @@ public sealed class ConnectionOptionsTests : IDisposable
     {
         string both = Write("both.pem", File.ReadAllText(_certificate) + "\n" + File.ReadAllText(_key));
 
-        Open("--cert", _certificate, "--key-file", _key, "--ca", _authority.File).Dispose();
-        Open("--cert", both, "--ca", _authority.File).Dispose();
+        Assert.True(Read([], "--cert", _certificate, "--key-file", _key, "--ca", _authority.File).Certificate!.HasPrivateKey);
+        Assert.True(Read([], "--cert", both, "--ca", _authority.File).Certificate!.HasPrivateKey);
     }
 
     [Fact]
@@ -67,16 +67,44 @@ public sealed class ConnectionOptionsTests : IDisposable
         AssertRefused($"--cert '{text}' is no certificate (PEM)", "--cert", text, "--key-file", _key);
     }
 
-    private static void AssertRefused(string expected, params string[] arguments) =>
-        Assert.StartsWith(expected, Assert.ThrowsAny<EdgeStreamException>(() => Open(arguments)).Message, StringComparison.Ordinal);
+    [Fact]
+    public void Environment_names_what_the_command_line_does_not()
+    {
+        (string other, string othersKey) = _authority.Issue("other");
+        var environment = new Dictionary<string, string?>
+        {
+            ["EDGESTREAM_CONNECT"] = "https://sc1:9443, https://sc2:9443",
+            ["EDGESTREAM_CERT"] = _certificate,
+            ["EDGESTREAM_KEY"] = _key,
+            ["EDGESTREAM_CA"] = _authority.File,
+        };
 
-    private static EdgeStreamClient Open(params string[] arguments)
+        ClientOptions options = Read(environment);
+        Assert.Equal(["https://sc1:9443", "https://sc2:9443"], options.Endpoints);
+        Assert.Equal("CN=me", options.Certificate!.Subject);
+        Assert.Equal("CN=ca", options.Authority!.Subject);
+
+        Assert.Equal("CN=other", Read(environment, "--cert", other, "--key-file", othersKey).Certificate!.Subject);
+        Assert.Equal(["https://sc3:9443"], Read(environment, "--connect", "https://sc3:9443").Endpoints);
+        Assert.Equal(["unix:/a/socket"], Read(environment, "--socket", "/a/socket").Endpoints);
+        Assert.Equal(["https://sc3:9443"], Read(environment, "--socket", "/a/socket", "--connect", "https://sc3:9443").Endpoints);
+
+        // Set to nothing is not set.
+        Assert.Null(Read(new() { ["EDGESTREAM_CERT"] = "", ["EDGESTREAM_KEY"] = "", ["EDGESTREAM_CA"] = "" }, "--socket", "/a/socket").Certificate);
+        environment["EDGESTREAM_CERT"] = "/no/me.crt";
+        Assert.StartsWith("$EDGESTREAM_CERT '/no/me.crt' does not exist", Assert.ThrowsAny<EdgeStreamException>(() => Read(environment)).Message, StringComparison.Ordinal);
+    }
+
+    private static void AssertRefused(string expected, params string[] arguments) =>
+        Assert.StartsWith(expected, Assert.ThrowsAny<EdgeStreamException>(() => Read([], arguments)).Message, StringComparison.Ordinal);
+
+    private static ClientOptions Read(Dictionary<string, string?> environment, params string[] arguments)
     {
         var command = new RootCommand();
         foreach (Option option in ConnectionOptions.All)
             command.Options.Add(option);
 
-        return ConnectionOptions.Open(command.Parse([.. arguments, "--socket", "/unused"]));
+        return ConnectionOptions.Read(command.Parse(arguments), environment.GetValueOrDefault);
     }
 
     private string Write(string name, string content)

@@ -14,6 +14,9 @@ internal static class ConnectionOptions
     private const string KeyVariable = "EDGESTREAM_KEY";
     private const string AuthorityVariable = "EDGESTREAM_CA";
 
+    // Another SC is the active one within 7 s or so after one has died.
+    private static readonly TimeSpan WhileScTakesOver = TimeSpan.FromSeconds(10);
+
     public static Option<string?> Socket { get; } = new("--socket")
     {
         Description = $"The node's local socket (default: $EDGESTREAM_SOCKET or {NodePaths.DefaultSocket})",
@@ -52,9 +55,9 @@ internal static class ConnectionOptions
     /// <summary>All of them, for the root command.</summary>
     public static IReadOnlyList<Option> All { get; } = [Socket, Connect, Certificate, Key, Authority];
 
-    /// <summary>A client of what the command line names, or else the environment, or else the node that runs here.</summary>
+    /// <summary>A client of what the command line names, or else the environment, or else the node that runs here; with patience while an SC takes over.</summary>
     /// <exception cref="EdgeStreamException">The certificates cannot be used.</exception>
-    public static EdgeStreamClient Open(ParseResult result) => new(Read(result, Environment.GetEnvironmentVariable));
+    public static EdgeStreamClient Open(ParseResult result) => new(Read(result, Environment.GetEnvironmentVariable) with { Patience = WhileScTakesOver });
 
     /// <summary>As <see cref="Open"/>, for what a node tells at its own socket only: the environment's cluster is not meant.</summary>
     /// <exception cref="EdgeStreamException">The certificates cannot be used.</exception>

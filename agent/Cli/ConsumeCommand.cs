@@ -91,7 +91,7 @@ internal static class ConsumeCommand
         request.Partition = partition ?? 0;
         using Consumer consumer = await client.ConsumeAsync(
             request, result.GetValue(Expired), gap => Note(result, gap, showPartition: false),
-            interrupted: problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
+            interrupted: TellingProblems(result));
         await PrintAsync(result, ReadAsync());
 
         async IAsyncEnumerable<string> ReadAsync()
@@ -109,7 +109,7 @@ internal static class ConsumeCommand
 
         await using MergedConsumer consumer = await client.ConsumeAllAsync(
             request, gap => Note(result, gap, showPartition: true),
-            interrupted: problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
+            interrupted: TellingProblems(result));
         await PrintAsync(result, ReadAsync());
 
         async IAsyncEnumerable<string> ReadAsync()
@@ -131,7 +131,7 @@ internal static class ConsumeCommand
             FromEnd = !result.GetValue(Beginning),
             StopAtEnd = result.GetValue(StopAtEnd),
             GapSeen = gap => Note(result, gap, showPartition: true),
-            Interrupted = problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"),
+            Interrupted = TellingProblems(result),
         });
         await PrintAsync(result, ReadAsync());
         await consumer.CommitAsync(CancellationToken.None);
@@ -164,6 +164,9 @@ internal static class ConsumeCommand
 
         await output.FlushAsync(CancellationToken.None);
     }
+
+    private static Action<string> TellingProblems(ParseResult result) =>
+        new RepeatedProblems(result.InvocationConfiguration.Error, TimeProvider.System).Tell;
 
     private static void Note(ParseResult result, Gap gap, bool showPartition)
     {

@@ -47,15 +47,14 @@ internal static class ProduceCommand
             var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
             IReadOnlyList<int>? chosen = await GeoPartitions.ChooseAsync(
                 client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos), result.GetValue(partition));
+            var problems = new RepeatedProblems(result.InvocationConfiguration.Error, TimeProvider.System);
             Ack meaning = Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true);
             await using IDestination destination = chosen is null
-                ? new ByKey(await client.ProduceByKeyAsync(topicName, meaning, interrupted: Interrupted))
-                : await EachOf.OpenAsync(chosen, number => client.ProduceAsync(topicName, number, meaning, interrupted: Interrupted));
+                ? new ByKey(await client.ProduceByKeyAsync(topicName, meaning, interrupted: problems.Tell))
+                : await EachOf.OpenAsync(chosen, number => client.ProduceAsync(topicName, number, meaning, interrupted: problems.Tell));
             (long count, long last) = await ProduceAsync(destination, lines, format, cancellationToken);
             result.InvocationConfiguration.Error.WriteLine(
                 count == 0 ? "nothing to store" : $"{count} record{(count == 1 ? "" : "s")} stored{destination.Describe(last)}");
-
-            void Interrupted(string problem) => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again");
         });
         return command;
     }

@@ -32,7 +32,7 @@ var root = new RootCommand("EdgeStream: a store-and-forward streaming agent for 
     CertificateCommands.Certificate(),
     CompletionsCommand.Create(),
 };
-foreach (Option option in (Option[])[ConnectionOptions.Socket, ConnectionOptions.Connect, ConnectionOptions.Certificate, ConnectionOptions.Key, ConnectionOptions.Authority])
+foreach (Option option in ConnectionOptions.All)
     root.Options.Add(option);
 
 // Several files bring commands of this group.

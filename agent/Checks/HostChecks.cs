@@ -7,14 +7,19 @@ using EdgeStream.Storage.Time;
 
 namespace EdgeStream.Agent.Checks;
 
-/// <summary>Whether an edge with a configuration can work on this machine: its disk, its clock and its ports. Changes nothing.</summary>
+/// <summary>Whether a node with a configuration can work on this machine: its disk, its clock and its ports. Changes nothing.</summary>
 internal static class HostChecks
 {
     private const string ServiceUser = "edgestream";
 
-    public static IEnumerable<Finding> Run(AgentConfiguration configuration, string data, string socket)
+    /// <param name="configuration">What is configured.</param>
+    /// <param name="data">Its data directory.</param>
+    /// <param name="socket">Its local socket.</param>
+    /// <param name="stranger">Another kind of node that has the socket, for people; null where there is none.</param>
+    /// <param name="network">Where its network API is to listen; null where that is not known.</param>
+    public static IEnumerable<Finding> Run(AgentConfiguration configuration, string data, string socket, string? stranger, IPEndPoint? network)
     {
-        bool runs = Answers(socket);
+        bool runs = stranger is null && Answers(socket);
         if (Environment.IsPrivilegedProcess && UserExists(ServiceUser))
         {
             yield return new Finding(
@@ -24,11 +29,16 @@ internal static class HostChecks
         yield return CheckData(data);
         yield return CheckSpace(data, configuration.Budget);
         yield return CheckClock();
-        yield return runs ? new Finding("socket", Verdict.Ok, $"a node answers on {socket}") : CheckSocket(socket);
+        yield return runs ? new Finding("socket", Verdict.Ok, $"a node answers on {socket}")
+            : stranger is null ? CheckSocket(socket)
+            : new Finding("socket", Verdict.Warning, $"{stranger} answers on {socket}, and this is the configuration of another node; choose its own with --socket");
         if (!runs)
         {
             foreach (IPEndPoint listen in configuration.MqttBrokers.SelectMany(broker => new[] { broker.Listen, broker.TlsListen }).OfType<IPEndPoint>())
                 yield return CheckPort("MQTT broker", listen, Verdict.Warning, "stop that one, or choose another port in source.mqtt-broker.listen");
+
+            if (network is not null)
+                yield return CheckPort("network API", network, Verdict.Warning, "stop that one, or choose another port with --listen");
 
             if ((configuration.Http ?? HttpListen.Default).Endpoint is { } http)
                 yield return CheckPort("HTTP", http, configuration.Http is null ? Verdict.Warning : Verdict.Problem, "choose another port in http.listen, or \"none\"");

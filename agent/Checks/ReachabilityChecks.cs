@@ -13,16 +13,31 @@ namespace EdgeStream.Agent.Checks;
 /// </summary>
 internal static class ReachabilityChecks
 {
+    private const int DefaultNatsPort = 4222;
+
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    public static async Task<IReadOnlyList<Finding>> RunAsync(AgentConfiguration configuration, string data, CancellationToken cancellationToken)
+    /// <param name="configuration">What is configured.</param>
+    /// <param name="data">Its data directory.</param>
+    /// <param name="isEdge">Whether it is an edge, which may have joined hubs.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static async Task<IReadOnlyList<Finding>> RunAsync(
+        AgentConfiguration configuration, string data, bool isEdge, CancellationToken cancellationToken)
     {
         IEnumerable<MqttBrokerOptions> all = [.. configuration.MqttSources, .. configuration.MqttSinks, .. configuration.HomeAssistant?.Sinks ?? []];
         IEnumerable<Task<Finding>> brokers = all
             .DistinctBy(broker => (broker.Broker, broker.Username, broker.Password, broker.CaFile, broker.CertFile))
             .Select(broker => CheckBrokerAsync(broker, cancellationToken));
-        return [.. await Task.WhenAll([.. brokers, .. CheckHubs(data, cancellationToken)]).ConfigureAwait(false)];
+        return [.. await Task.WhenAll([.. brokers, .. isEdge ? CheckHubs(data, cancellationToken) : []]).ConfigureAwait(false)];
     }
+
+    /// <summary>Whether somebody listens at an address.</summary>
+    /// <param name="subject">What that is.</param>
+    /// <param name="address">https, nats or tls.</param>
+    /// <param name="advice">What to do, or what it means, where nobody does.</param>
+    /// <param name="cancellationToken">Gives up.</param>
+    public static Task<Finding> CheckAsync(string subject, Uri address, string advice, CancellationToken cancellationToken) =>
+        CheckAsync(subject, address.Host.Trim('[', ']'), address.Port > 0 ? address.Port : DefaultNatsPort, advice, cancellationToken);
 
     private static async Task<Finding> CheckBrokerAsync(MqttBrokerOptions broker, CancellationToken cancellationToken)
     {

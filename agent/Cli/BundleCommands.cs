@@ -71,7 +71,7 @@ internal static class BundleCommands
     {
         string path = Path.GetFullPath(file), part = path + ".part";
         RefuseExisting(path);
-        using var client = ConnectionOptions.Open(result);
+        using var client = ConnectionOptions.OpenLocal(result);
         using AsyncServerStreamingCall<ExportLogResponse> call = client.Agent.ExportLog(request, cancellationToken: cancellationToken);
         ExportRange range;
         try
@@ -129,7 +129,7 @@ internal static class BundleCommands
     private static async Task ImportAsync(ParseResult result, string file, CancellationToken cancellationToken)
     {
         await using FileStream input = OpenInput(file);
-        using var client = ConnectionOptions.Open(result);
+        using var client = ConnectionOptions.OpenLocal(result);
         using AsyncClientStreamingCall<ImportLogRequest, ImportLogResponse> call = client.Agent.ImportLog(cancellationToken: cancellationToken);
         ImportLogResponse? done = null;
         try

@@ -23,10 +23,19 @@ internal static class ConsumeCommand
         HelpName = "name",
     };
 
-    private static readonly Option<int?> PartitionNumber = new("--partition", "-p") { Description = "Which partition (default: 0)" };
+    private static readonly Option<int?> PartitionNumber = new("--partition", "-p") 
+    {
+        Description = "Which partition (default: all, with the number of each record's partition in front)",
+    };
+
     private static readonly Option<string?> Geo = new("--geo") { Description = "At a hub: the partition of this geo-location", HelpName = "name" };
     private static readonly Option<bool> Beginning = new("--beginning", "-B") { Description = "From the first record held" };
-    private static readonly Option<long?> Offset = new("--offset") { Description = "From this offset; -5 stands for the last five", HelpName = "n" };
+    private static readonly Option<long?> Offset = new("--offset") 
+    {
+        Description = "From this offset, of one partition; -5 stands for the last five, of each",
+        HelpName = "n",
+    };
+
     private static readonly Option<string?> Since = new("--since") { Description = "From so long ago, for instance 10m", HelpName = "time" };
     private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records", HelpName = "count" };
     private static readonly Option<bool> StopAtEnd = new("-d") { Description = "Stop at the end instead of waiting for more" };
@@ -47,7 +56,7 @@ internal static class ConsumeCommand
     {
         var command = new CliCommand(
             "consume",
-            "Print the records of a partition, and go on as they come",
+            "Print the records of a topic, and go on as they come",
             "edgestream consume readings -B -n 10 -o json\nedgestream consume readings --geo berlin-7 -B -d\nedgestream consume readings --group billing -B")
         {
             Arguments = { Topic },
@@ -59,6 +68,9 @@ internal static class ConsumeCommand
 
     private static async Task ConsumeAsync(ParseResult result, CancellationToken cancellationToken)
     {
+        if (result.GetValue(Count) is <= 0)
+            return;
+
         using var client = ConnectionOptions.Open(result);
         if (result.GetValue(Group) is { } group)
         {
@@ -67,32 +79,44 @@ internal static class ConsumeCommand
         }
 
         ConsumeRequest request = Request(result);
-        if (result.GetValue(Geo) is { } geo)
-            request.Partition = await GeoPartitions.FindAsync(client, request.Topic, Names.CheckGeoLocation(geo));
-
-        long remaining = result.GetValue(Count) ?? long.MaxValue;
-        if (remaining <= 0)
+        int? partition = result.GetValue(Geo) is { } geo
+            ? await GeoPartitions.FindAsync(client, request.Topic, Names.CheckGeoLocation(geo))
+            : result.GetValue(PartitionNumber);
+        if (partition is null && await GeoPartitions.FindTopicAsync(client, request.Topic) is var topic && GeoPartitions.HasSeveral(topic))
+        {
+            await ConsumeAllAsync(result, client, request, topic.Partitions.Count, cancellationToken);
             return;
+        }
 
-        TextWriter output = result.InvocationConfiguration.Output;
+        request.Partition = partition ?? 0;
         using Consumer consumer = await client.ConsumeAsync(
-            request, result.GetValue(Expired), gap => Note(result, gap),
-            interrupted: problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
-        try
+            request, result.GetValue(Expired), gap => Note(result, gap, showPartition: false),
+            interrupted: TellingProblems(result));
+        await PrintAsync(result, ReadAsync());
+
+        async IAsyncEnumerable<string> ReadAsync()
         {
             await foreach (Record record in consumer.ReadAsync(cancellationToken))
-            {
-                await output.WriteLineAsync(ToLine(result, record, consumer.TimeOf(record)));
-                if (--remaining == 0)
-                    break;
-            }
+                yield return ToLine(result, record, consumer.TimeOf(record));
         }
-        catch (OperationCanceledException)
-        {
-            // Ctrl-C is how one ends it.
-        }
+    }
 
-        await output.FlushAsync(CancellationToken.None);
+    private static async Task ConsumeAllAsync(
+        ParseResult result, EdgeStreamClient client, ConsumeRequest request, int partitions, CancellationToken cancellationToken)
+    {
+        if (request.HasOffset)
+            throw new CommandException($"--offset {request.Offset} is in one partition, and '{request.Topic}' has {partitions}; say with -p in which");
+
+        await using MergedConsumer consumer = await client.ConsumeAllAsync(
+            request, gap => Note(result, gap, showPartition: true),
+            interrupted: TellingProblems(result));
+        await PrintAsync(result, ReadAsync());
+
+        async IAsyncEnumerable<string> ReadAsync()
+        {
+            await foreach (GroupRecord given in consumer.ReadAsync(cancellationToken))
+                yield return ToLine(result, given.Record, given.Time, given.Partition);
+        }
     }
 
     /// <summary>What is printed is committed, at least once a second and in the end.</summary>
@@ -102,23 +126,33 @@ internal static class ConsumeCommand
         if (alone.FirstOrDefault(option => result.GetResult(option) is { Implicit: false }) is { } other)
             throw new CommandException($"--group reads all partitions from where the group is; leave {other.Name} out ('edgestream consumer reset' sets where it is)");
 
-        long remaining = result.GetValue(Count) ?? long.MaxValue;
-        if (remaining <= 0)
-            return;
-
-        TextWriter output = result.InvocationConfiguration.Output;
         await using GroupConsumer consumer = client.JoinGroup(new GroupOptions(group, Names.CheckTopic(result.GetValue(Topic)))
         {
             FromEnd = !result.GetValue(Beginning),
             StopAtEnd = result.GetValue(StopAtEnd),
-            GapSeen = gap => Note(result, gap),
-            Interrupted = problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"),
+            GapSeen = gap => Note(result, gap, showPartition: true),
+            Interrupted = TellingProblems(result),
         });
-        try
+        await PrintAsync(result, ReadAsync());
+        await consumer.CommitAsync(CancellationToken.None);
+
+        async IAsyncEnumerable<string> ReadAsync()
         {
             await foreach (GroupRecord given in consumer.ReadAsync(cancellationToken))
+                yield return ToLine(result, given.Record, given.Time, IsJson(result) ? given.Partition : null);
+        }
+    }
+
+    /// <summary>Until as many are printed as were asked for, or there are no more, or somebody ends it.</summary>
+    private static async Task PrintAsync(ParseResult result, IAsyncEnumerable<string> lines)
+    {
+        TextWriter output = result.InvocationConfiguration.Output;
+        long remaining = result.GetValue(Count) ?? long.MaxValue;
+        try
+        {
+            await foreach (string line in lines)
             {
-                await output.WriteLineAsync(ToLine(result, given.Record, given.Time, given.Partition));
+                await output.WriteLineAsync(line);
                 if (--remaining == 0)
                     break;
             }
@@ -129,28 +163,34 @@ internal static class ConsumeCommand
         }
 
         await output.FlushAsync(CancellationToken.None);
-        await consumer.CommitAsync(CancellationToken.None);
     }
 
-    private static void Note(ParseResult result, Gap gap)
+    private static Action<string> TellingProblems(ParseResult result) =>
+        new RepeatedProblems(result.InvocationConfiguration.Error, TimeProvider.System).Tell;
+
+    private static void Note(ParseResult result, Gap gap, bool showPartition)
     {
-        if (result.GetValue(Format) == "json")
-            result.InvocationConfiguration.Output.WriteLine(ToJson(gap));
+        if (IsJson(result))
+            result.InvocationConfiguration.Output.WriteLine(ToJson(gap, showPartition));
         else
             result.InvocationConfiguration.Error.WriteLine(ToText(gap));
     }
 
-    private static string ToLine(ParseResult result, Record record, CorrectedTime time, int? partition = null) =>
-        result.GetValue(Format) == "json"
-            ? ToJson(record, time, partition)
-            : (result.GetValue(ShowTime) ? ToText(time) + '\t' : "") + ToText(record, result.GetValue(ShowKey));
+    private static bool IsJson(ParseResult result) => result.GetValue(Format) == "json";
+
+    /// <param name="result">What was asked for.</param>
+    /// <param name="record">What to print.</param>
+    /// <param name="time">When it was made.</param>
+    /// <param name="partition">Where it lies; null where that is not to be shown.</param>
+    private static string ToLine(ParseResult result, Record record, CorrectedTime time, int? partition = null) => IsJson(result)
+        ? ToJson(record, time, partition)
+        : (partition is { } number ? $"{number}\t" : "") + (result.GetValue(ShowTime) ? ToText(time) + '\t' : "") + ToText(record, result.GetValue(ShowKey));
 
     private static ConsumeRequest Request(ParseResult result)
     {
         var request = new ConsumeRequest
         {
             Topic = Names.CheckTopic(result.GetValue(Topic)),
-            Partition = result.GetValue(PartitionNumber) ?? 0,
             StopAtEnd = result.GetValue(StopAtEnd),
         };
         string? since = result.GetValue(Since);
@@ -189,9 +229,12 @@ internal static class ConsumeCommand
     private static string ToText(Gap gap) =>
         $"gap: offsets {gap.FirstOffset} to {gap.LastOffset} of {gap.Topic}/{gap.Partition} are lost ({gap.Reason})";
 
-    private static string ToJson(Gap gap) => OneLine(json =>
+    private static string ToJson(Gap gap, bool showPartition) => OneLine(json =>
     {
         json.WriteStartObject("gap");
+        if (showPartition)
+            json.WriteNumber("partition", gap.Partition);
+
         json.WriteNumber("first", gap.FirstOffset);
         json.WriteNumber("last", gap.LastOffset);
         json.WriteNumber("bytes", gap.Bytes);

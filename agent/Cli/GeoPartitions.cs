@@ -11,27 +11,38 @@ internal static class GeoPartitions
     public static async Task<int> FindAsync(EdgeStreamClient client, string topicName, string geo) =>
         PartitionOf(await FindTopicAsync(client, topicName), geo);
 
-    /// <summary>Where to produce: to the geo-locations that are named, or to all, or else to the partition that is.</summary>
+    /// <summary>
+    /// Where to produce: to the geo-locations that are named, or to all, or else to the partition that is. Null for any partition, as the keys
+    /// of the records say.
+    /// </summary>
     /// <exception cref="CommandException">
     /// There is no such topic or partition; or nothing says to whom, and no command is to go to whoever has the first one.
     /// </exception>
-    public static async Task<IReadOnlyList<int>> ChooseAsync(
+    public static async Task<IReadOnlyList<int>?> ChooseAsync(
         EdgeStreamClient client, string topicName, IReadOnlyList<string> names, bool all, int? partition)
     {
         Topic topic = await FindTopicAsync(client, topicName);
         if (names.Count > 0)
             return [.. names.Distinct().Select(name => PartitionOf(topic, name))];
 
-        int[] every = [.. topic.Partitions.Where(partition => partition.GeoLocation.Length > 0).Select(partition => partition.Partition_)];
+        int[] every = [.. topic.Partitions.Where(one => one.GeoLocation.Length > 0).Select(one => one.Partition_)];
         if (all)
             return every.Length > 0 ? every : throw new CommandException($"topic '{topicName}' has no partition for any geo-location");
 
-        return partition is null && topic.Settings.Down && every.Length > 0
-            ? throw new CommandException($"topic '{topicName}' flows down to geo-locations; --geo NAME says to which, --all-geos to each")
-            : [partition ?? 0];
+        if (partition is { } number)
+            return [number];
+
+        if (topic.Settings.Down && every.Length > 0)
+            throw new CommandException($"topic '{topicName}' flows down to geo-locations; --geo NAME says to which, --all-geos to each");
+
+        return HasSeveral(topic) ? null : [0];
     }
 
-    private static async Task<Topic> FindTopicAsync(EdgeStreamClient client, string name)
+    /// <summary>Whether a topic has partitions of which none is a geo-location's own: who names none means all of them.</summary>
+    public static bool HasSeveral(Topic topic) => topic.Partitions.Count > 1 && PartitionedProducer.IsFor(topic);
+
+    /// <exception cref="CommandException">There is no such topic.</exception>
+    public static async Task<Topic> FindTopicAsync(EdgeStreamClient client, string name)
     {
         Topology topology = await client.GetTopologyAsync();
         return topology.Topics.FirstOrDefault(topic => topic.Name == name)

@@ -24,7 +24,7 @@ internal static class MembershipCommands
         };
         command.Does(async (result, _) =>
         {
-            using var client = ConnectionOptions.Open(result);
+            using var client = ConnectionOptions.OpenLocal(result);
             JoinHubResponse joined = await client.CallAsync(c => c.Agent.JoinHubAsync(new JoinHubRequest
             {
                 Hub = result.GetValue(hub),
@@ -51,7 +51,7 @@ internal static class MembershipCommands
         };
         command.Does(async (result, _) =>
         {
-            using var client = ConnectionOptions.Open(result);
+            using var client = ConnectionOptions.OpenLocal(result);
             LeaveHubResponse left = await client.CallAsync(c => c.Agent.LeaveHubAsync(new LeaveHubRequest { Hub = result.GetValue(hub) }));
             result.InvocationConfiguration.Output.WriteLine(left.Remaining.Count == 0
                 ? $"left {left.Hub}; nothing is mirrored any more"

@@ -15,7 +15,7 @@ internal static class ProduceCommand
     public static Command Create()
     {
         var topic = new Argument<string>("topic");
-        var partition = new Option<int?>("--partition", "-p") { Description = "Which partition (default: 0)" };
+        var partition = new Option<int?>("--partition", "-p") { Description = "Which partition (default: all, by each record's key; without a key in turn)" };
         var geo = new Option<string[]>("--geo")
         {
             Description = "At a hub, of a topic that flows down: to this geo-location; can be given again",
@@ -45,16 +45,16 @@ internal static class ProduceCommand
             using var client = ConnectionOptions.Open(result);
             using TextReader lines = Open(result.GetValue(file));
             var format = new LineFormat(result.GetValue(separator), HeadersOf(result.GetValue(timeToLive)));
-            IReadOnlyList<int> partitions = await GeoPartitions.ChooseAsync(
+            IReadOnlyList<int>? chosen = await GeoPartitions.ChooseAsync(
                 client, topicName, result.GetValue(geo) ?? [], result.GetValue(allGeos), result.GetValue(partition));
-            await using var producers = new Producers(problem => result.InvocationConfiguration.Error.WriteLine($"{problem}; trying again"));
-            foreach (int number in partitions)
-                await producers.AddAsync(client, topicName, number, Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true));
-
-            (long count, long last) = await ProduceAsync(producers.All, lines, format, cancellationToken);
-            string each = partitions.Count == 1 ? $", the last at offset {last}" : $" in each of {partitions.Count} partitions";
+            var problems = new RepeatedProblems(result.InvocationConfiguration.Error, TimeProvider.System);
+            Ack meaning = Enum.Parse<Ack>(result.GetValue(ack)!, ignoreCase: true);
+            await using IDestination destination = chosen is null
+                ? new ByKey(await client.ProduceByKeyAsync(topicName, meaning, interrupted: problems.Tell))
+                : await EachOf.OpenAsync(chosen, number => client.ProduceAsync(topicName, number, meaning, interrupted: problems.Tell));
+            (long count, long last) = await ProduceAsync(destination, lines, format, cancellationToken);
             result.InvocationConfiguration.Error.WriteLine(
-                count == 0 ? "nothing to store" : $"{count} record{(count == 1 ? "" : "s")} stored{each}");
+                count == 0 ? "nothing to store" : $"{count} record{(count == 1 ? "" : "s")} stored{destination.Describe(last)}");
         });
         return command;
     }
@@ -77,21 +77,69 @@ internal static class ProduceCommand
         }
     }
 
-    /// <summary>One for each partition; disposed together.</summary>
-    private sealed class Producers(Action<string> interrupted) : IAsyncDisposable
+    /// <summary>Where the records go; disposed when all of them are acknowledged.</summary>
+    private interface IDestination : IAsyncDisposable
     {
-        private readonly List<Producer> _all = [];
+        /// <summary>Gives a record its place; its acknowledgements come to those that are awaited.</summary>
+        ValueTask SendAsync(Record record, Queue<Task<long>> acknowledgements, CancellationToken cancellationToken);
 
-        public IReadOnlyList<Producer> All => _all;
+        /// <summary>What stands behind "3 records stored".</summary>
+        string Describe(long lastOffset);
+    }
 
-        public async Task AddAsync(EdgeStreamClient client, string topic, int partition, Ack ack) =>
-            _all.Add(await client.ProduceAsync(topic, partition, ack, interrupted: interrupted));
+    /// <summary>Each record to each of the partitions that were chosen.</summary>
+    private sealed class EachOf : IDestination
+    {
+        private readonly List<Producer> _producers = [];
+
+        public static async Task<IDestination> OpenAsync(IReadOnlyList<int> partitions, Func<int, Task<Producer>> open)
+        {
+            var all = new EachOf();
+            try
+            {
+                foreach (int partition in partitions)
+                    all._producers.Add(await open(partition));
+
+                return all;
+            }
+            catch
+            {
+                await all.DisposeAsync();
+                throw;
+            }
+        }
+
+        public async ValueTask SendAsync(Record record, Queue<Task<long>> acknowledgements, CancellationToken cancellationToken)
+        {
+            foreach (Producer producer in _producers)
+                acknowledgements.Enqueue(await producer.SendAsync(record, cancellationToken));
+        }
+
+        public string Describe(long lastOffset) =>
+            _producers.Count == 1 ? $", the last at offset {lastOffset}" : $" in each of {_producers.Count} partitions";
 
         public async ValueTask DisposeAsync()
         {
-            foreach (Producer producer in _all)
+            foreach (Producer producer in _producers)
                 await producer.DisposeAsync();
         }
+    }
+
+    /// <summary>Each record to the partition of its key.</summary>
+    private sealed class ByKey(PartitionedProducer producer) : IDestination
+    {
+        private readonly HashSet<int> _used = [];
+
+        public async ValueTask SendAsync(Record record, Queue<Task<long>> acknowledgements, CancellationToken cancellationToken)
+        {
+            SentRecord sent = await producer.SendAsync(record, cancellationToken);
+            _used.Add(sent.Partition);
+            acknowledgements.Enqueue(sent.Offset);
+        }
+
+        public string Describe(long lastOffset) => $" in {_used.Count} of {Plural.Of(producer.Count, "partition")}";
+
+        public ValueTask DisposeAsync() => producer.DisposeAsync();
     }
 
     private static IReadOnlyList<RecordHeader> HeadersOf(string? timeToLive)
@@ -105,7 +153,7 @@ internal static class ProduceCommand
     }
 
     private static async Task<(long Count, long LastOffset)> ProduceAsync(
-        IReadOnlyList<Producer> producers, TextReader lines, LineFormat format, CancellationToken cancellationToken)
+        IDestination destination, TextReader lines, LineFormat format, CancellationToken cancellationToken)
     {
         // Enough to keep the streams full; each is waited for, so that an error is never missed.
         const int MaxUnacknowledged = 10_000;
@@ -113,10 +161,7 @@ internal static class ProduceCommand
         long count = 0, last = -1;
         while (await lines.ReadLineAsync(cancellationToken) is { } line)
         {
-            Record record = format.ToRecord(line);
-            foreach (Producer producer in producers)
-                unacknowledged.Enqueue(await producer.SendAsync(record, cancellationToken));
-
+            await destination.SendAsync(format.ToRecord(line), unacknowledged, cancellationToken);
             count++;
             while (unacknowledged.Count > MaxUnacknowledged || (unacknowledged.TryPeek(out Task<long>? first) && first.IsCompleted))
                 last = await unacknowledged.Dequeue();

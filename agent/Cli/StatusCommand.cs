@@ -16,7 +16,7 @@ internal static class StatusCommand
         var command = new CliCommand("status", "Show how this node is", "edgestream status") { Options = { TableOutput.Format } };
         command.Does(async (result, _) =>
         {
-            using var client = ConnectionOptions.Open(result);
+            using var client = ConnectionOptions.OpenLocal(result);
             NodeStatus status = await client.CallAsync(c => c.Agent.GetStatusAsync(new GetStatusRequest()));
             if (TableOutput.IsJson(result))
                 WriteJson(result, status);

@@ -7,9 +7,6 @@ internal static class NodePaths
     public const string DefaultData = "/var/lib/edgestream";
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
 
-    // In the order in which they know more of a cluster.
-    private static readonly string[] DataCenterSockets = [.. new[] { "hub", "sc", "spu" }.Select(kind => $"/run/edgestream-{kind}/edgestream.sock")];
-
     /// <summary>Command line before environment before configuration before default; absolute, for the server takes no other.</summary>
     public static string Socket(string? given, string? configured = null) =>
         Path.GetFullPath(given ?? Environment.GetEnvironmentVariable("EDGESTREAM_SOCKET") ?? configured ?? DefaultSocket);
@@ -18,7 +15,7 @@ internal static class NodePaths
     public static string SocketOfNode(string? given)
     {
         string socket = Socket(given);
-        return socket == DefaultSocket && !File.Exists(socket) ? DataCenterSockets.FirstOrDefault(File.Exists) ?? socket : socket;
+        return socket == DefaultSocket ? PackagedNode.All.Select(node => node.Socket).FirstOrDefault(File.Exists) ?? socket : socket;
     }
 
     public static string Data(string? given, string? configured = null) =>

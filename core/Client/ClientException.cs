@@ -10,11 +10,19 @@ public sealed class ClientException : EdgeStreamException
 {
     private const string CodeTrailer = "edgestream-error";
 
+    // What an SC that stands by says where it knows who does not: there one is to ask.
+    private const string NamesAnother = "the active one is ";
+
     internal ClientException(ErrorCode code, string message, Exception? inner = null)
         : base(message, inner) => (Code, Reason) = (code, message);
 
     /// <summary><see cref="ErrorCode.Unavailable"/> where the cluster could not be reached.</summary>
     public ErrorCode Code { get; }
+
+    /// <summary>Whether to ask again may help soon: somebody of the cluster has answered, and waits for others or for its turn.</summary>
+    internal bool IsPassing { get; private init; }
+
+    private bool HasAnswered { get; init; }
 
     /// <summary>The message without endpoint and advice, for one that has its own.</summary>
     private string Reason { get; init; }
@@ -25,7 +33,11 @@ public sealed class ClientException : EdgeStreamException
         if (error.Trailers.GetValue(CodeTrailer) is { } name)
         {
             bool known = Enum.TryParse(name.Replace("_", "", StringComparison.Ordinal), ignoreCase: true, out ErrorCode code);
-            return new ClientException(known ? code : ErrorCode.Internal, error.Status.Detail, error);
+            return new ClientException(known ? code : ErrorCode.Internal, error.Status.Detail, error)
+            {
+                HasAnswered = true,
+                IsPassing = code == ErrorCode.Unavailable && !error.Status.Detail.Contains(NamesAnother, StringComparison.Ordinal),
+            };
         }
 
         if (error.StatusCode == StatusCode.Unimplemented)
@@ -55,11 +67,15 @@ public sealed class ClientException : EdgeStreamException
     /// <summary>Of several nodes none could help; in the order in which they were asked.</summary>
     internal static ClientException OfAll(IReadOnlyList<(string Endpoint, ClientException Error)> failures)
     {
-        if (failures.FirstOrDefault(failure => failure.Error.Code != ErrorCode.Unavailable).Error is { } answered)
-            return answered;
+        ILookup<bool, ClientException> unavailable = failures
+            .Where(failure => failure.Error.Code == ErrorCode.Unavailable).ToLookup(failure => failure.Error.HasAnswered, failure => failure.Error);
+        if (!unavailable[true].Any() && failures.FirstOrDefault(failure => failure.Error.Code != ErrorCode.Unavailable).Error is { } refused)
+            return refused;
 
+        // Who is named as the active one may be the one that cannot be reached any more.
+        bool isPassing = unavailable[true].Any(error => error.IsPassing || unavailable[false].Any());
         string all = string.Join(", ", failures.Select(failure => $"{failure.Endpoint} ({failure.Error.Reason})"));
-        return new ClientException(ErrorCode.Unavailable, $"no answer from {all}; {AdviceFor(failures[0].Endpoint)}", failures[^1].Error);
+        return new ClientException(ErrorCode.Unavailable, $"no answer from {all}; {AdviceFor(failures[0].Endpoint)}", failures[^1].Error) { IsPassing = isPassing };
     }
 
     private static string AdviceFor(string endpoint) => endpoint.StartsWith("unix:", StringComparison.Ordinal)

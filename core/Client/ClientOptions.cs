@@ -18,6 +18,12 @@ public sealed record ClientOptions
     /// </summary>
     public IReadOnlyList<string> Endpoints { get; init; } = [];
 
+    /// <summary>
+    /// How long a call is made again and again while there is an SC that stands by and none that is active, or an SPU that is not ready yet:
+    /// another takes over within seconds. What cannot be reached at all, or refuses, is an error at once; with zero this is, too.
+    /// </summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.Zero;
+
     /// <summary>The client's certificate with its key, as <c>edgestream cert issue</c> makes it.</summary>
     public X509Certificate2? Certificate { get; init; }
 

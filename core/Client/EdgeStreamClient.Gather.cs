@@ -25,7 +25,7 @@ public sealed partial class EdgeStreamClient
 
     /// <summary>The topology, as it is now.</summary>
     /// <exception cref="ClientException">Nobody who knows it can be reached.</exception>
-    public Task<Topology> GetTopologyAsync() => _topology.AskAsync();
+    public Task<Topology> GetTopologyAsync() => AskTopologyAsync();
 
     /// <summary>Partitions with their marks, by topic and number; those of an SPU that does not answer say so in their problem.</summary>
     /// <param name="topic">Only those of this topic; empty for all.</param>
@@ -112,7 +112,7 @@ public sealed partial class EdgeStreamClient
     /// <exception cref="ClientException">There is no such topic or geo-location, or none has answered.</exception>
     private async Task<Answers<T>> AskAllAsync<T>(string topic, Func<NodeClient, TimeSpan, Task<T>> ask, string geoLocation = "")
     {
-        Topology topology = await _topology.AskAsync().ConfigureAwait(false);
+        Topology topology = await AskTopologyAsync().ConfigureAwait(false);
         if (Leader.IsOneProcess(topology))
             return new Answers<T>(topology, [new Answer<T>(topology.Spus[0].Id, await ask(NodeOf(topology.Spus[0]), Timeout.InfiniteTimeSpan).ConfigureAwait(false), null)]);
 

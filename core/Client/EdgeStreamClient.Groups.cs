@@ -54,7 +54,7 @@ public sealed partial class EdgeStreamClient
     /// <exception cref="ClientException">The group has members or is unknown, or the cluster cannot be reached.</exception>
     public async Task DeleteGroupAsync(string group, string topic = "")
     {
-        Topology topology = await _topology.AskAsync().ConfigureAwait(false);
+        Topology topology = await AskTopologyAsync().ConfigureAwait(false);
         if (topic.Length > 0 && !Leader.IsOneProcess(topology))
         {
             await AtCoordinatorAsync(CoordinatorOf(topology, topic), topic, Delete).ConfigureAwait(false);

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
 using Grpc.Core;
@@ -11,6 +12,8 @@ namespace EdgeStream.Client;
 /// </summary>
 public sealed partial class EdgeStreamClient : IDisposable
 {
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(250);
+
     private readonly ClientOptions _options;
     private readonly ConcurrentDictionary<string, NodeClient> _nodes = new(StringComparer.Ordinal);
     private readonly TopologyCache _topology;
@@ -23,7 +26,7 @@ public sealed partial class EdgeStreamClient : IDisposable
         _options = options.Endpoints.Count > 0
             ? options
             : throw new EdgeStreamException("no endpoint of the cluster was given; write unix:/path/to/socket or https://host:port");
-        _topology = new TopologyCache(() => CallAsync(node => node.ControlPlane.GetTopologyAsync(new GetTopologyRequest())));
+        _topology = new TopologyCache(() => CallOnceAsync(node => node.ControlPlane.GetTopologyAsync(new GetTopologyRequest())));
 
         // What cannot be an endpoint is said at once.
         foreach (string endpoint in options.Endpoints)
@@ -49,31 +52,11 @@ public sealed partial class EdgeStreamClient : IDisposable
 
     /// <summary>
     /// Runs a call at the first of the endpoints that answers, beginning with the one that has answered last, and turns its failure into
-    /// one line for people. A call that was lost on its way is made again at the next: it may have been carried out already.
+    /// one line for people. A call that was lost on its way is made again at the next: it may have been carried out already. What passes soon
+    /// is waited for, as <see cref="ClientOptions.Patience"/> says.
     /// </summary>
     /// <exception cref="ClientException">It was refused, or none of the endpoints has answered.</exception>
-    public async Task<T> CallAsync<T>(Func<NodeClient, AsyncUnaryCall<T>> call)
-    {
-        IReadOnlyList<string> endpoints = _options.Endpoints;
-        int first = Volatile.Read(ref _current);
-        List<(string Endpoint, ClientException Error)> failures = [];
-        for (int i = 0; i < endpoints.Count; i++)
-        {
-            int at = (first + i) % endpoints.Count;
-            try
-            {
-                T answer = await NodeAt(endpoints[at]).CallAsync(call).ConfigureAwait(false);
-                Volatile.Write(ref _current, at);
-                return answer;
-            }
-            catch (ClientException error) when (endpoints.Count > 1 && MayAnotherServe(error))
-            {
-                failures.Add((endpoints[at], error));
-            }
-        }
-
-        throw ClientException.OfAll(failures);
-    }
+    public Task<T> CallAsync<T>(Func<NodeClient, AsyncUnaryCall<T>> call) => PatientlyAsync(() => CallOnceAsync(call));
 
     /// <summary>Starts to append to a partition.</summary>
     /// <param name="topic">The topic.</param>
@@ -87,6 +70,32 @@ public sealed partial class EdgeStreamClient : IDisposable
     {
         Leader leader = await FindLeaderAsync(topic, partition).ConfigureAwait(false);
         return new Producer(this, leader, partition, ack, patience ?? Producer.DefaultPatience, interrupted);
+    }
+
+    /// <summary>Starts to append to all partitions of a topic, whose keys say which record goes where.</summary>
+    /// <param name="topic">The topic.</param>
+    /// <param name="ack">What an acknowledgement means.</param>
+    /// <param name="patience">How long a lost connection is tried again; null for <see cref="Producer.DefaultPatience"/>.</param>
+    /// <param name="interrupted">Told, in one line and on any thread, each time before it is tried again.</param>
+    /// <exception cref="ClientException">
+    /// There is no such topic, or its partitions are those of geo-locations (<see cref="PartitionedProducer.IsFor"/>), or the cluster cannot
+    /// be reached now.
+    /// </exception>
+    public async Task<PartitionedProducer> ProduceByKeyAsync(
+        string topic, Ack ack = Ack.Durable, TimeSpan? patience = null, Action<string>? interrupted = null)
+    {
+        Topology topology = await AskTopologyAsync().ConfigureAwait(false);
+        Topic known = TopicOf(topology, topic);
+        if (!PartitionedProducer.IsFor(known))
+            throw new ClientException(ErrorCode.InvalidArgument, $"the partitions of topic '{topic}' are those of geo-locations; name one of them");
+
+        // All of them before the first producer is made.
+        Dictionary<int, Leader> leaders = known.Partitions.ToDictionary(
+            partition => partition.Partition_, partition => LeaderOf(topology, topic, partition.Partition_));
+        return new PartitionedProducer(
+            [.. leaders.Keys.Order()],
+            (partition, handedOver) => new Producer(
+                this, leaders[partition], partition, ack, patience ?? Producer.DefaultPatience, interrupted, handedOver));
     }
 
     /// <summary>Starts to read a partition.</summary>
@@ -103,6 +112,21 @@ public sealed partial class EdgeStreamClient : IDisposable
         return new Consumer(this, leader, request, patience ?? Producer.DefaultPatience, interrupted) { IncludesExpired = includeExpired, GapSeen = gapSeen };
     }
 
+    /// <summary>Starts to read all partitions of a topic.</summary>
+    /// <param name="request">What to read of each; its partition counts for nothing. An offset that is not held any more stands for the first that is.</param>
+    /// <param name="gapSeen">See <see cref="Consumer.GapSeen"/>; on any thread.</param>
+    /// <param name="patience">How long a lost connection is tried again; null for <see cref="Producer.DefaultPatience"/>.</param>
+    /// <param name="interrupted">Told, in one line and on any thread, each time before it is tried again.</param>
+    /// <exception cref="ClientException">There is no such topic, or the cluster cannot be reached now.</exception>
+    public async Task<MergedConsumer> ConsumeAllAsync(
+        ConsumeRequest request, Action<Gap>? gapSeen = null, TimeSpan? patience = null, Action<string>? interrupted = null)
+    {
+        Topic topic = TopicOf(await AskTopologyAsync().ConfigureAwait(false), request.Topic);
+        return new MergedConsumer(
+            topic.Partitions.Select(partition => new ConsumeRequest(request) { Partition = partition.Partition_ }),
+            one => ConsumeAsync(one, gapSeen: gapSeen, patience: patience, interrupted: interrupted));
+    }
+
     /// <summary>A member of a consumer group, which joins when its records are asked for.</summary>
     public GroupConsumer JoinGroup(GroupOptions options) => new(this, options);
 
@@ -114,14 +138,14 @@ public sealed partial class EdgeStreamClient : IDisposable
 
     /// <summary>Who leads a partition now.</summary>
     internal async Task<Leader> FindLeaderAsync(string topic, int partition) =>
-        LeaderOf(await _topology.AskAsync().ConfigureAwait(false), topic, partition);
+        LeaderOf(await AskTopologyAsync().ConfigureAwait(false), topic, partition);
 
     /// <summary>Who leads a partition by a newer topology than one that was seen; many who look do not ask much more often than one.</summary>
     internal async Task<Leader> FindLeaderAsync(string topic, int partition, Topology seen, CancellationToken cancellationToken = default) =>
         LeaderOf(await _topology.NewerThanAsync(seen, cancellationToken).ConfigureAwait(false), topic, partition);
 
     /// <summary>Who coordinates the groups of a topic now: who leads its first partition, or without partitions the first SPU.</summary>
-    internal async Task<Leader> FindCoordinatorAsync(string topic) => CoordinatorOf(await _topology.AskAsync().ConfigureAwait(false), topic);
+    internal async Task<Leader> FindCoordinatorAsync(string topic) => CoordinatorOf(await AskTopologyAsync().ConfigureAwait(false), topic);
 
     /// <inheritdoc cref="FindLeaderAsync(string, int, Topology, CancellationToken)"/>
     internal async Task<Leader> FindCoordinatorAsync(string topic, Topology seen, CancellationToken cancellationToken) =>
@@ -149,6 +173,49 @@ public sealed partial class EdgeStreamClient : IDisposable
 
     private static Topic TopicOf(Topology topology, string name) => topology.Topics.FirstOrDefault(topic => topic.Name == name)
         ?? throw new ClientException(ErrorCode.TopicNotFound, $"there is no topic '{name}'; 'edgestream topic create {name}' makes it");
+
+    /// <summary>The topology as it is now, for who has none yet.</summary>
+    private Task<Topology> AskTopologyAsync() => PatientlyAsync(_topology.AskAsync);
+
+    /// <summary>Until it is no error, or one that does not pass, or <see cref="ClientOptions.Patience"/> is over.</summary>
+    private async Task<T> PatientlyAsync<T>(Func<Task<T>> ask)
+    {
+        long since = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                return await ask().ConfigureAwait(false);
+            }
+            catch (ClientException error) when (error.IsPassing && Stopwatch.GetElapsedTime(since) < _options.Patience)
+            {
+                await Task.Delay(AskAgainAfter).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task<T> CallOnceAsync<T>(Func<NodeClient, AsyncUnaryCall<T>> call)
+    {
+        IReadOnlyList<string> endpoints = _options.Endpoints;
+        int first = Volatile.Read(ref _current);
+        List<(string Endpoint, ClientException Error)> failures = [];
+        for (int i = 0; i < endpoints.Count; i++)
+        {
+            int at = (first + i) % endpoints.Count;
+            try
+            {
+                T answer = await NodeAt(endpoints[at]).CallAsync(call).ConfigureAwait(false);
+                Volatile.Write(ref _current, at);
+                return answer;
+            }
+            catch (ClientException error) when (endpoints.Count > 1 && MayAnotherServe(error))
+            {
+                failures.Add((endpoints[at], error));
+            }
+        }
+
+        throw ClientException.OfAll(failures);
+    }
 
     /// <summary>An SPU, reached the way that this client came; one that names no endpoint is where the SC is.</summary>
     private NodeClient NodeOf(Spu spu)

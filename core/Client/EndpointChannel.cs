@@ -79,11 +79,31 @@ public static class EndpointChannel
                 LocalCertificateSelectionCallback = client is null ? null : (_, _, _, _, _) => client,
                 CertificateChainPolicy = ServerPolicy(authority),
 
-                // The chain decides: the cluster's CA gives server certificates to nobody but the cluster.
-                RemoteCertificateValidationCallback = (_, _, _, errors) =>
-                    (errors & ~SslPolicyErrors.RemoteCertificateNameMismatch) == SslPolicyErrors.None,
+                RemoteCertificateValidationCallback = (_, _, chain, errors) => FindProblem(chain, errors) is { } problem
+                    ? throw new AuthenticationException(problem)
+                    : true,
             },
         };
+    }
+
+    /// <summary>
+    /// Why a server is not taken for one of the cluster; null where it is. The chain decides, and not the name: the cluster's CA gives server
+    /// certificates to nobody but the cluster.
+    /// </summary>
+    private static string? FindProblem(X509Chain? chain, SslPolicyErrors errors)
+    {
+        if ((errors & ~SslPolicyErrors.RemoteCertificateNameMismatch) == SslPolicyErrors.None)
+            return null;
+
+        const X509ChainStatusFlags OfAnother =
+            X509ChainStatusFlags.PartialChain | X509ChainStatusFlags.UntrustedRoot | X509ChainStatusFlags.NotSignatureValid;
+        X509ChainStatusFlags flags = chain?.ChainStatus.Aggregate(X509ChainStatusFlags.NoError, (all, status) => all | status.Status) ?? default;
+        if ((flags & OfAnother) != 0)
+            return "what answers there has a certificate of another CA than --ca";
+
+        return (flags & X509ChainStatusFlags.NotTimeValid) != 0
+            ? "the certificate of what answers there is not valid today; is this machine's clock right?"
+            : "what answers there has no certificate of a server";
     }
 
     private static X509ChainPolicy ServerPolicy(X509Certificate2 authority)

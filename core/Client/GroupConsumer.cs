@@ -1,13 +1,12 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Time;
 using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Client;
 
-/// <summary>A record that a member of a group was given.</summary>
+/// <summary>A record that was read together with those of other partitions.</summary>
 /// <param name="Partition">Where it lies.</param>
 /// <param name="Record">Valid until the next is asked for.</param>
 /// <param name="Time">See <see cref="Consumer.TimeOf"/>.</param>
@@ -24,18 +23,13 @@ public readonly record struct GroupRecord(int Partition, Record Record, Correcte
 /// </remarks>
 public sealed class GroupConsumer : IAsyncDisposable
 {
-    // Records of one partition in a row while others wait.
-    private const int MaxInARow = 500;
-
     // The same problem of several partitions is told once.
     private static readonly TimeSpan ToldAgainAfter = TimeSpan.FromSeconds(1);
 
     private readonly EdgeStreamClient _client;
     private readonly GroupOptions _options;
     private readonly Dictionary<int, SharedPartition> _partitions = [];
-
-    // Those at which something may have arrived, in the order of their turns.
-    private readonly Channel<SharedPartition> _ready = Channel.CreateUnbounded<SharedPartition>();
+    private readonly PartitionTurns _turns = new();
     private readonly Stopwatch _sinceCommit = Stopwatch.StartNew();
     private readonly Retries _retries = new(TimeSpan.MaxValue);
 
@@ -50,8 +44,6 @@ public sealed class GroupConsumer : IAsyncDisposable
     private (int Partition, long Next)? _out;
     private GroupMembership? _membership;
     private Task _committing = Task.CompletedTask;
-    private SharedPartition? _current;
-    private int _inARow;
     private bool _hasShare;
     private bool _wasReached;
     private bool _canMove;
@@ -71,7 +63,7 @@ public sealed class GroupConsumer : IAsyncDisposable
             if (interruption is null)
             {
                 _retries.Succeeded();
-                SharedPartition partition = _current!;
+                SharedPartition partition = _turns.Current!;
                 long next = partition.Current.Record.Offset + 1;
                 _out = (partition.Number, next);
                 yield return partition.Current;
@@ -104,7 +96,7 @@ public sealed class GroupConsumer : IAsyncDisposable
     /// <summary>Leaves the group. What was not committed comes again, to another member or later.</summary>
     public ValueTask DisposeAsync() => LeaveAsync();
 
-    /// <summary>Until <see cref="_current"/> has a record, or all is read that was asked for, or the connection is lost.</summary>
+    /// <summary>Until a partition has its turn, or all is read that was asked for, or the connection is lost.</summary>
     private async Task<(bool IsOver, string? Interruption)> MoveNextAsync(CancellationToken cancellationToken)
     {
         try
@@ -128,7 +120,7 @@ public sealed class GroupConsumer : IAsyncDisposable
                 if (_options.CommitEvery is { } interval && _committing.IsCompleted && _uncommitted.Count > 0 && _sinceCommit.Elapsed >= interval)
                     await CommitSoonAsync(cancellationToken).ConfigureAwait(false);
 
-                if (TryChoose())
+                if (_turns.TryChoose())
                     return (false, null);
 
                 if (_options.StopAtEnd && _hasShare && _partitions.Values.All(partition => partition.HasEnded))
@@ -162,41 +154,12 @@ public sealed class GroupConsumer : IAsyncDisposable
         _options.Interrupted?.Invoke(problem);
     }
 
-    /// <summary>Goes on with the partition that had its turn, or gives the next one a turn.</summary>
-    private bool TryChoose()
-    {
-        if (IsAtHand(_current))
-        {
-            if (++_inARow < MaxInARow)
-                return true;
-
-            _ready.Writer.TryWrite(_current!);
-        }
-
-        _inARow = 0;
-        while (_ready.Reader.TryRead(out SharedPartition? next))
-        {
-            if (!IsAtHand(next))
-                continue;
-
-            _current = next;
-            return true;
-        }
-
-        return false;
-    }
-
-    /// <summary>Whether there is a record.</summary>
-    /// <exception cref="ClientException">The partition cannot be read any more.</exception>
-    private static bool IsAtHand(SharedPartition? partition) =>
-        partition is { IsDisposed: false, Arrival.IsCompleted: true } && partition.Arrival.GetAwaiter().GetResult();
-
     /// <summary>For a record, another share, or the time to commit.</summary>
     private async Task WaitAsync(CancellationToken cancellationToken)
     {
         using var waiting = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Task share = _membership!.Assignments.WaitToReadAsync(waiting.Token).AsTask();
-        Task record = _ready.Reader.WaitToReadAsync(waiting.Token).AsTask();
+        Task record = _turns.WaitAsync(waiting.Token);
         List<Task> events = [share, record];
         if (_uncommitted.Count > 0 && _options.CommitEvery is { } interval)
         {
@@ -219,8 +182,7 @@ public sealed class GroupConsumer : IAsyncDisposable
         {
             await partition.DisposeAsync().ConfigureAwait(false);
             _partitions.Remove(partition.Number);
-            if (ReferenceEquals(_current, partition))
-                _current = null;
+            _turns.Leave(partition);
         }
 
         if (lost.Length > 0)
@@ -231,12 +193,21 @@ public sealed class GroupConsumer : IAsyncDisposable
 
         foreach (PartitionPosition position in share.Partitions.Where(position => !_partitions.ContainsKey(position.Partition)))
         {
-            _partitions[position.Partition] = new SharedPartition(
-                _client, _options with { Interrupted = Tell }, position.Partition, position.Offset, arrived => _ready.Writer.TryWrite(arrived));
+            var request = new ConsumeRequest
+            {
+                Topic = _options.Topic,
+                Partition = position.Partition,
+                Offset = position.Offset,
+                StopAtEnd = _options.StopAtEnd,
+            };
+            _partitions[position.Partition] = new SharedPartition(request, ConsumeAsync, _turns.Arrived);
         }
 
         _hasShare = true;
     }
+
+    private Task<Consumer> ConsumeAsync(ConsumeRequest request) =>
+        _client.ConsumeAsync(request, gapSeen: _options.GapSeen, patience: TimeSpan.MaxValue, interrupted: Tell);
 
     private async Task CommitSoonAsync(CancellationToken cancellationToken)
     {
@@ -253,11 +224,13 @@ public sealed class GroupConsumer : IAsyncDisposable
     private async ValueTask LeaveAsync()
     {
         foreach (SharedPartition partition in _partitions.Values)
+        {
             await partition.DisposeAsync().ConfigureAwait(false);
+            _turns.Leave(partition);
+        }
 
         _partitions.Clear();
         _uncommitted.Clear();
-        _current = null;
         (_hasShare, _out) = (false, null);
         if (_membership is not null)
             await _membership.DisposeAsync().ConfigureAwait(false);

@@ -28,6 +28,7 @@ public sealed class Producer : IAsyncDisposable
     private readonly ProduceOpen _open;
     private readonly Retries _retries;
     private readonly Action<string>? _interrupted;
+    private readonly Action? _handedOver;
     private readonly RecordAccumulator _accumulator;
     private readonly SemaphoreSlim _room = new(MaxUnacknowledged);
     private readonly Task _running;
@@ -44,11 +45,18 @@ public sealed class Producer : IAsyncDisposable
         public TaskCompletionSource<long> Acknowledged { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
+    /// <param name="client">Of the cluster.</param>
+    /// <param name="leader">Who leads the partition, or has lately.</param>
+    /// <param name="partition">Which.</param>
+    /// <param name="ack">What an acknowledgement means.</param>
+    /// <param name="patience">How long a lost connection is tried again.</param>
+    /// <param name="interrupted">Told, in one line, each time before it is tried again.</param>
+    /// <param name="handedOver">Told when a batch is finished: what is sent from now on goes into another. Before it is acknowledged.</param>
     internal Producer(
-        EdgeStreamClient client, Leader leader, int partition, Ack ack, TimeSpan patience, Action<string>? interrupted)
+        EdgeStreamClient client, Leader leader, int partition, Ack ack, TimeSpan patience, Action<string>? interrupted, Action? handedOver = null)
     {
         _client = client;
-        _interrupted = interrupted;
+        (_interrupted, _handedOver) = (interrupted, handedOver);
         _open = new ProduceOpen { Topic = leader.Topic.Name, Partition = partition, Ack = ack };
         _retries = new Retries(patience);
         var codec = Enum.TryParse(leader.Topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
@@ -91,6 +99,7 @@ public sealed class Producer : IAsyncDisposable
 
     private async ValueTask<Task<long>> SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellationToken)
     {
+        _handedOver?.Invoke();
         await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
         var batch = new Batch(bytes);
         lock (_lock)

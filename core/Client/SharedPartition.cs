@@ -3,29 +3,26 @@ using Record = EdgeStream.Storage.Records.Record;
 
 namespace EdgeStream.Client;
 
-/// <summary>A partition that a member of a group reads: one record on its way or at hand. For one caller at a time.</summary>
+/// <summary>A partition that is read beside others: one record on its way or at hand. For one caller at a time.</summary>
 internal sealed class SharedPartition : IAsyncDisposable
 {
     private readonly CancellationTokenSource _stop = new();
-    private readonly EdgeStreamClient _client;
-    private readonly GroupOptions _options;
+    private readonly ConsumeRequest _request;
+    private readonly Func<ConsumeRequest, Task<Consumer>> _open;
     private readonly Action<SharedPartition> _arrived;
     private Consumer? _consumer;
     private IAsyncEnumerator<Record>? _records;
-    private long _next;
 
-    /// <param name="client">Of the cluster.</param>
-    /// <param name="options">How it is read.</param>
-    /// <param name="number">Which partition.</param>
-    /// <param name="offset">Where it begins.</param>
+    /// <param name="request">What to read. An offset that is not held any more stands for the first that is.</param>
+    /// <param name="open">Starts to read.</param>
     /// <param name="arrived">Told on any thread when an <see cref="Arrival"/> that was waited for has completed.</param>
-    public SharedPartition(EdgeStreamClient client, GroupOptions options, int number, long offset, Action<SharedPartition> arrived)
+    public SharedPartition(ConsumeRequest request, Func<ConsumeRequest, Task<Consumer>> open, Action<SharedPartition> arrived)
     {
-        (_client, _options, Number, _next, _arrived) = (client, options, number, offset, arrived);
+        (_request, _open, _arrived) = (request, open, arrived);
         WaitFor(MoveNextAsync());
     }
 
-    public int Number { get; }
+    public int Number => _request.Partition;
 
     /// <summary>Completes with true when <see cref="Current"/> is a record; with false when the end is reached at which it was to stop.</summary>
     public Task<bool> Arrival { get; private set; } = Task.FromResult(false);
@@ -39,8 +36,7 @@ internal sealed class SharedPartition : IAsyncDisposable
     /// <summary>Lets go of <see cref="Current"/>.</summary>
     public void Advance()
     {
-        _next = _records!.Current.Offset + 1;
-        ValueTask<bool> moved = _records.MoveNextAsync();
+        ValueTask<bool> moved = _records!.MoveNextAsync();
 
         // Most records lie in a batch that has come already.
         if (moved.IsCompletedSuccessfully)
@@ -70,20 +66,18 @@ internal sealed class SharedPartition : IAsyncDisposable
     {
         try
         {
-            return await OpenAsync(new ConsumeRequest { Offset = _next }).ConfigureAwait(false);
+            return await OpenAsync(_request).ConfigureAwait(false);
         }
-        catch (ClientException gone) when (gone.Code == ErrorCode.OffsetOutOfRange)
+        catch (ClientException gone) when (gone.Code == ErrorCode.OffsetOutOfRange && _request.StartCase == ConsumeRequest.StartOneofCase.Offset)
         {
             await CloseAsync().ConfigureAwait(false);
-            return await OpenAsync(new ConsumeRequest { Beginning = true }).ConfigureAwait(false);
+            return await OpenAsync(new ConsumeRequest(_request) { Beginning = true }).ConfigureAwait(false);
         }
     }
 
     private async Task<bool> OpenAsync(ConsumeRequest request)
     {
-        (request.Topic, request.Partition, request.StopAtEnd) = (_options.Topic, Number, _options.StopAtEnd);
-        _consumer = await _client
-            .ConsumeAsync(request, gapSeen: _options.GapSeen, patience: TimeSpan.MaxValue, interrupted: _options.Interrupted).ConfigureAwait(false);
+        _consumer = await _open(request).ConfigureAwait(false);
         _records = _consumer.ReadAsync(_stop.Token).GetAsyncEnumerator();
         return await _records.MoveNextAsync().ConfigureAwait(false);
     }

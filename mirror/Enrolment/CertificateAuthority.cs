@@ -47,6 +47,12 @@ public sealed class CertificateAuthority : IDisposable
     public static bool Exists(string dataDirectory) =>
         File.Exists(Path.Combine(dataDirectory, DirectoryName, KeyFile)) || File.Exists(Path.Combine(dataDirectory, DirectoryName, CertificateFile));
 
+    /// <summary>The certificate of a data directory's CA, with its key, for who only looks; null where there is none.</summary>
+    /// <exception cref="EdgeStreamException">Its key is lost or damaged, or may not be read.</exception>
+    public static X509Certificate2? Find(string dataDirectory) => Exists(dataDirectory)
+        ? Load(Path.Combine(dataDirectory, DirectoryName), Path.Combine(dataDirectory, DirectoryName, KeyFile))
+        : null;
+
     /// <summary>Opens the CA of a data directory, or makes it.</summary>
     /// <exception cref="EdgeStreamException">It was made once, and its key is lost or damaged.</exception>
     public static CertificateAuthority Open(string dataDirectory, TimeProvider time)

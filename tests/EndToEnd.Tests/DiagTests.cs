@@ -65,6 +65,45 @@ public sealed class DiagTests
         Assert.Contains("choose another with --out", error, StringComparison.Ordinal);
     }
 
+    [Fact(Timeout = 120_000)]
+    public async Task Archive_of_an_sc_has_its_configuration_and_data_and_says_where_the_rest_is_asked()
+    {
+        const string Password = "hunter2-of-nats";
+        using var directory = new TemporaryDirectory();
+        using var nats = new NatsServer(directory.Path, settings: $"authorization {{ user: me, password: {Password} }}");
+        await nats.StartAsync();
+        string file = directory.At("sc.toml"), archive = directory.At("sc.tar.gz");
+        await File.WriteAllTextAsync(
+            file, $"[storage]\nengine = \"jetstream\"\nnats = [\"{nats.Url}\"]\nuser = \"me\"\npassword = \"{Password}\"\n[cluster]\n",
+            TestContext.Current.CancellationToken);
+        using NodeProcess sc = NodeProcess.Controller(directory.Path, $"127.0.0.1:{FreePort.Take()}", file, "sc");
+        await sc.StartAsync();
+        await sc.Process.WaitForLineAsync("this SC is the active one");
+
+        (int exitCode, _, string error) = await EdgeStreamProgram.RunAsync(["diag", "--config", file, "--socket", sc.Socket, "--out", archive]);
+        Assert.Equal((0, ""), (exitCode, error));
+        Dictionary<string, string> entries = Read(archive);
+        Assert.Contains("password = \"***\"", entries["configuration/sc.toml"], StringComparison.Ordinal);
+        Assert.Contains("ca/ca.key", entries["data.txt"], StringComparison.Ordinal);
+        Assert.Contains("sc (active)", entries["status.txt"], StringComparison.Ordinal);
+        Assert.StartsWith("cluster ", entries["topology.txt"], StringComparison.Ordinal);
+        Assert.Contains($"answers at {nats.Url}", entries["check.txt"], StringComparison.Ordinal);
+        Assert.Contains("edgestream partition list --connect https://SC:9443 --cert ", entries["partitions.txt"], StringComparison.Ordinal);
+        Assert.Contains("edgestream gaps --connect https://SC:9443 --cert ", entries["gaps.txt"], StringComparison.Ordinal);
+        Assert.DoesNotContain(entries.Values, text => text.Contains(Password, StringComparison.Ordinal));
+
+        // With a certificate they are asked.
+        await sc.CommandAsync("cert", "issue", "me", "--role", "consumer", "--out", directory.Path);
+        archive = directory.At("more.tar.gz");
+        await EdgeStreamProgram.RunGoodAsync(
+            "diag", "--config", file, "--socket", sc.Socket, "--out", archive, "--cert", directory.At("me.crt"), "--key-file", directory.At("me.key"), "--ca", directory.At("hub-ca.crt"));
+        Assert.Equal("There are no partitions.", Read(archive)["partitions.txt"].Trim());
+
+        // Another's configuration is not taken for its own.
+        (exitCode, _, error) = await EdgeStreamProgram.RunAsync(["check", "--socket", sc.Socket]);
+        Assert.Equal((1, $"edgestream: an SC answers on {sc.Socket}, and nobody knows with which configuration; name it with --config\n"), (exitCode, error));
+    }
+
     private static Dictionary<string, string> Read(string archive)
     {
         using var tar = new TarReader(new GZipStream(File.OpenRead(archive), CompressionMode.Decompress));

@@ -30,4 +30,30 @@ public sealed class NetworkClientTests
         Assert.Equal(1, code);
         Assert.Contains($"no answer from https://127.0.0.1:{nobody} (Connection refused), https://127.0.0.1:", error, StringComparison.Ordinal);
     }
+
+    [Fact(Timeout = 120_000)]
+    public async Task What_is_wrong_with_the_certificates_is_told_in_one_line()
+    {
+        using var directory = new TemporaryDirectory();
+        int port = FreePort.Take();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, $"127.0.0.1:{port}");
+        await hub.StartAsync();
+        await hub.CommandAsync("cert", "issue", "me", "--role", "admin", "--out", directory.Path);
+        using var other = new TestAuthority(directory.Path, "other-ca");
+        (string stranger, string strangersKey) = other.Issue("stranger");
+        string certificate = directory.At("me.crt"), key = directory.At("me.key"), authority = directory.At("hub-ca.crt");
+
+        await AssertAsync($"--key-file '{strangersKey}' has not the key of the certificate '{certificate}'", certificate, strangersKey, authority);
+        await AssertAsync("what answers there has a certificate of another CA than --ca", certificate, key, other.File);
+        await AssertAsync("the client certificate was refused: it was not issued by this cluster's CA", stranger, strangersKey, authority);
+
+        async Task AssertAsync(string expected, string cert, string keyFile, string ca)
+        {
+            (int code, string output, string error) = await EdgeStreamProgram.RunAsync(
+                ["topology", "--connect", $"https://127.0.0.1:{port}", "--cert", cert, "--key-file", keyFile, "--ca", ca]);
+            Assert.Equal((1, ""), (code, output));
+            Assert.Contains(expected, error, StringComparison.Ordinal);
+            Assert.Single(error.Trim().Split('\n'));
+        }
+    }
 }

@@ -39,6 +39,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
     private readonly List<WebApplication> _scs = [];
     private TopologyMap _map;
     private int _asked;
+    private int _refused;
 
     private InProcessCluster()
     {
@@ -54,6 +55,14 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
     /// <summary>How often the active SC was asked for the topology.</summary>
     public int Asked => Volatile.Read(ref _asked);
+
+    /// <summary>Whether one of the SCs is active; and how often one has said that it stands by.</summary>
+    public bool HasActive { get; set; } = true;
+
+    public int Refused => Volatile.Read(ref _refused);
+
+    /// <summary>What an SC that stands by says.</summary>
+    public string StandsBy { get; set; } = "this SC stands by; ask the active one";
 
     public string Standby { get; private set; } = "";
 
@@ -77,7 +86,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         foreach (bool isActive in (bool[])[false, true])
         {
             WebApplication sc = await cluster.ServeAsync(
-                services => services.AddSingleton(new ScControlPlane(() => isActive ? cluster.Ask() : null)), application => application.MapGrpcService<ScControlPlane>());
+                services => services.AddSingleton(new ScControlPlane(() => isActive && cluster.HasActive ? cluster.Ask() : throw cluster.Refuse())), application => application.MapGrpcService<ScControlPlane>());
             cluster._scs.Add(sc);
         }
 
@@ -85,12 +94,15 @@ internal sealed class InProcessCluster : IAsyncDisposable
         return cluster;
     }
 
-    public EdgeStreamClient Connect(params string[] endpoints)
+    public EdgeStreamClient Connect(params string[] endpoints) => Connect(TimeSpan.Zero, endpoints);
+
+    public EdgeStreamClient Connect(TimeSpan patience, params string[] endpoints)
     {
         (string certificate, string key) = _authority.Issue("client");
         return new EdgeStreamClient(new ClientOptions
         {
             Endpoints = endpoints.Length > 0 ? endpoints : [Standby, Active],
+            Patience = patience,
             Authority = X509CertificateLoader.LoadCertificateFromFile(_authority.File),
             Certificate = X509Certificate2.CreateFromPemFile(certificate, key),
         });
@@ -174,6 +186,12 @@ internal sealed class InProcessCluster : IAsyncDisposable
         return _map;
     }
 
+    private ClusterException Refuse()
+    {
+        Interlocked.Increment(ref _refused);
+        return new ClusterException(ErrorCode.Unavailable, StandsBy);
+    }
+
     private async Task ChangeAsync(TopicInfo topic, IEnumerable<InProcessSpu> told)
     {
         _map = _map with { Topics = _map.Topics.SetItem(topic.Name, topic) };
@@ -187,13 +205,12 @@ internal sealed class InProcessCluster : IAsyncDisposable
     }
 
     /// <summary>Of an SC: the topology where it is active.</summary>
-    private sealed class ScControlPlane(Func<TopologyMap?> map) : ControlPlane.ControlPlaneBase
+    private sealed class ScControlPlane(Func<TopologyMap> map) : ControlPlane.ControlPlaneBase
     {
         private readonly GeoLocationPresence _presence = new(TimeProvider.System);
 
         public override Task<Protocol.V1.Topology> GetTopology(GetTopologyRequest request, ServerCallContext context) =>
-            Task.FromResult(TopologyMessages.ToMessage(
-                map() ?? throw new ClusterException(ErrorCode.Unavailable, "this SC stands by; ask the active one"), _presence, _ => new SpuStatus(Online: true)));
+            Task.FromResult(TopologyMessages.ToMessage(map(), _presence, _ => new SpuStatus(Online: true)));
     }
 }
 

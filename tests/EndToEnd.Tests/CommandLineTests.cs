@@ -57,15 +57,4 @@ public sealed class CommandLineTests
         (_, _, error) = await EdgeStreamProgram.RunAsync(["produce", "t", .. connect], "a\n");
         Assert.Contains("'me' (consumer) may not call Produce; that is for a certificate with the role producer or admin", error, StringComparison.Ordinal);
     }
-
-    [Fact(Timeout = 120_000)]
-    public async Task Next_step_of_an_identity_can_be_typed()
-    {
-        using var directory = new TemporaryDirectory();
-        using NodeProcess hub = NodeProcess.Hub(directory.Path, "127.0.0.1:0");
-        await hub.StartAsync();
-        Assert.Contains(
-            "edgestream spu --config FILE --identity DIR",
-            await EdgeStreamProgram.RunGoodAsync("spu", "certificate", "7", "--data", hub.Data, "--out", directory.At("identity")), StringComparison.Ordinal);
-    }
 }

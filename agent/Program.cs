@@ -51,6 +51,12 @@ root.Subcommands.Add(version);
 try
 {
     ParseResult command = root.Parse(args);
+    if (CliCommand.FindMistake(command) is { } mistake)
+    {
+        Console.Error.WriteLine($"edgestream: {mistake}");
+        return 1;
+    }
+
     bool endsByItself = command.CommandResult.Command is CliCommand { HandlesSignals: true };
     return await command.InvokeAsync(new InvocationConfiguration
     {

@@ -16,9 +16,9 @@ internal static class BundleCommands
     public static Command Export()
     {
         var topic = new Argument<string>("topic") { Description = "A mirror topic" };
-        var partition = new Option<int>("--partition", "-p") { Description = "Which partition" };
-        var from = new Option<long?>("--from") { Description = "From this offset (default: the first one held)", HelpName = "offset" };
-        var to = new Option<long?>("--to") { Description = "Stop before this offset (default: the durable end)", HelpName = "offset" };
+        Option<int?> partition = new Option<int?>("--partition", "-p") { Description = "Which partition" }.AtLeast(0);
+        Option<long?> from = new Option<long?>("--from") { Description = "From this offset (default: the first one held)", HelpName = "offset" }.AtLeast(0);
+        Option<long?> to = new Option<long?>("--to") { Description = "Stop before this offset (default: the durable end)", HelpName = "offset" }.AtLeast(0);
         var hub = new Option<string>("--hub")
         {
             Description = "The hub it is for, where the edge has joined several",
@@ -39,7 +39,7 @@ internal static class BundleCommands
             var request = new ExportLogRequest
             {
                 Topic = result.GetValue(topic),
-                Partition = result.GetValue(partition),
+                Partition = result.GetValue(partition) ?? 0,
                 Hub = result.GetValue(hub),
             };
             if (result.GetValue(from) is { } first)

@@ -29,6 +29,23 @@ internal sealed class CliCommand(string name, string description, string example
         help.Action = new ExampleHelp((HelpAction)help.Action!);
     }
 
+    /// <summary>
+    /// What is wrong with a command line that has come as far as its command, in one line; null where nothing is. All of its help would hide it.
+    /// Who has not found a command yet gets the list.
+    /// </summary>
+    public static string? FindMistake(ParseResult result)
+    {
+        if (result is not { Action: ParseErrorAction, Errors: [var first, ..], CommandResult.Command: CliCommand command })
+            return null;
+
+        string message = string.Join(' ', first.Message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).TrimEnd('.');
+        string name = command.Name;
+        for (Command? above = command.Parents.OfType<Command>().FirstOrDefault(); above is not null; above = above.Parents.OfType<Command>().FirstOrDefault())
+            name = $"{above.Name} {name}";
+
+        return $"{message}; '{name} --help' shows how it goes";
+    }
+
     private sealed class ExampleHelp(HelpAction inner) : SynchronousCommandLineAction
     {
         public override int Invoke(ParseResult parseResult)

@@ -23,21 +23,21 @@ internal static class ConsumeCommand
         HelpName = "name",
     };
 
-    private static readonly Option<int?> PartitionNumber = new("--partition", "-p") 
+    private static readonly Option<int?> PartitionNumber = new Option<int?>("--partition", "-p")
     {
         Description = "Which partition (default: all, with the number of each record's partition in front)",
-    };
+    }.AtLeast(0);
 
     private static readonly Option<string?> Geo = new("--geo") { Description = "At a hub: the partition of this geo-location", HelpName = "name" };
     private static readonly Option<bool> Beginning = new("--beginning", "-B") { Description = "From the first record held" };
-    private static readonly Option<long?> Offset = new("--offset") 
+    private static readonly Option<long?> Offset = new Option<long?>("--offset")
     {
         Description = "From this offset, of one partition; -5 stands for the last five, of each",
         HelpName = "n",
-    };
+    }.OfNumber();
 
     private static readonly Option<string?> Since = new("--since") { Description = "From so long ago, for instance 10m", HelpName = "time" };
-    private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records", HelpName = "count" };
+    private static readonly Option<long?> Count = new Option<long?>("-n") { Description = "Stop after so many records", HelpName = "count" }.AtLeast(0);
     private static readonly Option<bool> StopAtEnd = new("-d") { Description = "Stop at the end instead of waiting for more" };
     private static readonly Option<bool> Expired = new("--expired")
     {

@@ -37,10 +37,14 @@ internal static class ConsumerCommands
     private static CliCommand Reset()
     {
         var topic = new Argument<string>("topic");
-        var partition = new Option<int?>("--partition", "-p") { Description = "Only this partition (default: all)" };
+        Option<int?> partition = new Option<int?>("--partition", "-p") { Description = "Only this partition (default: all)" }.AtLeast(0);
         var beginning = new Option<bool>("--beginning", "-B") { Description = "To the first record held" };
         var end = new Option<bool>("--end") { Description = "To what comes from now on" };
-        var offset = new Option<long?>("--offset") { Description = "To this offset; takes --partition where the topic has several", HelpName = "n" };
+        Option<long?> offset = new Option<long?>("--offset")
+        {
+            Description = "To this offset; takes --partition where the topic has several",
+            HelpName = "n",
+        }.OfNumber();
         var since = new Option<string?>("--since") { Description = "To what is from so long ago, for instance 1h", HelpName = "time" };
         var command = new CliCommand(
             "reset", "Set where a consumer group goes on; it must not be reading", "edgestream consumer reset billing readings --since 1h")

@@ -14,9 +14,13 @@ internal static class LogDumpCommand
     private const int FlushLength = 64 * 1024;
 
     private static readonly Argument<string> What = new("topic or file") { Description = "A topic of the data directory, or one segment's file (*.log)" };
-    private static readonly Option<int> PartitionNumber = new("--partition", "-p") { Description = "Which partition (default: 0)", HelpName = "n" };
-    private static readonly Option<long> Offset = new("--offset") { Description = "From this offset on", HelpName = "n" };
-    private static readonly Option<long?> Count = new("-n") { Description = "Stop after so many records, or batches", HelpName = "count" };
+    private static readonly Option<int?> PartitionNumber =
+        new Option<int?>("--partition", "-p") { Description = "Which partition (default: 0)", HelpName = "n" }.AtLeast(0);
+
+    private static readonly Option<long?> Offset = new Option<long?>("--offset") { Description = "From this offset on", HelpName = "n" }.AtLeast(0);
+    private static readonly Option<long?> Count =
+        new Option<long?>("-n") { Description = "Stop after so many records, or batches", HelpName = "count" }.AtLeast(0);
+
     private static readonly Option<bool> Batches = new("--batches") { Description = "A line a batch instead of a line a record" };
     private static readonly Option<string> Format = CreateFormat();
 
@@ -53,7 +57,7 @@ internal static class LogDumpCommand
         // Read first: what is durable by now is there when the segments are read.
         long durable = LogCheckpoint.TryRead(DiskFiles.Instance, directory)?.Durable ?? 0;
         bool json = result.GetValue(Format) == "json";
-        long offset = result.GetValue(Offset), remaining = result.GetValue(Count) ?? long.MaxValue;
+        long offset = result.GetValue(Offset) ?? 0, remaining = result.GetValue(Count) ?? long.MaxValue;
         using var output = new StringWriter();
         DumpWriter writer = result.GetValue(Batches) ? new BatchDumpWriter(output, json) : new RecordDumpWriter(output, json);
         foreach (SegmentFile segment in segments.Where(segment => segment.EndOffset > offset))
@@ -110,7 +114,7 @@ internal static class LogDumpCommand
     private static string DirectoryOf(ParseResult result, string topic)
     {
         string data = NodePaths.Data(result.GetValue(LocalPartitions.Data));
-        int number = result.GetValue(PartitionNumber);
+        int number = result.GetValue(PartitionNumber) ?? 0;
         IReadOnlyList<LocalPartition> partitions = LocalPartitions.Find(data, topic);
         return partitions.FirstOrDefault(partition => partition.Number == number).Directory
             ?? throw new CommandException(

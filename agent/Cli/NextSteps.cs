@@ -30,7 +30,7 @@ internal static class NextSteps
     private static string? OfDataCenter(NodeStatus status) => status switch
     {
         { Role: "spu" } or { Role: "sc", ScActive: false } => null,
-        { Role: "sc", SpusOnline: 0 } => "start SPUs: 'edgestream spu certificate ID --data DIR --out DIR' makes an identity here, 'edgestream spu --identity DIR' takes it there",
+        { Role: "sc", SpusOnline: 0 } => "start SPUs: 'edgestream spu certificate ID --data DIR --out DIR' makes an identity here, 'edgestream spu --config FILE --identity DIR' takes it there",
         { GeoLocations.Count: 0 } => "let an edge in: 'edgestream geo invite NAME' makes a token for it",
         _ => null,
     };

@@ -121,7 +121,7 @@ internal static class NodeCommands
     /// <summary>The SPU itself, with what else concerns SPUs below it.</summary>
     public static Command Spu()
     {
-        Option<int?> id = new("--id") { Description = "Its number in the cluster (default: that of its identity)", HelpName = "number" };
+        Option<int?> id = new Option<int?>("--id") { Description = "Its number in the cluster (default: that of its identity)", HelpName = "number" }.AtLeast(0);
         Option<string?> zone = new("--zone") { Description = "Where it stands, such as a rack", HelpName = "name" };
         Option<string[]> controllers = new("--sc")
         {

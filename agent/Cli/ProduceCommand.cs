@@ -15,7 +15,10 @@ internal static class ProduceCommand
     public static Command Create()
     {
         var topic = new Argument<string>("topic");
-        var partition = new Option<int?>("--partition", "-p") { Description = "Which partition (default: all, by each record's key; without a key in turn)" };
+        Option<int?> partition = new Option<int?>("--partition", "-p")
+        {
+            Description = "Which partition (default: all, by each record's key; without a key in turn)",
+        }.AtLeast(0);
         var geo = new Option<string[]>("--geo")
         {
             Description = "At a hub, of a topic that flows down: to this geo-location; can be given again",

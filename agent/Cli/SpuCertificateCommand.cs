@@ -7,7 +7,7 @@ namespace EdgeStream.Agent.Cli;
 /// <summary><c>spu certificate</c>: makes the identity of an SPU, at the machine that has the CA; needs no running node.</summary>
 internal static class SpuCertificateCommand
 {
-    private static readonly Argument<int> Id = new("id") { Description = "The SPU's number in the cluster" };
+    private static readonly Argument<int> Id = new Argument<int>("id") { Description = "The SPU's number in the cluster" }.AtLeast(0);
 
     private static readonly Option<string[]> Hosts = new("--host")
     {
@@ -31,9 +31,6 @@ internal static class SpuCertificateCommand
         command.Does((result, _) =>
         {
             int id = result.GetValue(Id);
-            if (id < 0)
-                throw new CommandException($"an SPU's number is not negative, as {id} is");
-
             string data = NodePaths.Data(result.GetValue(LocalPartitions.Data)), directory = Path.GetFullPath(result.GetValue(Out)!);
             if (!CertificateAuthority.Exists(data))
             {
@@ -45,7 +42,9 @@ internal static class SpuCertificateCommand
             DateTimeOffset until = SpuIdentity.Create(directory, authority, id, ["localhost", .. result.GetValue(Hosts)!]);
             TextWriter output = result.InvocationConfiguration.Output;
             output.WriteLine($"spu.crt, spu.key and ca.crt of SPU {id} written to {directory}, good until {until:yyyy-MM-dd}");
-            output.WriteLine($"copy the directory to the SPU's machine, for its user only, and start it there with: edgestream spu --id {id} --identity DIR");
+            output.WriteLine(
+                "copy the directory to the SPU's machine, for its user only, and start it there with: edgestream spu --config FILE --identity DIR, "
+                + "or name it in its spu.toml as cluster.identity");
             return Task.CompletedTask;
         });
         return command;

@@ -37,12 +37,12 @@ internal static class TopicCommands
     private static CliCommand Create()
     {
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
-        var partitions = new Option<int>("--partitions") { Description = "How many (default: 1)", HelpName = "n" };
-        var replicas = new Option<int>("--replicas")
+        Option<int?> partitions = new Option<int?>("--partitions") { Description = "How many (default: 1)", HelpName = "n" }.AtLeast(1);
+        Option<int?> replicas = new Option<int?>("--replicas")
         {
             Description = "At how many NATS servers each record is stored (default: storage.replicas of the hub, or 1)",
             HelpName = "n",
-        };
+        }.AtLeast(1);
         var mirror = new Option<bool>("--mirror") { Description = "At an edge: copy the topic to the hub. At a hub: geo-locations fill it" };
         var down = new Option<bool>("--down") { Description = "At a hub: the topic flows down to geo-locations, a partition for each" };
         var geo = new Option<string[]>("--geo")
@@ -73,7 +73,7 @@ internal static class TopicCommands
             Topic topic = await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest
             {
                 Name = result.GetValue(name),
-                Partitions = result.GetValue(partitions),
+                Partitions = result.GetValue(partitions) ?? 0,
                 GeoLocations = { result.GetValue(geo) ?? [] },
                 AssignedSpus = { assigned },
                 Settings = new TopicSettings
@@ -86,7 +86,7 @@ internal static class TopicCommands
                     RetentionAgeMs = kept.RetentionAgeMs,
                     Overflow = kept.Overflow,
                     SyncIntervalMs = kept.SyncIntervalMs,
-                    Replicas = result.GetValue(replicas),
+                    Replicas = result.GetValue(replicas) ?? 0,
                 },
             }));
             result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' created");
@@ -97,7 +97,7 @@ internal static class TopicCommands
     private static CliCommand Alter()
     {
         var name = new Argument<string>("name");
-        var replicas = new Option<int?>("--replicas") { Description = "At how many NATS servers each record is stored from now on", HelpName = "n" };
+        Option<int?> replicas = new Option<int?>("--replicas") { Description = "At how many NATS servers each record is stored from now on", HelpName = "n" }.AtLeast(1);
         var settings = new TopicSettingOptions();
         var command = new CliCommand(
             "alter", "Change how a topic is kept; what is not named stays", "edgestream topic alter readings --retention-age 30d --sync 1s")

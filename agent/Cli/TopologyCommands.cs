@@ -34,7 +34,7 @@ internal static class TopologyCommands
 
     public static Command SpuRemove()
     {
-        Argument<int> id = new("id") { Description = "Its number, as 'edgestream spu list' shows it" };
+        Argument<int> id = new Argument<int>("id") { Description = "Its number, as 'edgestream spu list' shows it" }.AtLeast(0);
         var remove = new CliCommand("remove", "Forget an SPU that is gone for good", "edgestream spu remove 3") { Arguments = { id } };
         remove.Does(async (result, _) =>
         {

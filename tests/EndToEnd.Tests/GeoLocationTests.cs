@@ -116,14 +116,14 @@ public sealed class GeoLocationTests
             ["spu", "certificate", "2", "--data", data, "--host", "spu2.example", "--host", "10.0.0.2", "--out", output]);
         Assert.Equal((0, ""), (exitCode, error));
         Assert.Contains($"spu.crt, spu.key and ca.crt of SPU 2 written to {output}", text, StringComparison.Ordinal);
-        Assert.Contains("edgestream spu --id 2 --identity ", text, StringComparison.Ordinal);
+        Assert.Contains("edgestream spu --config FILE --identity DIR", text, StringComparison.Ordinal);
         using var certificate = X509Certificate2.CreateFromPemFile(Path.Combine(output, "spu.crt"), Path.Combine(output, "spu.key"));
         Assert.Equal("O=EdgeStream, OU=spu, CN=spu-2", certificate.Subject);
         Assert.True(certificate.MatchesHostname("spu2.example") && certificate.MatchesHostname("10.0.0.2") && certificate.MatchesHostname("localhost"));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(output, "spu.key")));
 
         await RefusesAsync("has a spu.key already, which was not touched", "spu", "certificate", "2", "--data", data, "--out", output);
-        await RefusesAsync("an SPU's number is not negative", "spu", "certificate", "--data", data, "--out", output, "--", "-1");
+        await RefusesAsync("id is a number of at least 0, not '-1'", "spu", "certificate", "--data", data, "--out", output, "--", "-1");
     }
 
     [Theory]

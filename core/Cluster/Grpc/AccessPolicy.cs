@@ -58,7 +58,12 @@ public static class AccessPolicy
             { Role: CallerRole.Anonymous } => new ClusterException(
                 ErrorCode.Unauthenticated, $"{name} needs a client certificate that this cluster issued"),
             _ => new ClusterException(
-                ErrorCode.PermissionDenied, $"'{caller.Name}' ({caller.Role.ToString().ToLowerInvariant()}) may not call {name}"),
+                ErrorCode.PermissionDenied,
+                $"'{caller.Name}' ({NameOf(caller.Role)}) may not call {name}; that is for {(Allowed.TryGetValue(method, out CallerRole[]? may)
+                    ? $"a certificate with the role {string.Join(" or ", may.Select(NameOf))}"
+                    : "the local socket, on the node's machine")}"),
         };
+
+        static string NameOf(CallerRole role) => role.ToString().ToLowerInvariant();
     }
 }

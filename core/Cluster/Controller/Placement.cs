@@ -51,7 +51,7 @@ public static class Placement
 
         // The large ones first: the small ones even out what they leave.
         foreach (Unit unit in homeless.OrderByDescending(unit => unit.Size))
-            layout.Put(unit, layout.LeastLoaded(unit.StreamLeader, zone: null), isFixed: false);
+            layout.Put(unit, layout.LeastLoaded(unit.StreamLeader), isFixed: false);
 
         if (rebalance)
             layout.Even();
@@ -76,7 +76,7 @@ public static class Placement
         foreach (PartitionInfo partition in partitions)
         {
             int spu = IfAlive(partition.PinnedSpu) ?? LeaderOf(map, alive, partition.GeoLocation) ?? IfAlive(partition.LeaderSpu)
-                ?? layout.LeastLoaded(streamLeader: null, zone: null);
+                ?? layout.LeastLoaded(streamLeader: null);
             layout.Add(spu);
             placed.Add(partition with { LeaderSpu = spu });
         }
@@ -84,17 +84,6 @@ public static class Placement
         return placed;
 
         int? IfAlive(int? spu) => alive.Any(one => one.Id == spu) ? spu : null;
-    }
-
-    /// <summary>
-    /// The SPU for one new partition: that of the geo-location's other partitions, otherwise the one with the least load, in this zone if
-    /// there are several.
-    /// </summary>
-    /// <exception cref="ClusterException">There is no SPU.</exception>
-    public static int ChooseLeader(TopologyMap map, IReadOnlyCollection<AliveSpu> alive, string? geoLocation = null, string? zoneHint = null)
-    {
-        Layout layout = LayoutOf(map, alive);
-        return LeaderOf(map, alive, geoLocation) ?? layout.LeastLoaded(streamLeader: null, zoneHint);
     }
 
     private static Layout LayoutOf(TopologyMap map, IReadOnlyCollection<AliveSpu> alive)
@@ -178,10 +167,9 @@ public static class Placement
                 _movable[spu].Add(unit);
         }
 
-        public int LeastLoaded(string? streamLeader, string? zone) => _spus
+        public int LeastLoaded(string? streamLeader) => _spus
             .OrderBy(spu => _loads[spu.Id])
             .ThenBy(spu => streamLeader is not null && spu.NatsServer == streamLeader ? 0 : 1)
-            .ThenBy(spu => zone is not null && spu.Zone == zone ? 0 : 1)
             .ThenBy(spu => LoadOfZone(spu.Zone))
             .ThenBy(spu => spu.Id)
             .First().Id;

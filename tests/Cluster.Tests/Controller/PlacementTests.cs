@@ -34,10 +34,10 @@ public sealed class PlacementTests
         iter: 2_000);
 
     [Fact]
-    public void Load_differs_by_a_unit_at_most_and_pinned_partitions_are_where_they_belong() => Gen.Select(AnySpus, PinnedTopics).Sample(
-        (spus, topics) =>
+    public void Load_differs_by_a_unit_at_most_and_pinned_partitions_are_where_they_belong() => Gen.Select(AnySpus, PinnedTopics, Gen.Bool).Sample(
+        (spus, topics, areStreamsKnown) =>
         {
-            TopicInfo[] after = Apply(topics, Placement.Plan(spus, topics));
+            TopicInfo[] after = Apply(topics, Placement.Plan(spus, topics, streamLeader: areStreamsKnown ? Streams : null));
             PartitionInfo[] all = [.. after.SelectMany(topic => topic.Partitions)];
             Assert.All(all, partition => Assert.True(
                 partition.PinnedSpu is not { } pinned || spus.All(spu => spu.Id != pinned) || partition.LeaderSpu == pinned));
@@ -122,6 +122,81 @@ public sealed class PlacementTests
         AliveSpu[] spus = [new(0, "a", "n1"), new(1, "b", "n2"), new(2, "b", "n3")];
         Assert.Equal(1, Assert.Single(Placement.Plan(spus, topics, streamLeader: _ => "n2")).Spu);
         Assert.Equal(0, Assert.Single(Placement.Plan(spus, topics, streamLeader: _ => "n9")).Spu);
+
+        // As a new partition does: zone a leads two with its two SPUs.
+        PartitionInfo placed = Assert.Single(Placement.Place(Map(Topic("t", [(0, null), (3, null)])), [.. spus, new(3, "a")], [new(0, PartitionInfo.NoLeader)]));
+        Assert.Equal(1, placed.LeaderSpu);
+    }
+
+    [Fact]
+    public void Newcomer_gets_first_what_is_led_at_its_nats_server()
+    {
+        TopicInfo[] topics = [Topic("t", [(0, null), (0, null), (0, null), (0, null)])];
+        AliveSpu[] spus = [new(0, NatsServer: "n1"), new(1, NatsServer: "n2")];
+        IReadOnlyList<PartitionMove> moves = Placement.Plan(spus, topics, streamLeader: id => id.Partition is 1 or 3 ? "n2" : "n1");
+        Assert.Equal([1, 3], moves.Select(move => move.Partition.Partition));
+        Assert.All(moves, move => Assert.Equal((1, 1), (move.Spu, move.Epoch)));
+    }
+
+    [Fact]
+    public void Nothing_moves_for_the_sake_of_its_stream_alone()
+    {
+        TopicInfo[] topics = [Topic("t", [(0, null), (1, null), (0, "north")]), Topic("u", [(1, "south")])];
+        Assert.Empty(Placement.Plan([new(0, NatsServer: "n1"), new(1, NatsServer: "n2")], topics, streamLeader: id => id.Partition == 0 ? "n2" : "n1"));
+    }
+
+    [Fact]
+    public void Where_streams_are_led_costs_no_move_and_no_even_load() => Gen.Select(AnySpus, SingleTopics).Sample(
+        (spus, topics) =>
+        {
+            IReadOnlyList<PartitionMove> near = Placement.Plan(spus, topics, streamLeader: Streams), anywhere = Placement.Plan(spus, topics);
+            Assert.Equal(anywhere.Count, near.Count);
+            TopicInfo[] after = Apply(topics, near);
+            Assert.InRange(spus.Max(spu => LoadOf(after, spu)) - spus.Min(spu => LoadOf(after, spu)), 0, 1);
+        },
+        iter: 2_000);
+
+    [Fact]
+    public void Spu_that_goes_and_comes_back_moves_what_it_led_and_what_makes_its_share_again() => Gen.Select(AnySpus.Where(spus => spus.Length > 1), SingleTopics).Sample(
+        (spus, topics) =>
+        {
+            TopicInfo[] even = Apply(topics, Placement.Plan(spus, topics));
+            AliveSpu[] left = [.. spus.Skip(1)];
+            IReadOnlyList<PartitionMove> moves = Placement.Plan(left, even, rebalance: false);
+            TopicInfo[] without = Apply(even, moves);
+            Assert.All(moves, move => Assert.Equal(spus[0].Id, LeaderOf(even, move.Partition)));
+            Assert.Equal(LoadOf(even, spus[0]), moves.Count);
+
+            // Back again, it takes no more than what it lacks, and nobody else gets anything.
+            IReadOnlyList<PartitionMove> back = Placement.Plan(spus, without);
+            Assert.All(back, move => Assert.Equal(spus[0].Id, move.Spu));
+            int all = even.Sum(topic => topic.Partitions.Length);
+            Assert.InRange(back.Count, all / spus.Length, (all + spus.Length - 1) / spus.Length);
+        },
+        iter: 2_000);
+
+    [Fact]
+    public void Geo_location_whose_spu_is_gone_goes_as_a_whole_and_others_stay()
+    {
+        TopicInfo[] topics = [Topic("a", [(0, "north"), (1, "south"), (2, "west")]), Topic("b", [(0, "north"), (1, "south")]), Topic("t", [(2, null), (2, null)])];
+        IReadOnlyList<PartitionMove> moves = Placement.Plan([new(1), new(2)], topics, rebalance: false);
+        Assert.Equal([new("a", 0), new("b", 0)], moves.Select(move => move.Partition));
+        Assert.Equal([1, 1], moves.Select(move => move.Spu));
+    }
+
+    [Fact]
+    public void Pinned_partition_goes_elsewhere_only_while_its_spu_is_away()
+    {
+        TopicInfo topic = Topic("t", [(1, null), (0, null)]);
+        TopicInfo[] pinned = [topic with { Partitions = [.. topic.Partitions.Select(partition => partition with { PinnedSpu = 1 })] }];
+        TopicInfo[] away = Apply(pinned, Placement.Plan([new(0)], pinned));
+        Assert.Equal([0, 0], away[0].Partitions.Select(partition => partition.LeaderSpu));
+
+        // It comes back at once, but gets nothing before it has been there for a while.
+        Assert.Empty(Placement.Plan([new(0), new(1)], away, rebalance: false));
+        TopicInfo[] back = Apply(away, Placement.Plan([new(0), new(1)], away));
+        Assert.Equal([1, 1], back[0].Partitions.Select(partition => partition.LeaderSpu));
+        Assert.Equal([2, 1], back[0].Partitions.Select(partition => partition.LeaderEpoch));
     }
 
     [Fact]
@@ -137,6 +212,10 @@ public sealed class PlacementTests
         Assert.Equal(ErrorCode.Unavailable, Assert.Throws<ClusterException>(() => Placement.Place(map, [], [new(0, -1)])).Code);
         Assert.Empty(Placement.Plan([], map.Topics.Values));
     }
+
+    private static int LeaderOf(TopicInfo[] topics, PartitionId id) => topics.Single(topic => topic.Name == id.Topic).Partitions[id.Partition].LeaderSpu;
+
+    private static int LoadOf(TopicInfo[] topics, AliveSpu spu) => topics.Sum(topic => topic.Partitions.Count(partition => partition.LeaderSpu == spu.Id));
 
     private static Gen<string?> OneOf(params string?[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
 

@@ -50,7 +50,9 @@ internal sealed class ProgressBar : IDisposable
             return;
         }
 
-        using var bar = new ProgressBar(what, total, Console.Error, Console.WindowWidth, TimeProvider.System);
+        // A serial console may not know its width.
+        int width = Console.WindowWidth is > 0 and var known ? known : 80;
+        using var bar = new ProgressBar(what, total, Console.Error, width, TimeProvider.System);
         bar.Show(0);
         await action(bar.Show).ConfigureAwait(false);
     }

@@ -4,7 +4,6 @@ using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Files;
 using Google.Protobuf;
 using Grpc.Core;
-using Spectre.Console;
 
 namespace EdgeStream.Agent.Cli;
 
@@ -80,7 +79,8 @@ internal static class BundleCommands
                 throw new CommandException("the edge sent nothing");
 
             range = call.ResponseStream.Current.Range;
-            await WithProgressAsync("exporting", range.Header.LastOffset + 1 - range.Header.FirstOffset, "records", told =>
+            long records = range.Header.LastOffset + 1 - range.Header.FirstOffset;
+            await ProgressBar.RunAsync($"exporting {records} records", records, told =>
                 ReceiveAsync(call.ResponseStream, part, next => told(next - range.Header.FirstOffset), cancellationToken));
             RefuseExisting(path);
             File.Move(part, path);
@@ -134,7 +134,7 @@ internal static class BundleCommands
         ImportLogResponse? done = null;
         try
         {
-            await WithProgressAsync("importing", input.Length, "bytes", async told =>
+            await ProgressBar.RunAsync($"importing {input.Length} bytes", input.Length, async told =>
             {
                 await SendAsync(input, file, call.RequestStream, told, cancellationToken);
                 done = await call.ResponseAsync;
@@ -213,25 +213,5 @@ internal static class BundleCommands
         {
             // The stick is gone, or was never writable.
         }
-    }
-
-    /// <summary>Runs something that tells how far it is; with a bar where a person looks on.</summary>
-    private static async Task WithProgressAsync(string what, long total, string unit, Func<Action<long>, Task> run)
-    {
-        if (Console.IsErrorRedirected)
-        {
-            await run(_ => { });
-            return;
-        }
-
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
-        await console.Progress()
-            .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
-            .StartAsync(async progress =>
-            {
-                ProgressTask bar = progress.AddTask($"{what} {total} {unit}", maxValue: Math.Max(1, total));
-                await run(value => bar.Value = value);
-            });
     }
 }

@@ -1,5 +1,6 @@
 using EdgeStream.Storage.Files;
 using LiteDB;
+using LiteDB.Engine;
 
 namespace EdgeStream.Cluster.Metadata;
 
@@ -8,6 +9,8 @@ namespace EdgeStream.Cluster.Metadata;
 /// LiteDB 5 writes a commit to its journal on a thread of its own: the call returns before, what goes wrong there is the error of a
 /// later call, and from then on the engine refuses everything. So a write ends with a checkpoint, which waits for the journal; those
 /// that come at the same time share one. After an error the database is opened anew, as it is on the disk.
+///
+/// The engine, and not LiteDB's own front of it, which comes with a mapper of objects that nothing here uses: a megabyte of a native program.
 /// </remarks>
 internal sealed class DurableDatabase : IDisposable
 {
@@ -21,7 +24,7 @@ internal sealed class DurableDatabase : IDisposable
 
     // Guards all below.
     private readonly Lock _lock = new();
-    private LiteDatabase? _database;
+    private LiteEngine? _database;
 
     // Writes are numbered: the last one made, the last one on the disk, the last one that was lost with an error.
     private long _written;
@@ -37,7 +40,7 @@ internal sealed class DurableDatabase : IDisposable
 
     /// <summary>What is read may be a write of another thread that is not durable yet.</summary>
     /// <exception cref="IOException">The disk cannot be read.</exception>
-    public T Read<T>(Func<LiteDatabase, T> read)
+    public T Read<T>(Func<LiteEngine, T> read)
     {
         lock (_lock)
             return Use(read);
@@ -45,7 +48,7 @@ internal sealed class DurableDatabase : IDisposable
 
     /// <summary>Durable on return.</summary>
     /// <exception cref="IOException">The disk is full or broken; what was to be written is there as a whole, or not at all.</exception>
-    public void Write(Action<LiteDatabase> write)
+    public void Write(Action<LiteEngine> write)
     {
         CheckRoom();
         long number;
@@ -77,7 +80,7 @@ internal sealed class DurableDatabase : IDisposable
             Close();
     }
 
-    private T Use<T>(Func<LiteDatabase, T> use)
+    private T Use<T>(Func<LiteEngine, T> use)
     {
         try
         {
@@ -102,7 +105,7 @@ internal sealed class DurableDatabase : IDisposable
             throw DiskErrors.Full($"'{_path}' cannot be written: the disk is full; free at least {(Reserve - free + 1023) / 1024} KiB");
     }
 
-    private long Checkpoint(LiteDatabase database)
+    private long Checkpoint(LiteEngine database)
     {
         database.Checkpoint();
         return _written;
@@ -110,10 +113,9 @@ internal sealed class DurableDatabase : IDisposable
 
     private IOException Failed(Exception? error) => new($"'{_path}' cannot be written; the disk is full or broken", error);
 
-    private LiteDatabase Open() => new(new ConnectionString
+    private LiteEngine Open() => new(new EngineSettings
     {
         Filename = _path,
-        Connection = ConnectionType.Direct,
 
         // LiteDB's default compares keys without regard to case: "Readings" would replace "readings".
         Collation = Collation.Binary,

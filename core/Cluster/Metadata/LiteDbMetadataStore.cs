@@ -4,6 +4,7 @@ using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Records;
 using LiteDB;
+using LiteDB.Engine;
 
 namespace EdgeStream.Cluster.Metadata;
 
@@ -54,10 +55,9 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
 
     public Task DeleteTopicAsync(string name) => WriteAsync(database =>
     {
-        database.GetCollection(Topics).Delete(name);
-        ILiteCollection<BsonDocument> groups = database.GetCollection(Groups);
-        foreach (BsonDocument read in groups.FindAll().Where(document => document["topic"].AsString == name).ToArray())
-            groups.Delete(read["_id"]);
+        database.Delete(Topics, name);
+        foreach (BsonDocument read in database.All(Groups).Where(document => document["topic"].AsString == name))
+            database.Delete(Groups, read["_id"]);
     });
 
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => Load(GeoLocations, ToGeoLocation);
@@ -68,9 +68,8 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
 
     public Task DeleteInvitesAsync(string geoLocation) => WriteAsync(database =>
     {
-        ILiteCollection<BsonDocument> invites = database.GetCollection(Invites);
-        foreach (BsonDocument invite in invites.FindAll().Where(document => document["geo"].AsString == geoLocation).ToArray())
-            invites.Delete(invite["_id"]);
+        foreach (BsonDocument invite in database.All(Invites).Where(document => document["geo"].AsString == geoLocation))
+            database.Delete(Invites, invite["_id"]);
     });
 
     public Invite? FindInvite(string secretHash) => Find(Invites, secretHash) is { } document ? ToInvite(document) : null;
@@ -83,15 +82,15 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
         {
             StartTokens? known = FindStartTokens(geoLocation), decided = decide(known);
             if (!ReferenceEquals(decided, known))
-                _database.Write(database => Write(database.GetCollection(Tokens), decided));
+                _database.Write(database => Write(database, decided));
         }
 
-        void Write(ILiteCollection<BsonDocument> collection, StartTokens? tokens)
+        void Write(LiteEngine database, StartTokens? tokens)
         {
             if (tokens is null)
-                collection.Delete(geoLocation);
+                database.Delete(Tokens, geoLocation);
             else
-                collection.Upsert(ToDocument(geoLocation, tokens));
+                database.Upsert(Tokens, ToDocument(geoLocation, tokens));
         }
     });
 
@@ -110,7 +109,7 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
     }
 
     public Task DeleteGroupPositionsAsync(string group, string topic) =>
-        WriteAsync(database => database.GetCollection(Groups).Delete(GroupKey(group, topic)));
+        WriteAsync(database => database.Delete(Groups, GroupKey(group, topic)));
 
     public void Dispose() => _database.Dispose();
 
@@ -120,22 +119,22 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
             return document["value"].AsString;
 
         string id = Guid.NewGuid().ToString("N");
-        _database.Write(database => database.GetCollection(Cluster).Upsert(new BsonDocument { ["_id"] = "id", ["value"] = id }));
+        _database.Write(database => database.Upsert(Cluster, new BsonDocument { ["_id"] = "id", ["value"] = id }));
         return id;
     }
 
     private IReadOnlyList<T> Load<T>(string collection, Func<BsonDocument, T> convert) =>
-        _database.Read<IReadOnlyList<T>>(database => [.. database.GetCollection(collection).FindAll().Select(convert)]);
+        _database.Read<IReadOnlyList<T>>(database => [.. database.All(collection).Select(convert)]);
 
-    private BsonDocument? Find(string collection, string id) => _database.Read<BsonDocument?>(database => database.GetCollection(collection).FindById(id));
+    private BsonDocument? Find(string collection, string id) => _database.Read<BsonDocument?>(database => database.Find(collection, id));
 
-    private Task SaveAsync(string collection, BsonDocument document) => WriteAsync(database => database.GetCollection(collection).Upsert(document));
+    private Task SaveAsync(string collection, BsonDocument document) => WriteAsync(database => database.Upsert(collection, document));
 
-    private Task WriteAsync(Action<LiteDatabase> write) => CompletedAsync(() => _database.Write(write));
+    private Task WriteAsync(Action<LiteEngine> write) => CompletedAsync(() => _database.Write(write));
 
-    private static void Upsert(LiteDatabase database, IReadOnlyCollection<GroupPositions> positions)
+    private static void Upsert(LiteEngine database, IReadOnlyCollection<GroupPositions> positions)
     {
-        database.GetCollection(Groups).Upsert(positions.Select(one => new BsonDocument
+        database.Upsert(Groups, positions.Select(one => new BsonDocument
         {
             ["_id"] = GroupKey(one.Group, one.Topic),
             ["group"] = one.Group,

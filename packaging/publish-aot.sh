@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 rid=$1 output=$2
 
-# LiteDB: its mapper and its SQL expressions build code at run time. Only BsonDocuments and lookups by id are used, which do not.
+# LiteDB: its expressions are compiled at run time, which native builds interpret. Ours are "all" and "by id".
 # System.Device.Gpio: one Marshal.PtrToStructure<T>, over structs that its own code keeps.
 known='LiteDB System.Device.Gpio'
 

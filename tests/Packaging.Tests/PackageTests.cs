@@ -30,8 +30,8 @@ public sealed partial class PackageTests(DebianSystem debian)
 
         Assert.InRange(new FileInfo(again).Length, 1, 10_000_000);
 
-        // The goal is 25,000,000, for arm64 (docs/BENCHMARKS.md): this keeps it from growing on.
-        Assert.InRange(new FileInfo(Repository.At("artifacts", "aot", "linux-x64", "edgestream")).Length, 1, 25_600_000);
+        // Devices may have 25,000,000 (docs/BENCHMARKS.md), and the one for arm64 is larger: this keeps it from growing unseen.
+        Assert.InRange(new FileInfo(Repository.At("artifacts", "aot", "linux-x64", "edgestream")).Length, 1, 23_600_000);
     }
 
     [Fact]

@@ -10,7 +10,7 @@ namespace EdgeStream.Cluster.Metadata;
 /// later call, and from then on the engine refuses everything. So a write ends with a checkpoint, which waits for the journal; those
 /// that come at the same time share one. After an error the database is opened anew, as it is on the disk.
 ///
-/// The engine, and not LiteDB's own front of it, which comes with a mapper of objects that nothing here uses: a megabyte of a native program.
+/// The engine, and not LiteDB's own front of it, which makes a mapper of objects that nothing here uses, and regular expressions for it.
 /// </remarks>
 internal sealed class DurableDatabase : IDisposable
 {

@@ -123,7 +123,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             IEnumerable<PartitionInfo> wanted = settings.IsDown
                 ? DownTopics.Partitions(map, geoLocations)
                 : Enumerable.Range(0, count).Select(n => new PartitionInfo(n, PartitionInfo.NoLeader, PinnedSpu: Assignment.PinnedOf(assigned, n)));
-            var topic = new TopicInfo(name, settings, [.. _spus.Place(map, name, wanted)]);
+            var topic = new TopicInfo(name, settings, [.. Place(map, name, wanted)]);
             _spus.CheckRoomFor(topic.Partitions.Length);
             return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
         }).ConfigureAwait(false);
@@ -191,9 +191,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         TopicInfo topic = map.Topics.GetValueOrDefault(Names.CheckTopic(name)) ?? throw ClusterException.TopicNotFound(name);
         TopologyMap next = map with { Topics = map.Topics.Remove(name) };
         if (_deleted is { } deleted)
-            await DeleteInClusterAsync(deleted, topic, next).ConfigureAwait(false);
+            await DeleteInClusterAsync(deleted, topic, map, next).ConfigureAwait(false);
         else
-            await DeleteHereAsync(topic, map).ConfigureAwait(false);
+            await DeleteStoredAsync(topic, map, () => _store.DeleteTopicAsync(name)).ConfigureAwait(false);
 
         if (TopicDeleted is { } told)
             await told(name).ConfigureAwait(false);
@@ -265,7 +265,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                         ErrorCode.InvalidArgument, $"geo-location '{geoLocation}' mirrors {MaxMirrorTopics} topics already, which is the most");
                 }
 
-                partition = _spus.Place(map, topicName, [new PartitionInfo(topic.NextPartitionNumber, wishedLeader, geoLocation)]).Single();
+                partition = Place(map, topicName, [new PartitionInfo(topic.NextPartitionNumber, wishedLeader, geoLocation)]).Single();
                 topic = topic with { Partitions = topic.Partitions.Add(partition) };
             }
 
@@ -296,7 +296,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             return (map, true);
 
         IReadOnlyList<TopicInfo> extended = geoLocation.Revoked ? [] : DownTopics.Extended(
-            map, geoLocation.Name, (topic, partition) => _spus.Place(map, topic, [partition]).Single());
+            map, geoLocation.Name, (topic, partition) => Place(map, topic, [partition]).Single());
         if (extended.Count > 0)
             _spus.CheckRoomFor(extended.Count);
 
@@ -403,13 +403,20 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         ?? throw new ClusterException(ErrorCode.WrongRole, "SC and SPU are one process here, and that SPU is the only one");
 
     /// <summary>The write first: an SC that is not the active one any more is refused before it has touched anything.</summary>
-    private async Task DeleteInClusterAsync(DeletedTopics deleted, TopicInfo topic, TopologyMap next)
+    private async Task DeleteInClusterAsync(DeletedTopics deleted, TopicInfo topic, TopologyMap map, TopologyMap next)
     {
-        await deleted.AddAsync(topic).ConfigureAwait(false);
+        try
+        {
+            await deleted.AddAsync(topic).ConfigureAwait(false);
+        }
+        catch (ClusterException full) when (full.Code == ErrorCode.StorageFull)
+        {
+            // What is to make room needs some. The records have enough, and were to go anyway.
+            await LetGoAsync(next).ConfigureAwait(false);
+            await DeleteStoredAsync(topic, map, () => deleted.AddAsync(topic)).ConfigureAwait(false);
+        }
 
-        // Who has it open would make its streams anew.
-        await _spus.ApplyAsync(next).ConfigureAwait(false);
-        await _spus.SettleAsync().ConfigureAwait(false);
+        await LetGoAsync(next).ConfigureAwait(false);
         try
         {
             await deleted.RemoveAsync(topic.Name).ConfigureAwait(false);
@@ -420,13 +427,20 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         }
     }
 
-    /// <summary>The records first: nobody else deletes them, and without the topic nobody would know of them.</summary>
-    private async Task DeleteHereAsync(TopicInfo topic, TopologyMap map)
+    /// <summary>Who has it open would make its streams anew.</summary>
+    private async Task LetGoAsync(TopologyMap next)
     {
-        await _spus.DeleteStoredAsync(topic).ConfigureAwait(false);
+        await _spus.ApplyAsync(next).ConfigureAwait(false);
+        await _spus.SettleAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>The records first: where nobody else deletes them, nobody would know of them without the topic.</summary>
+    private async Task DeleteStoredAsync(TopicInfo topic, TopologyMap map, Func<Task> write)
+    {
         try
         {
-            await _store.DeleteTopicAsync(topic.Name).ConfigureAwait(false);
+            await _spus.DeleteStoredAsync(topic).ConfigureAwait(false);
+            await write().ConfigureAwait(false);
         }
         catch
         {
@@ -450,6 +464,10 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
                 ErrorCode.Unavailable, $"a topic '{topic}' was deleted, and its records cannot be deleted now, which is tried again by itself: {problem.Message}");
         }
     }
+
+    /// <summary>Who leads new partitions. An SPU that serves a deleted topic of the name still, cut off from the SC, must not pass for one of them.</summary>
+    private IEnumerable<PartitionInfo> Place(TopologyMap map, string topic, IEnumerable<PartitionInfo> partitions) =>
+        _spus.Place(map, topic, partitions).Select(partition => partition with { LeaderEpoch = _spuStore?.NextEpoch ?? 0 });
 
     private async Task<TopologyMap> SaveTopicAsync(TopologyMap map, TopicInfo topic)
     {

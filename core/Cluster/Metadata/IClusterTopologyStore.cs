@@ -5,6 +5,12 @@ namespace EdgeStream.Cluster.Metadata;
 /// <summary>What the SC of a cluster of several SPUs writes: which SPUs there are, and what is left of topics, besides what every SC does.</summary>
 public interface IClusterTopologyStore : ITopologyStore
 {
+    /// <summary>
+    /// Higher than any leader epoch that a partition of this cluster has had, those of deleted topics included, as long as an epoch is
+    /// raised by one, and no more often than something is written.
+    /// </summary>
+    long NextEpoch { get; }
+
     /// <summary>Topics that are deleted, and of which something may be stored still. <see cref="ITopologyStore.LoadTopics"/> has none of them.</summary>
     IReadOnlyList<TopicInfo> LoadDeletedTopics();
 

@@ -122,6 +122,58 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
         Assert.Equal("t", Assert.Single(next.Store.LoadTopics()).Name);
     }
 
+    [Fact]
+    public async Task Spu_that_serves_a_deleted_topic_still_does_not_pass_for_a_leader_of_the_new_one()
+    {
+        Sc sc = await StartAsync();
+        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        TopicInfo old = sc.Controller.Current.Topics["t"];
+        await sc.Controller.DeleteTopicAsync("t");
+
+        // Cut off from the SC, it makes the stream anew.
+        await using IPartitionEngine ghosts = EngineUnderTest.JetStream(DirectoryOf("ghost"), [_server.Url]);
+        await ghosts.StartAsync(sc.Controller.Current);
+        IPartitionLog ghost = await ghosts.OpenAsync(new PartitionId("t", 0), old, old.Partitions[0]);
+        await ghost.AppendAsync(Batches.Of("ghost"), AckLevel.Durable);
+
+        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        Assert.True(sc.Controller.Current.Topics["t"].Partitions[0].LeaderEpoch > old.Partitions[0].LeaderEpoch);
+        await WriteAsync(sc, "t");
+        await Assert.ThrowsAnyAsync<Exception>(() => ghost.AppendAsync(Batches.Of("ghost"), AckLevel.Durable).AsTask().InTimeAsync());
+        await ghosts.CloseAsync(ghost);
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => ghosts.OpenAsync(new PartitionId("t", 0), old, old.Partitions[0]).AsTask());
+        Assert.Equal(ErrorCode.NotLeader, refused.Code);
+    }
+
+    [Fact]
+    public async Task Topic_is_deleted_though_there_is_no_room_to_write_so()
+    {
+        using var small = new NatsServer(
+            _temp.Sub("nats"), "small", jetStream: false, settings: $"jetstream {{ store_dir: \"{_temp.Sub("store")}\", max_mem: 64MB, max_file: 4MB }}");
+        await small.StartAsync();
+        (NatsServer usual, _server) = (_server, small);
+        using var link = new FaultyLink(small.Port);
+        (FaultyLink usualLink, _link) = (_link, link);
+        Sc sc = await StartAsync();
+        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        await OpenAsync(sc, "t", async log =>
+        {
+            while (await Record.ExceptionAsync(() => log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable).AsTask()) is null)
+            {
+            }
+        });
+        var full = await Assert.ThrowsAsync<ClusterException>(() => sc.Controller.CreateTopicAsync("u", 1, Plain).InTimeAsync());
+        Assert.Equal(ErrorCode.StorageFull, full.Code);
+
+        await sc.Controller.DeleteTopicAsync("t").InTimeAsync();
+        await sc.Controller.CreateTopicAsync("u", 1, Plain);
+        Assert.Equal(["u"], sc.Controller.Current.Topics.Keys);
+        Assert.Equal(["u"], sc.Store.LoadTopics().Select(topic => topic.Name));
+        await sc.DisposeAsync();
+        _scs.Remove(sc);
+        (_server, _link) = (usual, usualLink);
+    }
+
     private static async Task RemovesDeletedAsync(Sc sc)
     {
         string problem = "";

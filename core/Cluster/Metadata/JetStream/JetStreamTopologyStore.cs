@@ -74,6 +74,9 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     /// <summary>Cancelled with the first <see cref="TopologySupersededException"/>.</summary>
     public CancellationToken Superseded => _superseded.Token;
 
+    /// <inheritdoc/>
+    public long NextEpoch => _last + 1;
+
     /// <summary>Makes the bucket where there is none, takes it over from whoever has written it, and loads all of it.</summary>
     /// <param name="options">Where the servers are, and how many of them are to keep it.</param>
     /// <param name="cluster">The cluster's name.</param>

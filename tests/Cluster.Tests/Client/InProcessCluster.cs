@@ -39,6 +39,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
     private readonly List<WebApplication> _scs = [];
     private TopologyMap _map;
     private int _asked;
+    private int _sentWhole;
 
     private InProcessCluster()
     {
@@ -54,6 +55,9 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
     /// <summary>How often the active SC was asked for the topology.</summary>
     public int Asked => Volatile.Read(ref _asked);
+
+    /// <summary>How often it has sent all of it, and not that it is as the client knows it.</summary>
+    public int SentWhole => Volatile.Read(ref _sentWhole);
 
     public string Standby { get; private set; } = "";
 
@@ -77,7 +81,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         foreach (bool isActive in (bool[])[false, true])
         {
             WebApplication sc = await cluster.ServeAsync(
-                services => services.AddSingleton(new ScControlPlane(() => isActive ? cluster.Ask() : null)), application => application.MapGrpcService<ScControlPlane>());
+                services => services.AddSingleton(new ScControlPlane(() => isActive ? cluster.Ask() : null, () => Interlocked.Increment(ref cluster._sentWhole))), application => application.MapGrpcService<ScControlPlane>());
             cluster._scs.Add(sc);
         }
 
@@ -187,13 +191,19 @@ internal sealed class InProcessCluster : IAsyncDisposable
     }
 
     /// <summary>Of an SC: the topology where it is active.</summary>
-    private sealed class ScControlPlane(Func<TopologyMap?> map) : ControlPlane.ControlPlaneBase
+    private sealed class ScControlPlane(Func<TopologyMap?> map, Action sendsWhole) : ControlPlane.ControlPlaneBase
     {
         private readonly GeoLocationPresence _presence = new(TimeProvider.System);
 
-        public override Task<Protocol.V1.Topology> GetTopology(GetTopologyRequest request, ServerCallContext context) =>
-            Task.FromResult(TopologyMessages.ToMessage(
-                map() ?? throw new ClusterException(ErrorCode.Unavailable, "this SC stands by; ask the active one"), _presence, _ => new SpuStatus(Online: true)));
+        public override Task<Protocol.V1.Topology> GetTopology(GetTopologyRequest request, ServerCallContext context)
+        {
+            Protocol.V1.Topology answer = TopologyMessages.ToAnswer(
+                request, map() ?? throw new ClusterException(ErrorCode.Unavailable, "this SC stands by; ask the active one"), _presence, _ => new SpuStatus(Online: true));
+            if (!answer.Unchanged)
+                sendsWhole();
+
+            return Task.FromResult(answer);
+        }
     }
 }
 

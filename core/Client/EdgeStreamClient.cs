@@ -26,7 +26,7 @@ public sealed partial class EdgeStreamClient : IDisposable
         _options = options.Endpoints.Count > 0
             ? options
             : throw new EdgeStreamException("no endpoint of the cluster was given; write unix:/path/to/socket or https://host:port");
-        _topology = new TopologyCache(() => CallOnceAsync(node => node.ControlPlane.GetTopologyAsync(new GetTopologyRequest())));
+        _topology = new TopologyCache(known => CallOnceAsync(node => node.ControlPlane.GetTopologyAsync(new GetTopologyRequest { KnownRevision = known })));
 
         // What cannot be an endpoint is said at once.
         foreach (string endpoint in options.Endpoints)

@@ -28,7 +28,7 @@ public sealed class ControlPlaneService(
         ErrorCode.WrongRole, sc is null ? "this node is an SPU; an SC lets others in" : "this node is an edge; ask its hub, which is the one that lets others in");
 
     public override Task<V1.Topology> GetTopology(V1.GetTopologyRequest request, ServerCallContext context) =>
-        Task.FromResult(TopologyMessages.ToMessage(Current, presence, cluster.StatusOf));
+        Task.FromResult(TopologyMessages.ToAnswer(request, Current, presence, cluster.StatusOf));
 
     public override async Task<V1.Topic> CreateTopic(V1.CreateTopicRequest request, ServerCallContext context) =>
         TopologyMessages.ToMessage(await Controller

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
@@ -10,6 +11,21 @@ namespace EdgeStream.Cluster.Grpc;
 public static class TopologyMessages
 {
     private const int MaxGaps = 10_000;
+
+    // A map is never changed, so another revision is another map.
+    private static readonly ConditionalWeakTable<TopologyMap, string> Revisions = [];
+
+    /// <summary>The answer to who asks for the topology: all of it, or that it is what the caller knows.</summary>
+    public static V1.Topology ToAnswer(V1.GetTopologyRequest request, TopologyMap map, GeoLocationPresence presence, Func<int, SpuStatus> statusOf)
+    {
+        string revision = Revisions.GetValue(map, _ => Guid.NewGuid().ToString("N"));
+        if (request.KnownRevision == revision)
+            return new V1.Topology { Revision = revision, Unchanged = true };
+
+        V1.Topology answer = ToMessage(map, presence, statusOf);
+        answer.Revision = revision;
+        return answer;
+    }
 
     public static V1.Topology ToMessage(TopologyMap map, GeoLocationPresence presence, Func<int, SpuStatus> statusOf) => new()
     {

@@ -204,6 +204,27 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Reader_that_hears_nothing_is_sent_the_topology_only_where_it_has_changed()
+    {
+        var read = new ConcurrentQueue<string>();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Cancelled);
+        await SendAsync("0");
+        Task reading = ReadAsync(new ConsumeRequest { Topic = "t", Beginning = true }, read, stop.Token);
+        await Eventually.HoldsAsync(() => read.Count == 1, "the first is read");
+        (int asked, int whole) = (_cluster.Asked, _cluster.SentWhole);
+        await Eventually.HoldsAsync(() => _cluster.Asked >= asked + 2, "it asks whether another leads");
+        Assert.Equal(whole, _cluster.SentWhole);
+
+        // Who wants to see it is sent it.
+        Assert.Equal("t", Assert.Single((await _client.GetTopologyAsync().InTimeAsync()).Topics).Name);
+        Assert.Equal(whole + 1, _cluster.SentWhole);
+        await _cluster.CreateTopicAsync("u", 2);
+        await Eventually.HoldsAsync(() => _cluster.SentWhole == whole + 2, "it is sent what has changed");
+        await stop.CancelAsync();
+        await reading;
+    }
+
+    [Fact]
     public async Task Partitions_are_gathered_from_those_who_lead_them_and_who_does_not_answer_is_named()
     {
         await _cluster.CreateTopicAsync("a", 2, 1);

@@ -40,6 +40,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
     private TopologyMap _map;
     private int _asked;
     private int _refused;
+    private int _sentWhole;
 
     private InProcessCluster()
     {
@@ -64,6 +65,9 @@ internal sealed class InProcessCluster : IAsyncDisposable
     /// <summary>What an SC that stands by says.</summary>
     public string StandsBy { get; set; } = "this SC stands by; ask the active one";
 
+    /// <summary>How often it has sent all of it, and not that it is as the client knows it.</summary>
+    public int SentWhole => Volatile.Read(ref _sentWhole);
+
     public string Standby { get; private set; } = "";
 
     public string Active { get; private set; } = "";
@@ -86,7 +90,9 @@ internal sealed class InProcessCluster : IAsyncDisposable
         foreach (bool isActive in (bool[])[false, true])
         {
             WebApplication sc = await cluster.ServeAsync(
-                services => services.AddSingleton(new ScControlPlane(() => isActive && cluster.HasActive ? cluster.Ask() : throw cluster.Refuse())), application => application.MapGrpcService<ScControlPlane>());
+                services => services.AddSingleton(new ScControlPlane(
+                    () => isActive && cluster.HasActive ? cluster.Ask() : throw cluster.Refuse(), () => Interlocked.Increment(ref cluster._sentWhole))),
+                application => application.MapGrpcService<ScControlPlane>());
             cluster._scs.Add(sc);
         }
 
@@ -205,12 +211,18 @@ internal sealed class InProcessCluster : IAsyncDisposable
     }
 
     /// <summary>Of an SC: the topology where it is active.</summary>
-    private sealed class ScControlPlane(Func<TopologyMap> map) : ControlPlane.ControlPlaneBase
+    private sealed class ScControlPlane(Func<TopologyMap> map, Action sendsWhole) : ControlPlane.ControlPlaneBase
     {
         private readonly GeoLocationPresence _presence = new(TimeProvider.System);
 
-        public override Task<Protocol.V1.Topology> GetTopology(GetTopologyRequest request, ServerCallContext context) =>
-            Task.FromResult(TopologyMessages.ToMessage(map(), _presence, _ => new SpuStatus(Online: true)));
+        public override Task<Protocol.V1.Topology> GetTopology(GetTopologyRequest request, ServerCallContext context)
+        {
+            Protocol.V1.Topology answer = TopologyMessages.ToAnswer(request, map(), _presence, _ => new SpuStatus(Online: true));
+            if (!answer.Unchanged)
+                sendsWhole();
+
+            return Task.FromResult(answer);
+        }
     }
 }
 

@@ -30,6 +30,21 @@ public sealed class ControlPlaneTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Topology_that_the_caller_knows_is_left_out_until_it_is_another()
+    {
+        await _node.CreateTopicAsync("readings");
+        Protocol.V1.Topology whole = await AskAsync("");
+        Assert.Equal(whole, await AskAsync(""));
+        Assert.Equal(new Protocol.V1.Topology { Revision = whole.Revision, Unchanged = true }, await AskAsync(whole.Revision));
+        await _node.CreateTopicAsync("more");
+        Protocol.V1.Topology next = await AskAsync(whole.Revision);
+        Assert.Equal((2, false), (next.Topics.Count, next.Unchanged));
+        Assert.NotEqual(whole.Revision, next.Revision);
+
+        Task<Protocol.V1.Topology> AskAsync(string known) => _node.Client.CallAsync(client => client.ControlPlane.GetTopologyAsync(new GetTopologyRequest { KnownRevision = known }));
+    }
+
+    [Fact]
     public async Task Errors_come_with_a_status_a_message_and_a_code()
     {
         await _node.CreateTopicAsync("readings");

@@ -282,26 +282,48 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     [Fact]
     public async Task Retention_moves_the_start_and_keeps_the_end_however_old_it_is()
     {
-        await using EngineUnderTest engine = await EngineAsync("one");
+        var time = new ManualTime { Date = DateTimeOffset.UtcNow };
+        await using EngineUnderTest engine = await EngineAsync("one", time: time);
         IPartitionLog log = await engine.OpenAsync();
         for (int i = 0; i < 20; i++)
             await log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable);
 
         using IPartitionReader slow = log.OpenReader(0);
         await log.ChangeSettingsAsync(new LogSettings { RetentionBytes = 64 * 1024 });
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow);
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
         await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => slow.ReadAsync(1024).AsTask());
         Assert.Throws<OffsetOutOfRangeException>(() => log.OpenReader(0));
 
         await log.ChangeSettingsAsync(new LogSettings { RetentionAge = TimeSpan.FromMinutes(1) });
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromSeconds(30));
+        time.Advance(TimeSpan.FromSeconds(30));
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromHours(1));
+        time.Advance(TimeSpan.FromHours(1));
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.Equal(19, log.StartOffset);
         log = await engine.ReopenAsync();
         Assert.Equal((19, 20L), (log.StartOffset, log.Offsets.End));
         Assert.Equal(20, (await log.AppendAsync(Batches.Of("next"), AckLevel.Durable)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Wrong_date_of_this_machine_makes_no_record_old()
+    {
+        var time = new ManualTime { Date = DateTimeOffset.UtcNow + TimeSpan.FromDays(8) };
+        await using EngineUnderTest engine = await EngineAsync("one", time: time);
+        IPartitionLog log = await engine.OpenAsync();
+        await log.ChangeSettingsAsync(new LogSettings { RetentionAge = TimeSpan.FromDays(7) });
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        await log.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        await ((JetStreamLog)log).MaintainAsync();
+        time.Advance(TimeSpan.FromDays(6));
+        await ((JetStreamLog)log).MaintainAsync();
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(log));
+
+        time.Advance(TimeSpan.FromDays(2));
+        await ((JetStreamLog)log).MaintainAsync();
+        Assert.Equal(1, log.StartOffset);
     }
 
     [Fact]
@@ -328,7 +350,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
 
         await log.NoteMissingAsync(0, 3);
         await log.ChangeSettingsAsync(new LogSettings { IsMirrored = true, RetentionBytes = 64 * 1024 });
-        await log.MaintainAsync(DateTimeOffset.UtcNow);
+        await log.MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
         Assert.Equal(log.StartOffset, log.LostRecordsFrom(0));
     }
@@ -370,10 +392,10 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     private TopologyMap Topology() => new(
         _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic()));
 
-    private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null)
+    private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null, TimeProvider? time = null)
     {
         servers ??= [(await nats.SingleAsync()).Url];
         return new EngineUnderTest(
-            _directory.At(name), _clusterId, new TopicSettings(), directory => EngineUnderTest.JetStream(directory, servers, patience));
+            _directory.At(name), _clusterId, new TopicSettings(), directory => EngineUnderTest.JetStream(directory, servers, patience, time: time));
     }
 }

@@ -34,7 +34,7 @@ public sealed class JetStreamEngine : IPartitionEngine
     /// <param name="options">Where the servers are.</param>
     /// <param name="logger">Told what becomes of the connection.</param>
     /// <param name="clock">The machine's clocks, for records that are stamped here; null where nobody asks.</param>
-    /// <param name="time">For retention by age.</param>
+    /// <param name="time">For retention by age: what passes, not the date.</param>
     /// <param name="isHub">Whether mirror topics end here.</param>
     public JetStreamEngine(
         string dataDirectory, JetStreamOptions options, ILogger logger, IClockSource? clock = null, TimeProvider? time = null, bool isHub = true)
@@ -76,7 +76,7 @@ public sealed class JetStreamEngine : IPartitionEngine
     {
         await EnsureAsync(topic.Settings.Replicas).ConfigureAwait(false);
         JetStreamLog log = await JetStreamLog.OpenAsync(
-            _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _logger)
+            _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _time, _logger)
             .ConfigureAwait(false);
         _open[log] = true;
         return log;
@@ -188,7 +188,7 @@ public sealed class JetStreamEngine : IPartitionEngine
             {
                 try
                 {
-                    await log.MaintainAsync(_time.GetUtcNow()).ConfigureAwait(false);
+                    await log.MaintainAsync().ConfigureAwait(false);
                 }
                 catch (Exception error) when (error is EdgeStreamException or NatsJSException)
                 {

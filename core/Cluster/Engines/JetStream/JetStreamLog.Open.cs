@@ -24,13 +24,16 @@ internal sealed partial class JetStreamLog
 
     private JetStreamLog(
         PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, PartitionManifest manifest, LogSettings settings,
-        Found found, Guid writerId, State state, IClockSource? clock, ILogger logger)
+        Found found, Guid writerId, State state, IClockSource? clock, TimeProvider time, ILogger logger)
     {
         _id = id;
         _names = names;
         _servers = servers;
         _options = options;
         _logger = logger;
+        _time = time;
+        _toldAt = time.GetTimestamp();
+        NoteServersTime(found.Stream);
         _settings = settings;
         _replicas = found.Stream.Config.NumReplicas;
         _writerId = writerId;
@@ -76,7 +79,7 @@ internal sealed partial class JetStreamLog
     /// </exception>
     public static async Task<JetStreamLog> OpenAsync(
         string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
-        JetStreamServers servers, StateBucket bucket, JetStreamOptions options, ILogger logger)
+        JetStreamServers servers, StateBucket bucket, JetStreamOptions options, TimeProvider time, ILogger logger)
     {
         var names = StreamNames.Of(clusterId, id);
         try
@@ -102,7 +105,7 @@ internal sealed partial class JetStreamLog
             if (!state.Settings.Value.IsEmpty)
                 manifest = manifest with { Settings = ReadSettings(state.Settings.Value) };
 
-            var log = new JetStreamLog(id, names, servers, options, manifest, settings, found, writerId, state, clock, logger);
+            var log = new JetStreamLog(id, names, servers, options, manifest, settings, found, writerId, state, clock, time, logger);
             log.Begin();
             return log;
         }

@@ -224,6 +224,42 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         Assert.Contains("3 replicas need as many NATS servers", refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(3, null, "3 replicas need as many NATS servers")]
+    [InlineData(1, 1L << 50, "NATS refuses the settings")]
+    public async Task Settings_that_the_servers_refuse_leave_the_partition_in_use_and_are_shown(int replicas, long? bytes, string reason)
+    {
+        NatsServer server = await nats.SingleAsync();
+        TopologyMap before = Topology();
+        await using (SpuNode first = Spu())
+        {
+            await first.StartAsync(before);
+            await OpensAsync(first, before);
+            await first.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        }
+
+        TopologyMap altered = Topology(new TopicSettings { Replicas = replicas, RetentionBytes = bytes });
+        await using SpuNode spu = Spu();
+        await spu.StartAsync(altered);
+        await Condition.WaitAsync(
+            () => $"the partition opens: {spu.Partitions[0].Problem}",
+            async () =>
+            {
+                await spu.ReopenAsync(altered);
+                return spu.Partitions[0].IsOpen;
+            });
+        Partition partition = spu.Partitions[0];
+        Assert.Contains(reason, partition.Problem, StringComparison.Ordinal);
+        Assert.True(spu.HasClosed);
+        await partition.Log.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(partition.Log));
+
+        await OpensAsync(spu, before);
+        Assert.Null(partition.Problem);
+
+        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+    }
+
     [Fact]
     public async Task Batch_larger_than_a_message_may_be_is_refused_with_the_setting_to_raise()
     {
@@ -379,7 +415,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         Assert.Null(index.Around(entry => entry.BaseOffset <= 654_321).Before);
     }
 
-    private static TopicInfo Topic() => new("t", new TopicSettings(), [new PartitionInfo(0, 1)]);
+    private static TopicInfo Topic(TopicSettings? settings = null) => new("t", settings ?? new TopicSettings(), [new PartitionInfo(0, 1)]);
 
     private static Task OpensAsync(SpuNode spu, TopologyMap topology) => Condition.WaitAsync(
         () => $"the partition opens: {spu.Partitions[0].Problem}",
@@ -389,8 +425,8 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
             return !spu.HasClosed;
         });
 
-    private TopologyMap Topology() => new(
-        _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic()));
+    private TopologyMap Topology(TopicSettings? settings = null) => new(
+        _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic(settings)));
 
     private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null, TimeProvider? time = null)
     {

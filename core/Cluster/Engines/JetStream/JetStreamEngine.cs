@@ -74,7 +74,7 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public async ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info)
     {
-        await EnsureAsync(topic.Settings.Replicas).ConfigureAwait(false);
+        await EnsureForOpeningAsync(topic.Settings.Replicas).ConfigureAwait(false);
         JetStreamLog log = await JetStreamLog.OpenAsync(
             _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _time, _logger)
             .ConfigureAwait(false);
@@ -151,11 +151,12 @@ public sealed class JetStreamEngine : IPartitionEngine
     public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
     {
         var stream = (JetStreamLog)log;
-        if (stream.Replicas == replicas)
+        if (stream.Replicas == replicas && Bucket.Replicas >= replicas)
             return;
 
         await EnsureAsync(replicas).ConfigureAwait(false);
-        await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
+        if (stream.Replicas != replicas)
+            await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
     }
 
     public void Clean()
@@ -177,6 +178,21 @@ public sealed class JetStreamEngine : IPartitionEngine
     {
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
         await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
+    }
+
+    /// <summary>As <see cref="EnsureAsync"/>; but a bucket that is there will do, on however many servers it is: what is stored can be used.</summary>
+    private async ValueTask EnsureForOpeningAsync(int replicas)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        try
+        {
+            await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
+        }
+        catch (ClusterException)
+        {
+            if (!await Bucket.ExistsAsync().ConfigureAwait(false))
+                throw;
+        }
     }
 
     private async Task MaintainAsync()

@@ -34,7 +34,7 @@ internal sealed partial class JetStreamLog
         _time = time;
         _toldAt = time.GetTimestamp();
         NoteServersTime(found.Stream);
-        _settings = settings;
+        _settings = SettingsIn(found.Stream.Config, settings);
         _replicas = found.Stream.Config.NumReplicas;
         _writerId = writerId;
         Manifest = manifest;
@@ -140,6 +140,13 @@ internal sealed partial class JetStreamLog
             DenyDelete = true,
         };
 
+    /// <summary>The settings that a stream has, where it could not be given the ones that it should have.</summary>
+    private static LogSettings SettingsIn(StreamConfig config, LogSettings wanted) => wanted with
+    {
+        RetentionBytes = config.MaxBytes > 0 ? config.MaxBytes : null,
+        Overflow = config.Discard == StreamConfigDiscard.New ? OverflowPolicy.Reject : OverflowPolicy.DropOldest,
+    };
+
     private static async Task<(StreamInfo Stream, PartitionManifest Manifest)> EnsureStreamAsync(
         StreamNames names, TopicInfo topic, PartitionInfo info, LogSettings settings, JetStreamServers servers)
     {
@@ -178,7 +185,7 @@ internal sealed partial class JetStreamLog
 
     internal static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
         ErrorCode.InvalidArgument,
-        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now ({refusal.Error.Description}); "
+        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now, or fewer with room ({refusal.Error.Description}); "
         + "start more of them, or choose fewer replicas");
 
     private static ClusterException Foreign(StreamNames names) => new(
@@ -230,7 +237,7 @@ internal sealed partial class JetStreamLog
 
             await leader.ClaimAsync().ConfigureAwait(false);
             if (Differs(stream.Config, wanted))
-                found = found with { Stream = stream = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false) };
+                found = found with { Stream = stream = await TryUpdateAsync(servers, wanted).ConfigureAwait(false) ?? stream };
 
             PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, placed).ConfigureAwait(false);
             switch (outcome.Result)
@@ -260,6 +267,19 @@ internal sealed partial class JetStreamLog
         }
 
         throw servers.Unavailable($"another writer goes on with the stream '{names.Stream}'; run one hub on it");
+    }
+
+    /// <summary>Null where the servers refuse it: the records are as well as before, and who changes settings is told why.</summary>
+    private static async Task<StreamInfo?> TryUpdateAsync(JetStreamServers servers, StreamConfig wanted)
+    {
+        try
+        {
+            return await servers.UpdateStreamAsync(wanted).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException)
+        {
+            return null;
+        }
     }
 
     private static async Task<PublishOutcome> PublishEpochAsync(

@@ -263,7 +263,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
             await _engine.ChangeReplicasAsync(partition.Log, topic.Settings.Replicas).ConfigureAwait(false);
             partition.SettingsProblem = null;
         }
-        catch (EdgeStreamException unreachable) when (_engine.ReopensFailed)
+        catch (Exception unreachable) when (_engine.ReopensFailed && unreachable is not (OperationCanceledException or ObjectDisposedException))
         {
             if (partition.SettingsProblem is null)
                 _logger.LogWarning("{Partition} does not take its settings yet, which is tried again: {Problem}", partition.Id, unreachable.Message);
@@ -314,10 +314,12 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
         {
             return new Partition(key, info, await _engine.OpenAsync(key, topic, info).ConfigureAwait(false));
         }
-        catch (Exception error) when (error is EdgeStreamException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is not (OperationCanceledException or ObjectDisposedException))
         {
+            // Whatever it is, it must not keep the others closed. What nobody expects is logged with where it comes from.
+            Exception? unexpected = error is EdgeStreamException or IOException or UnauthorizedAccessException ? null : error;
             if (error.Message != knownProblem)
-                _logger.LogError("{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
+                _logger.LogError(unexpected, "{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
 
             // Who asks for it has to be sent elsewhere, not to be told to wait.
             return new Partition(key, info, error.Message, error is ClusterException { Code: ErrorCode.NotLeader } ? ErrorCode.NotLeader : ErrorCode.StorageFailed);

@@ -209,6 +209,53 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         await engine.OpenOnceAsync();
     }
 
+    [Theory]
+    [InlineData("epoch", "the message at sequence 3 of the stream")]
+    [InlineData("data", "the message at sequence 3 of the stream")]
+    [InlineData("gap", "the message at sequence 3 of the stream")]
+    [InlineData("settings", "invalid start of a value")]
+    public async Task What_somebody_else_has_written_closes_one_partition_and_no_other(string kind, string reason)
+    {
+        NatsServer server = await nats.SingleAsync();
+        TopologyMap one = Topology();
+        var topology = new TopologyMap(_clusterId, [], one.GeoLocations, one.Topics.Add("u", Topic() with { Name = "u" }));
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        var names = StreamNames.Of(_clusterId, new PartitionId("t", 0));
+        string subject = $"{names.Subject}.{kind}";
+        await using (SpuNode first = Spu())
+        {
+            await first.StartAsync(topology);
+            await OpensAsync(first, topology);
+            await first.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+            if (kind == "settings")
+                subject = $"$KV.{StreamNames.Bucket(_clusterId)}.{first.Partitions[0].Log.Manifest.Incarnation:N}.settings";
+        }
+
+        (await jetStream.PublishAsync(subject, new byte[] { 1 })).EnsureSuccess();
+        await using SpuNode spu = Spu();
+        await spu.StartAsync(topology);
+        await Condition.WaitAsync(
+            () => $"the other opens: {spu.Partitions[1].Problem}",
+            async () =>
+            {
+                await spu.ReopenAsync(topology);
+                return spu.Partitions[1].IsOpen;
+            });
+        Assert.False(spu.Partitions[0].IsOpen);
+        Assert.Contains(reason, spu.Partitions[0].Problem, StringComparison.Ordinal);
+        if (kind != "epoch")
+            return;
+
+        Assert.Contains($"nats stream purge {names.Stream} --subject {names.Epoch}", spu.Partitions[0].Problem, StringComparison.Ordinal);
+        await jetStream.PurgeStreamAsync(names.Stream, new StreamPurgeRequest { Filter = names.Epoch });
+        await OpensAsync(spu, topology);
+        Assert.Equal(1, (await spu.Partitions[0].Log.AppendAsync(Batches.Of("b"), AckLevel.Durable)).BaseOffset);
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(spu.Partitions[0].Log));
+
+        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+    }
+
     [Fact]
     public async Task More_replicas_than_servers_are_refused_with_the_way_to_get_them()
     {

@@ -211,6 +211,11 @@ public sealed class JetStreamEngine : IPartitionEngine
                     // Its writer and readers say so where it matters; here it is tried again.
                     _logger.LogDebug("{Partition} cannot be looked after now: {Problem}", log.Manifest.Topic, error.Message);
                 }
+                catch (Exception error) when (!_stop.IsCancellationRequested)
+                {
+                    // One must not keep the others from it.
+                    _logger.LogError(error, "{Partition} cannot be looked after: {Problem}", log.Manifest.Topic, error.Message);
+                }
             }
         }
     }

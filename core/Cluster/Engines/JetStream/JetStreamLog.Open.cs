@@ -6,7 +6,6 @@ using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
-using EdgeStream.Storage.Records;
 using EdgeStream.Storage.Retention;
 using EdgeStream.Storage.Time;
 using Microsoft.Extensions.Logging;
@@ -112,10 +111,6 @@ internal sealed partial class JetStreamLog
         catch (NatsJSApiException refusal)
         {
             throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the stream '{names.Stream}': {refusal.Error.Description}");
-        }
-        catch (CorruptBatchException damage)
-        {
-            throw new PartitionDamagedException($"the last message of the stream '{names.Stream}' is none of this hub's ({damage.Message})");
         }
     }
 

@@ -126,6 +126,36 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Writer_does_not_go_on_in_a_stream_that_was_made_anew_under_its_name()
+    {
+        NatsServer server = await nats.SingleAsync();
+        using var link = new FaultyLink(server.Port);
+        await using EngineUnderTest engine = await EngineAsync("one", [$"nats://127.0.0.1:{link.Port}"]);
+        IPartitionLog log = await engine.OpenAsync();
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        link.Fault = LinkFault.NoAnswers;
+        Task<AppendedRange> unanswered = await log.EnqueueAsync(Batches.Of("b"), AckLevel.Durable);
+
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        var names = StreamNames.Of(_clusterId, engine.Id);
+        StreamConfig config = (await jetStream.GetStreamAsync(names.Stream)).Info.Config;
+        await Condition.WaitAsync(
+            () => "the message has come", async () => (await jetStream.GetStreamAsync(names.Stream)).Info.State.LastSeq == 3);
+        await jetStream.DeleteStreamAsync(names.Stream);
+        config.Description = names.Describe(log.Manifest with { Incarnation = Guid.NewGuid() });
+        await jetStream.CreateStreamAsync(config);
+        for (int i = 0; i < 2; i++)
+            (await jetStream.PublishAsync(names.Epoch, StreamMessage.EncodeEpoch(0, Guid.NewGuid()))).EnsureSuccess();
+
+        link.Fault = LinkFault.Cut;
+        link.Fault = LinkFault.None;
+        var lost = await Assert.ThrowsAsync<ClusterException>(() => unanswered.InTimeAsync());
+        Assert.Contains("is gone", lost.Message, StringComparison.Ordinal);
+        Assert.Equal(2, (long)(await jetStream.GetStreamAsync(names.Stream)).Info.State.LastSeq);
+    }
+
+    [Fact]
     public async Task Servers_that_stay_away_end_the_log_which_is_opened_anew_when_they_are_back()
     {
         NatsServer server = await nats.SingleAsync();

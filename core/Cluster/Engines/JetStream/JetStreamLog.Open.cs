@@ -319,11 +319,12 @@ internal sealed partial class JetStreamLog
         }
     }
 
-    private async Task<StreamInfo> FindOwnAsync()
+    private async Task<StreamInfo> FindOwnAsync() => await TryFindOwnAsync().ConfigureAwait(false) ?? throw Fail(Gone);
+
+    /// <summary>Null where there is none, or another that was made in its place.</summary>
+    private async Task<StreamInfo?> TryFindOwnAsync()
     {
         StreamInfo? stream = await _servers.FindStreamAsync(_names.Stream).ConfigureAwait(false);
-        return stream is not null && _names.FindIncarnation(stream.Config.Description) == Manifest.Incarnation
-            ? stream
-            : throw Fail($"the NATS stream '{_names.Stream}' is gone");
+        return _names.FindIncarnation(stream?.Config.Description) == Manifest.Incarnation ? stream : null;
     }
 }

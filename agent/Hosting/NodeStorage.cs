@@ -30,6 +30,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     private SpuNode? _spu;
     private IClusterView? _cluster;
     private Func<Task>? _opened;
+    private volatile string? _reopeningProblem;
 
     private NodeStorage(string dataDirectory, MeteredFiles files, DiskBudget budget)
     {
@@ -43,8 +44,8 @@ internal sealed class NodeStorage : IAsyncDisposable
 
     public LogResources Resources { get; }
 
-    /// <summary>What a person should know of the clock, in one line; null where it is well.</summary>
-    public string? Problem => _age.Problem;
+    /// <summary>What a person should know of the clock, or of what is tried again, in one line; null where it is well.</summary>
+    public string? Problem => _age.Problem ?? _reopeningProblem;
 
     /// <exception cref="EdgeStream.Storage.EdgeStreamException">The budget cannot be.</exception>
     public static NodeStorage Open(string dataDirectory, long? budget)
@@ -117,8 +118,18 @@ internal sealed class NodeStorage : IAsyncDisposable
         {
             await Task.Delay(pause, _stop.Token).ConfigureAwait(false);
             bool tried = _spu.HasClosed;
-            if (tried && await _spu.ReopenAsync(_cluster!.Current).ConfigureAwait(false))
-                await _opened!().ConfigureAwait(false);
+            try
+            {
+                if (tried && await _spu.ReopenAsync(_cluster!.Current).ConfigureAwait(false))
+                    await _opened!().ConfigureAwait(false);
+
+                _reopeningProblem = null;
+            }
+            catch (Exception error) when (!_stop.IsCancellationRequested)
+            {
+                // Who gave up here would leave closed what is, until the next start.
+                _reopeningProblem = $"closed partitions cannot be opened: {error.Message}; it is tried again by itself";
+            }
 
             TimeSpan longer = pause * 2 < LongestRetry ? pause * 2 : pause > LongestRetry ? pause : LongestRetry;
             pause = tried && _spu.HasClosed ? longer : _spu.RetryAfter;

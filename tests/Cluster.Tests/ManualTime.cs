@@ -1,6 +1,6 @@
 namespace EdgeStream.Cluster.Tests;
 
-/// <summary>A machine without a clock chip: its wall clock shows 1970; its monotonic clock is in the hands of the test.</summary>
+/// <summary>A machine without a clock chip: its wall clock shows 1970, where nobody has set it; its monotonic clock is in the hands of the test.</summary>
 public sealed class ManualTime : TimeProvider
 {
     private long _ticks = TimeSpan.FromHours(5).Ticks;
@@ -9,7 +9,9 @@ public sealed class ManualTime : TimeProvider
 
     public override long GetTimestamp() => Interlocked.Read(ref _ticks);
 
-    public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch;
+    public DateTimeOffset Date { get; init; } = DateTimeOffset.UnixEpoch;
+
+    public override DateTimeOffset GetUtcNow() => Date;
 
     public void Advance(TimeSpan time) => Interlocked.Add(ref _ticks, time.Ticks);
 }

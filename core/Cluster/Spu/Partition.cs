@@ -13,7 +13,7 @@ public sealed class Partition : IAsyncDisposable
     private readonly ErrorCode _code;
     private volatile EdgeProgress _edge = EdgeProgress.Unknown;
     private volatile string? _mirrorProblem;
-    private volatile bool _hasOldSettings;
+    private volatile string? _settingsProblem;
 
     public Partition(PartitionId id, PartitionInfo info, IPartitionLog log)
         : this(id, info) => _log = log;
@@ -44,16 +44,16 @@ public sealed class Partition : IAsyncDisposable
         ?? throw new ClusterException(ErrorCode.WrongRole, $"{Id} is not kept in files of this machine; do this at an edge, or at a hub whose storage.engine is \"log\"");
 
     /// <summary>What is wrong, in one line; null while the partition is well.</summary>
-    public string? Problem => _problem ?? _log?.Problem;
+    public string? Problem => _problem ?? _log?.Problem ?? _settingsProblem;
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
 
-    /// <summary>Its log could not be told yet what the topology says now; the SPU's own to set.</summary>
-    public bool HasOldSettings
+    /// <summary>Why its log could not be told yet what the topology says now, in one line; null where it was. The SPU's own to set.</summary>
+    public string? SettingsProblem
     {
-        get => _hasOldSettings;
-        set => _hasOldSettings = value;
+        get => _settingsProblem;
+        set => _settingsProblem = value;
     }
 
     /// <summary>At a hub: it is not the copy of a geo-location's log, but flows down to it.</summary>

@@ -51,7 +51,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     public TimeSpan RetryAfter => _engine.RetryAfter;
 
     /// <summary>Whether <see cref="ReopenAsync"/> has something to do.</summary>
-    public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.HasOldSettings);
+    public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.SettingsProblem is not null);
 
     /// <summary>All partitions of this SPU, by topic and number.</summary>
     public IReadOnlyList<Partition> Partitions =>
@@ -161,7 +161,7 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 _logger.LogInformation("{Partition} could be opened after all", partition.Id);
 
             await ForEachAsync(
-                [.. opened, .. _partitions.Values.Where(partition => partition.HasOldSettings && !IsClosed(partition))],
+                [.. opened, .. _partitions.Values.Where(partition => partition.SettingsProblem is not null && !IsClosed(partition))],
                 partition => ApplySettingsAsync(topology, partition)).ConfigureAwait(false);
 
             return opened.Length > 0;
@@ -261,14 +261,14 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
                 await partition.Log.ChangeSettingsAsync(settings).ConfigureAwait(false);
 
             await _engine.ChangeReplicasAsync(partition.Log, topic.Settings.Replicas).ConfigureAwait(false);
-            partition.HasOldSettings = false;
+            partition.SettingsProblem = null;
         }
-        catch (EdgeStreamException unreachable) when (_engine.ReopensFailed)
+        catch (Exception unreachable) when (_engine.ReopensFailed && unreachable is not (OperationCanceledException or ObjectDisposedException))
         {
-            if (!partition.HasOldSettings)
+            if (partition.SettingsProblem is null)
                 _logger.LogWarning("{Partition} does not take its settings yet, which is tried again: {Problem}", partition.Id, unreachable.Message);
 
-            partition.HasOldSettings = true;
+            partition.SettingsProblem = $"it does not take its settings yet, which is tried again: {unreachable.Message}";
         }
     }
 
@@ -314,10 +314,12 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
         {
             return new Partition(key, info, await _engine.OpenAsync(key, topic, info).ConfigureAwait(false));
         }
-        catch (Exception error) when (error is EdgeStreamException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is not (OperationCanceledException or ObjectDisposedException))
         {
+            // Whatever it is, it must not keep the others closed. What nobody expects is logged with where it comes from.
+            Exception? unexpected = error is EdgeStreamException or IOException or UnauthorizedAccessException ? null : error;
             if (error.Message != knownProblem)
-                _logger.LogError("{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
+                _logger.LogError(unexpected, "{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
 
             // Who asks for it has to be sent elsewhere, not to be told to wait.
             return new Partition(key, info, error.Message, error is ClusterException { Code: ErrorCode.NotLeader } ? ErrorCode.NotLeader : ErrorCode.StorageFailed);

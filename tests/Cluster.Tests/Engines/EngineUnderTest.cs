@@ -40,9 +40,10 @@ internal sealed class EngineUnderTest : IAsyncDisposable
     public static IPartitionEngine Segments(string directory) => new SegmentEngine(
         new PartitionDirectories(directory), new LogOptions { SegmentBytes = 32 * 1024, PreallocateBytes = 4096 }, NullLogger.Instance, isHub: true);
 
-    public static IPartitionEngine JetStream(string directory, IReadOnlyList<string> servers, TimeSpan? patience = null, ILogger? logger = null) => new JetStreamEngine(
+    public static IPartitionEngine JetStream(
+        string directory, IReadOnlyList<string> servers, TimeSpan? patience = null, ILogger? logger = null, TimeProvider? time = null) => new JetStreamEngine(
         directory, new JetStreamOptions(servers) { AnswerTimeout = TimeSpan.FromSeconds(2), Patience = patience ?? TimeSpan.FromSeconds(30) },
-        logger ?? NullLogger.Instance);
+        logger ?? NullLogger.Instance, time: time);
 
     /// <summary>Opens the log, as often as it takes: servers that have just started have no leader yet.</summary>
     public async Task<IPartitionLog> OpenAsync()

@@ -126,6 +126,36 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Writer_does_not_go_on_in_a_stream_that_was_made_anew_under_its_name()
+    {
+        NatsServer server = await nats.SingleAsync();
+        using var link = new FaultyLink(server.Port);
+        await using EngineUnderTest engine = await EngineAsync("one", [$"nats://127.0.0.1:{link.Port}"]);
+        IPartitionLog log = await engine.OpenAsync();
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        link.Fault = LinkFault.NoAnswers;
+        Task<AppendedRange> unanswered = await log.EnqueueAsync(Batches.Of("b"), AckLevel.Durable);
+
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        var names = StreamNames.Of(_clusterId, engine.Id);
+        StreamConfig config = (await jetStream.GetStreamAsync(names.Stream)).Info.Config;
+        await Condition.WaitAsync(
+            () => "the message has come", async () => (await jetStream.GetStreamAsync(names.Stream)).Info.State.LastSeq == 3);
+        await jetStream.DeleteStreamAsync(names.Stream);
+        config.Description = names.Describe(log.Manifest with { Incarnation = Guid.NewGuid() });
+        await jetStream.CreateStreamAsync(config);
+        for (int i = 0; i < 2; i++)
+            (await jetStream.PublishAsync(names.Epoch, StreamMessage.EncodeEpoch(0, Guid.NewGuid()))).EnsureSuccess();
+
+        link.Fault = LinkFault.Cut;
+        link.Fault = LinkFault.None;
+        var lost = await Assert.ThrowsAsync<ClusterException>(() => unanswered.InTimeAsync());
+        Assert.Contains("is gone", lost.Message, StringComparison.Ordinal);
+        Assert.Equal(2, (long)(await jetStream.GetStreamAsync(names.Stream)).Info.State.LastSeq);
+    }
+
+    [Fact]
     public async Task Servers_that_stay_away_end_the_log_which_is_opened_anew_when_they_are_back()
     {
         NatsServer server = await nats.SingleAsync();
@@ -209,6 +239,53 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         await engine.OpenOnceAsync();
     }
 
+    [Theory]
+    [InlineData("epoch", "the message at sequence 3 of the stream")]
+    [InlineData("data", "the message at sequence 3 of the stream")]
+    [InlineData("gap", "the message at sequence 3 of the stream")]
+    [InlineData("settings", "invalid start of a value")]
+    public async Task What_somebody_else_has_written_closes_one_partition_and_no_other(string kind, string reason)
+    {
+        NatsServer server = await nats.SingleAsync();
+        TopologyMap one = Topology();
+        var topology = new TopologyMap(_clusterId, [], one.GeoLocations, one.Topics.Add("u", Topic() with { Name = "u" }));
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        var names = StreamNames.Of(_clusterId, new PartitionId("t", 0));
+        string subject = $"{names.Subject}.{kind}";
+        await using (SpuNode first = Spu())
+        {
+            await first.StartAsync(topology);
+            await OpensAsync(first, topology);
+            await first.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+            if (kind == "settings")
+                subject = $"$KV.{StreamNames.Bucket(_clusterId)}.{first.Partitions[0].Log.Manifest.Incarnation:N}.settings";
+        }
+
+        (await jetStream.PublishAsync(subject, new byte[] { 1 })).EnsureSuccess();
+        await using SpuNode spu = Spu();
+        await spu.StartAsync(topology);
+        await Condition.WaitAsync(
+            () => $"the other opens: {spu.Partitions[1].Problem}",
+            async () =>
+            {
+                await spu.ReopenAsync(topology);
+                return spu.Partitions[1].IsOpen;
+            });
+        Assert.False(spu.Partitions[0].IsOpen);
+        Assert.Contains(reason, spu.Partitions[0].Problem, StringComparison.Ordinal);
+        if (kind != "epoch")
+            return;
+
+        Assert.Contains($"nats stream purge {names.Stream} --subject {names.Epoch}", spu.Partitions[0].Problem, StringComparison.Ordinal);
+        await jetStream.PurgeStreamAsync(names.Stream, new StreamPurgeRequest { Filter = names.Epoch });
+        await OpensAsync(spu, topology);
+        Assert.Equal(1, (await spu.Partitions[0].Log.AppendAsync(Batches.Of("b"), AckLevel.Durable)).BaseOffset);
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(spu.Partitions[0].Log));
+
+        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+    }
+
     [Fact]
     public async Task More_replicas_than_servers_are_refused_with_the_way_to_get_them()
     {
@@ -222,6 +299,42 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         var refused = await Assert.ThrowsAsync<ClusterException>(() => engine.CheckReplicasAsync(3).AsTask());
         Assert.Equal(ErrorCode.InvalidArgument, refused.Code);
         Assert.Contains("3 replicas need as many NATS servers", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(3, null, "3 replicas need as many NATS servers")]
+    [InlineData(1, 1L << 50, "NATS refuses the settings")]
+    public async Task Settings_that_the_servers_refuse_leave_the_partition_in_use_and_are_shown(int replicas, long? bytes, string reason)
+    {
+        NatsServer server = await nats.SingleAsync();
+        TopologyMap before = Topology();
+        await using (SpuNode first = Spu())
+        {
+            await first.StartAsync(before);
+            await OpensAsync(first, before);
+            await first.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        }
+
+        TopologyMap altered = Topology(new TopicSettings { Replicas = replicas, RetentionBytes = bytes });
+        await using SpuNode spu = Spu();
+        await spu.StartAsync(altered);
+        await Condition.WaitAsync(
+            () => $"the partition opens: {spu.Partitions[0].Problem}",
+            async () =>
+            {
+                await spu.ReopenAsync(altered);
+                return spu.Partitions[0].IsOpen;
+            });
+        Partition partition = spu.Partitions[0];
+        Assert.Contains(reason, partition.Problem, StringComparison.Ordinal);
+        Assert.True(spu.HasClosed);
+        await partition.Log.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(partition.Log));
+
+        await OpensAsync(spu, before);
+        Assert.Null(partition.Problem);
+
+        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
     }
 
     [Fact]
@@ -282,26 +395,48 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     [Fact]
     public async Task Retention_moves_the_start_and_keeps_the_end_however_old_it_is()
     {
-        await using EngineUnderTest engine = await EngineAsync("one");
+        var time = new ManualTime { Date = DateTimeOffset.UtcNow };
+        await using EngineUnderTest engine = await EngineAsync("one", time: time);
         IPartitionLog log = await engine.OpenAsync();
         for (int i = 0; i < 20; i++)
             await log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable);
 
         using IPartitionReader slow = log.OpenReader(0);
         await log.ChangeSettingsAsync(new LogSettings { RetentionBytes = 64 * 1024 });
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow);
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
         await Assert.ThrowsAsync<OffsetOutOfRangeException>(() => slow.ReadAsync(1024).AsTask());
         Assert.Throws<OffsetOutOfRangeException>(() => log.OpenReader(0));
 
         await log.ChangeSettingsAsync(new LogSettings { RetentionAge = TimeSpan.FromMinutes(1) });
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromSeconds(30));
+        time.Advance(TimeSpan.FromSeconds(30));
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow + TimeSpan.FromHours(1));
+        time.Advance(TimeSpan.FromHours(1));
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.Equal(19, log.StartOffset);
         log = await engine.ReopenAsync();
         Assert.Equal((19, 20L), (log.StartOffset, log.Offsets.End));
         Assert.Equal(20, (await log.AppendAsync(Batches.Of("next"), AckLevel.Durable)).BaseOffset);
+    }
+
+    [Fact]
+    public async Task Wrong_date_of_this_machine_makes_no_record_old()
+    {
+        var time = new ManualTime { Date = DateTimeOffset.UtcNow + TimeSpan.FromDays(8) };
+        await using EngineUnderTest engine = await EngineAsync("one", time: time);
+        IPartitionLog log = await engine.OpenAsync();
+        await log.ChangeSettingsAsync(new LogSettings { RetentionAge = TimeSpan.FromDays(7) });
+        await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        await log.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        await ((JetStreamLog)log).MaintainAsync();
+        time.Advance(TimeSpan.FromDays(6));
+        await ((JetStreamLog)log).MaintainAsync();
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(log));
+
+        time.Advance(TimeSpan.FromDays(2));
+        await ((JetStreamLog)log).MaintainAsync();
+        Assert.Equal(1, log.StartOffset);
     }
 
     [Fact]
@@ -328,7 +463,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
 
         await log.NoteMissingAsync(0, 3);
         await log.ChangeSettingsAsync(new LogSettings { IsMirrored = true, RetentionBytes = 64 * 1024 });
-        await log.MaintainAsync(DateTimeOffset.UtcNow);
+        await log.MaintainAsync();
         Assert.InRange(log.StartOffset, 13, 16);
         Assert.Equal(log.StartOffset, log.LostRecordsFrom(0));
     }
@@ -357,7 +492,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         Assert.Null(index.Around(entry => entry.BaseOffset <= 654_321).Before);
     }
 
-    private static TopicInfo Topic() => new("t", new TopicSettings(), [new PartitionInfo(0, 1)]);
+    private static TopicInfo Topic(TopicSettings? settings = null) => new("t", settings ?? new TopicSettings(), [new PartitionInfo(0, 1)]);
 
     private static Task OpensAsync(SpuNode spu, TopologyMap topology) => Condition.WaitAsync(
         () => $"the partition opens: {spu.Partitions[0].Problem}",
@@ -367,13 +502,13 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
             return !spu.HasClosed;
         });
 
-    private TopologyMap Topology() => new(
-        _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic()));
+    private TopologyMap Topology(TopicSettings? settings = null) => new(
+        _clusterId, [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty, ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", Topic(settings)));
 
-    private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null)
+    private async Task<EngineUnderTest> EngineAsync(string name, IReadOnlyList<string>? servers = null, TimeSpan? patience = null, TimeProvider? time = null)
     {
         servers ??= [(await nats.SingleAsync()).Url];
         return new EngineUnderTest(
-            _directory.At(name), _clusterId, new TopicSettings(), directory => EngineUnderTest.JetStream(directory, servers, patience));
+            _directory.At(name), _clusterId, new TopicSettings(), directory => EngineUnderTest.JetStream(directory, servers, patience, time: time));
     }
 }

@@ -77,11 +77,11 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         await using SpuNode first = await SpuAsync(1), second = await SpuAsync(2);
         var old = (JetStreamLog)await LeadsAsync(first, Topology(leader: 1, epoch: 1));
         await old.AppendAsync(Batches.Of("a"), AckLevel.Durable);
-        await old.MaintainAsync(DateTimeOffset.UtcNow);
+        await old.MaintainAsync();
         Assert.Null(old.Failure);
         await LeadsAsync(second, Topology(leader: 2, epoch: 2));
         ValueTask waiting = old.WaitForDurableAsync(2, CancellationToken.None);
-        await Assert.ThrowsAsync<ClusterException>(() => old.MaintainAsync(DateTimeOffset.UtcNow));
+        await Assert.ThrowsAsync<ClusterException>(() => old.MaintainAsync());
         await Assert.ThrowsAsync<ClusterException>(() => waiting.AsTask().InTimeAsync());
         Assert.True(first.HasClosed);
     }
@@ -95,7 +95,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         var now = (JetStreamLog)await OpenAsync(second, 2);
         await first.CloseAsync(old);
         await await now.EnqueueGapAsync(Lost(5, 9));
-        await now.MaintainAsync(DateTimeOffset.UtcNow);
+        await now.MaintainAsync();
         await second.CloseAsync(now);
         IPartitionLog last = await OpenAsync(third, 3);
         Assert.Equal(10, last.Gaps.Sum(gap => gap.Records));

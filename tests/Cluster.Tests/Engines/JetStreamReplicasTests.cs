@@ -1,5 +1,6 @@
 using System.Globalization;
 using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Harness;
@@ -110,6 +111,39 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Replicas_that_two_servers_have_no_room_for_leave_the_partition_in_use_over_a_restart()
+    {
+        using var cluster = new NatsCluster(_directory.Path);
+        foreach (NatsServer small in cluster.Servers.Skip(1))
+            small.Configure(maxFileStore: "8MB");
+
+        await cluster.StartAsync();
+        await cluster.WaitUntilHealthyAsync(TimeSpan.FromSeconds(30));
+        await using (NodeParts node = await StartAsync(cluster.Urls))
+        {
+            IPartitionLog log = await CreateAsync(node, replicas: 1, retentionBytes: 100_000_000);
+            await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
+            await node.Controller.AlterTopicAsync("t", settings => settings with { Replicas = 3 });
+            await ShowsAsync(node);
+        }
+
+        await using NodeParts again = await StartAsync(cluster.Urls);
+        await ShowsAsync(again);
+        IPartitionLog opened = again.Controller.GetPartition("t", 0).Log;
+        await opened.AppendAsync(Batches.Of("b"), AckLevel.Durable);
+        Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(opened));
+
+        static Task ShowsAsync(NodeParts node) => Condition.WaitAsync(
+            () => $"the partition is open and says that there is no room: {node.Controller.GetPartition("t", 0).Problem}",
+            async () =>
+            {
+                await node.Spu.ReopenAsync(node.Controller.Current);
+                Partition partition = node.Controller.GetPartition("t", 0);
+                return partition.IsOpen && partition.Problem?.Contains("fewer with room", StringComparison.Ordinal) == true;
+            });
+    }
+
+    [Fact]
     public async Task Log_of_one_machine_has_one_replica()
     {
         await using NodeParts node = await NodeParts.StartAsync(_directory.At("log"), isHub: true);
@@ -124,7 +158,7 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
         NodeParts.StartAsync(_directory.At("hub"), isHub: true, engine: EngineUnderTest.JetStream(_directory.At("hub"), servers));
 
     /// <summary>As often as it takes: servers that have just started have no leader yet.</summary>
-    private static async Task<IPartitionLog> CreateAsync(NodeParts node, int replicas)
+    private static async Task<IPartitionLog> CreateAsync(NodeParts node, int replicas, long? retentionBytes = null)
     {
         string? problem = null;
         await Condition.WaitAsync(
@@ -134,7 +168,7 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
                 try
                 {
                     if (!node.Controller.Current.Topics.ContainsKey("t"))
-                        await node.Controller.CreateTopicAsync("t", 1, new TopicSettings { Replicas = replicas });
+                        await node.Controller.CreateTopicAsync("t", 1, new TopicSettings { Replicas = replicas, RetentionBytes = retentionBytes });
 
                     await node.Spu.ReopenAsync(node.Controller.Current);
                     problem = node.Controller.GetPartition("t", 0).Problem;

@@ -108,7 +108,7 @@ public sealed class JetStreamServersTests : IDisposable
         for (int i = 0; i < 3; i++)
             await Assert.ThrowsAsync<StorageFullException>(() => log.AppendAsync(Batches.Of(new string('y', 100_000)), AckLevel.Durable).AsTask().InTimeAsync());
 
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow);
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.Null(log.Failure);
         log = await engine.ReopenAsync();
         await Assert.ThrowsAsync<StorageFullException>(() => log.AppendAsync(Batches.Of(new string('y', 100_000)), AckLevel.Durable).AsTask().InTimeAsync());
@@ -119,7 +119,7 @@ public sealed class JetStreamServersTests : IDisposable
         AppendedRange next = await log.AppendAsync(Batches.Of("next"), AckLevel.Durable).AsTask().InTimeAsync();
         Assert.Equal(acknowledged.Count, next.BaseOffset);
         Assert.Null(log.Problem);
-        await ((JetStreamLog)log).MaintainAsync(DateTimeOffset.UtcNow);
+        await ((JetStreamLog)log).MaintainAsync();
         Assert.Equal([.. acknowledged.Skip((int)log.StartOffset), "next"], await ReadAsync(log.StartOffset));
 
         async Task<IEnumerable<string>> ReadAsync(long from) => (await Batches.ReadValuesAsync(log, from)).Select(value => value.Split(' ')[0]);

@@ -34,7 +34,7 @@ public sealed class JetStreamEngine : IPartitionEngine
     /// <param name="options">Where the servers are.</param>
     /// <param name="logger">Told what becomes of the connection.</param>
     /// <param name="clock">The machine's clocks, for records that are stamped here; null where nobody asks.</param>
-    /// <param name="time">For retention by age.</param>
+    /// <param name="time">For retention by age: what passes, not the date.</param>
     /// <param name="isHub">Whether mirror topics end here.</param>
     public JetStreamEngine(
         string dataDirectory, JetStreamOptions options, ILogger logger, IClockSource? clock = null, TimeProvider? time = null, bool isHub = true)
@@ -74,9 +74,9 @@ public sealed class JetStreamEngine : IPartitionEngine
 
     public async ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info)
     {
-        await EnsureAsync(topic.Settings.Replicas).ConfigureAwait(false);
+        await EnsureForOpeningAsync(topic.Settings.Replicas).ConfigureAwait(false);
         JetStreamLog log = await JetStreamLog.OpenAsync(
-            _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _logger)
+            _clusterId!, id, topic, info, topic.Settings.ToLogSettings(_isHub), topic.IsCopy(info, _isHub) ? null : _clock, _servers, Bucket, _options, _time, _logger)
             .ConfigureAwait(false);
         _open[log] = true;
         return log;
@@ -151,11 +151,12 @@ public sealed class JetStreamEngine : IPartitionEngine
     public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
     {
         var stream = (JetStreamLog)log;
-        if (stream.Replicas == replicas)
+        if (stream.Replicas == replicas && Bucket.Replicas >= replicas)
             return;
 
         await EnsureAsync(replicas).ConfigureAwait(false);
-        await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
+        if (stream.Replicas != replicas)
+            await stream.ChangeReplicasAsync(replicas).ConfigureAwait(false);
     }
 
     public void Clean()
@@ -179,6 +180,21 @@ public sealed class JetStreamEngine : IPartitionEngine
         await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
     }
 
+    /// <summary>As <see cref="EnsureAsync"/>; but a bucket that is there will do, on however many servers it is: what is stored can be used.</summary>
+    private async ValueTask EnsureForOpeningAsync(int replicas)
+    {
+        await _servers.EnsureReadyAsync().ConfigureAwait(false);
+        try
+        {
+            await Bucket.EnsureAsync(replicas).ConfigureAwait(false);
+        }
+        catch (ClusterException)
+        {
+            if (!await Bucket.ExistsAsync().ConfigureAwait(false))
+                throw;
+        }
+    }
+
     private async Task MaintainAsync()
     {
         using var timer = new PeriodicTimer(MaintenanceInterval);
@@ -188,12 +204,17 @@ public sealed class JetStreamEngine : IPartitionEngine
             {
                 try
                 {
-                    await log.MaintainAsync(_time.GetUtcNow()).ConfigureAwait(false);
+                    await log.MaintainAsync().ConfigureAwait(false);
                 }
                 catch (Exception error) when (error is EdgeStreamException or NatsJSException)
                 {
                     // Its writer and readers say so where it matters; here it is tried again.
                     _logger.LogDebug("{Partition} cannot be looked after now: {Problem}", log.Manifest.Topic, error.Message);
+                }
+                catch (Exception error) when (!_stop.IsCancellationRequested)
+                {
+                    // One must not keep the others from it.
+                    _logger.LogError(error, "{Partition} cannot be looked after: {Problem}", log.Manifest.Topic, error.Message);
                 }
             }
         }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
@@ -23,16 +24,26 @@ internal sealed partial class JetStreamLog
     private int _savedAnchors;
     private long _savedMirrored;
 
+    // The newest time that the servers have told, and when that was by the monotonic clock here.
+    private DateTimeOffset _toldTime;
+    private long _toldAt;
+
+    /// <summary>
+    /// The servers' time, as far as it has come for certain: that of the newest message, and what has passed since it was seen. By the
+    /// date of this machine, if it is a wrong one, records would be old that are not.
+    /// </summary>
+    private DateTimeOffset ServersTime => _toldTime + _time.GetElapsedTime(_toldAt);
+
     /// <summary>For one caller at a time; errors are the caller's to report, and the next call tries again.</summary>
     /// <exception cref="EdgeStreamException">The servers do not answer.</exception>
-    public async Task MaintainAsync(DateTimeOffset now)
+    public async Task MaintainAsync()
     {
         if (_failure is not null || Volatile.Read(ref _disposed) != 0)
             return;
 
         await RefreshAsync().ConfigureAwait(false);
         if (_settings.RetentionAge is { } age)
-            await DropExpiredAsync(now - age).ConfigureAwait(false);
+            await DropExpiredAsync(age).ConfigureAwait(false);
 
         await SaveStateAsync().ConfigureAwait(false);
     }
@@ -43,6 +54,7 @@ internal sealed partial class JetStreamLog
         StreamInfo stream = await FindOwnAsync().ConfigureAwait(false);
         await ThrowIfOvertakenAsync((long)stream.State.LastSeq).ConfigureAwait(false);
         Interlocked.Exchange(ref _storedBytes, stream.State.Bytes);
+        NoteServersTime(stream);
         if ((long)stream.State.FirstSeq <= Volatile.Read(ref _firstSequence))
             return;
 
@@ -50,6 +62,12 @@ internal sealed partial class JetStreamLog
             .ConfigureAwait(false);
         if (first is not null)
             MoveStart(first);
+    }
+
+    private void NoteServersTime(StreamInfo stream)
+    {
+        if (DateTimeOffset.TryParse(stream.State.LastTs, CultureInfo.InvariantCulture, out DateTimeOffset told) && told > ServersTime)
+            (_toldTime, _toldAt) = (told, _time.GetTimestamp());
     }
 
     /// <summary>
@@ -90,15 +108,16 @@ internal sealed partial class JetStreamLog
     }
 
     /// <summary>The last message stays, whatever its age.</summary>
-    private async Task DropExpiredAsync(DateTimeOffset before)
+    private async Task DropExpiredAsync(TimeSpan age)
     {
+        DateTimeOffset now = ServersTime;
         long low = Volatile.Read(ref _firstSequence), high = Volatile.Read(ref _lastSequence);
         long keepFrom = low;
         while (low <= high)
         {
             long middle = low + ((high - low) / 2);
             using StreamMessage? message = await _servers.FindFromLeaderAsync(_names.Stream, middle, _names.Subject + ".*").ConfigureAwait(false);
-            if (message is null || message.StoredAt >= before)
+            if (message is null || now - message.StoredAt <= age)
             {
                 high = middle - 1;
             }

@@ -6,7 +6,6 @@ using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;
-using EdgeStream.Storage.Records;
 using EdgeStream.Storage.Retention;
 using EdgeStream.Storage.Time;
 using Microsoft.Extensions.Logging;
@@ -24,14 +23,17 @@ internal sealed partial class JetStreamLog
 
     private JetStreamLog(
         PartitionId id, StreamNames names, JetStreamServers servers, JetStreamOptions options, PartitionManifest manifest, LogSettings settings,
-        Found found, Guid writerId, State state, IClockSource? clock, ILogger logger)
+        Found found, Guid writerId, State state, IClockSource? clock, TimeProvider time, ILogger logger)
     {
         _id = id;
         _names = names;
         _servers = servers;
         _options = options;
         _logger = logger;
-        _settings = settings;
+        _time = time;
+        _toldAt = time.GetTimestamp();
+        NoteServersTime(found.Stream);
+        _settings = SettingsIn(found.Stream.Config, settings);
         _replicas = found.Stream.Config.NumReplicas;
         _writerId = writerId;
         Manifest = manifest;
@@ -76,7 +78,7 @@ internal sealed partial class JetStreamLog
     /// </exception>
     public static async Task<JetStreamLog> OpenAsync(
         string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
-        JetStreamServers servers, StateBucket bucket, JetStreamOptions options, ILogger logger)
+        JetStreamServers servers, StateBucket bucket, JetStreamOptions options, TimeProvider time, ILogger logger)
     {
         var names = StreamNames.Of(clusterId, id);
         try
@@ -102,17 +104,13 @@ internal sealed partial class JetStreamLog
             if (!state.Settings.Value.IsEmpty)
                 manifest = manifest with { Settings = ReadSettings(state.Settings.Value) };
 
-            var log = new JetStreamLog(id, names, servers, options, manifest, settings, found, writerId, state, clock, logger);
+            var log = new JetStreamLog(id, names, servers, options, manifest, settings, found, writerId, state, clock, time, logger);
             log.Begin();
             return log;
         }
         catch (NatsJSApiException refusal)
         {
             throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses the stream '{names.Stream}': {refusal.Error.Description}");
-        }
-        catch (CorruptBatchException damage)
-        {
-            throw new PartitionDamagedException($"the last message of the stream '{names.Stream}' is none of this hub's ({damage.Message})");
         }
     }
 
@@ -136,6 +134,13 @@ internal sealed partial class JetStreamLog
             // Only from the front, by retention.
             DenyDelete = true,
         };
+
+    /// <summary>The settings that a stream has, where it could not be given the ones that it should have.</summary>
+    private static LogSettings SettingsIn(StreamConfig config, LogSettings wanted) => wanted with
+    {
+        RetentionBytes = config.MaxBytes > 0 ? config.MaxBytes : null,
+        Overflow = config.Discard == StreamConfigDiscard.New ? OverflowPolicy.Reject : OverflowPolicy.DropOldest,
+    };
 
     private static async Task<(StreamInfo Stream, PartitionManifest Manifest)> EnsureStreamAsync(
         StreamNames names, TopicInfo topic, PartitionInfo info, LogSettings settings, JetStreamServers servers)
@@ -175,7 +180,7 @@ internal sealed partial class JetStreamLog
 
     internal static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
         ErrorCode.InvalidArgument,
-        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now ({refusal.Error.Description}); "
+        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now, or fewer with room ({refusal.Error.Description}); "
         + "start more of them, or choose fewer replicas");
 
     private static ClusterException Foreign(StreamNames names) => new(
@@ -227,7 +232,7 @@ internal sealed partial class JetStreamLog
 
             await leader.ClaimAsync().ConfigureAwait(false);
             if (Differs(stream.Config, wanted))
-                found = found with { Stream = stream = await servers.UpdateStreamAsync(wanted).ConfigureAwait(false) };
+                found = found with { Stream = stream = await TryUpdateAsync(servers, wanted).ConfigureAwait(false) ?? stream };
 
             PublishOutcome outcome = await PublishEpochAsync(names, servers, writerId, next, latest, placed).ConfigureAwait(false);
             switch (outcome.Result)
@@ -257,6 +262,19 @@ internal sealed partial class JetStreamLog
         }
 
         throw servers.Unavailable($"another writer goes on with the stream '{names.Stream}'; run one hub on it");
+    }
+
+    /// <summary>Null where the servers refuse it: the records are as well as before, and who changes settings is told why.</summary>
+    private static async Task<StreamInfo?> TryUpdateAsync(JetStreamServers servers, StreamConfig wanted)
+    {
+        try
+        {
+            return await servers.UpdateStreamAsync(wanted).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException)
+        {
+            return null;
+        }
     }
 
     private static async Task<PublishOutcome> PublishEpochAsync(
@@ -301,11 +319,12 @@ internal sealed partial class JetStreamLog
         }
     }
 
-    private async Task<StreamInfo> FindOwnAsync()
+    private async Task<StreamInfo> FindOwnAsync() => await TryFindOwnAsync().ConfigureAwait(false) ?? throw Fail(Gone);
+
+    /// <summary>Null where there is none, or another that was made in its place.</summary>
+    private async Task<StreamInfo?> TryFindOwnAsync()
     {
         StreamInfo? stream = await _servers.FindStreamAsync(_names.Stream).ConfigureAwait(false);
-        return stream is not null && _names.FindIncarnation(stream.Config.Description) == Manifest.Incarnation
-            ? stream
-            : throw Fail($"the NATS stream '{_names.Stream}' is gone");
+        return _names.FindIncarnation(stream?.Config.Description) == Manifest.Incarnation ? stream : null;
     }
 }

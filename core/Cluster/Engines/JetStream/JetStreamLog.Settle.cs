@@ -12,6 +12,8 @@ internal sealed partial class JetStreamLog
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan LastRetry = TimeSpan.FromSeconds(1);
 
+    private string Gone => $"the NATS stream '{_names.Stream}' is gone";
+
     private string Overtaken => $"another writer has taken over the NATS stream '{_names.Stream}'";
 
     /// <summary>
@@ -85,8 +87,7 @@ internal sealed partial class JetStreamLog
     {
         for (int attempt = 0; attempt < MaxAttempts; attempt++)
         {
-            StreamInfo stream = await _servers.FindStreamAsync(_names.Stream).ConfigureAwait(false)
-                ?? throw new PlaceLostException($"the NATS stream '{_names.Stream}' is gone");
+            StreamInfo stream = await TryFindOwnAsync().ConfigureAwait(false) ?? throw new PlaceLostException(Gone);
             long last = (long)stream.State.LastSeq;
             long before = Math.Max(Volatile.Read(ref _lastSequence), _settledSequence);
             if (last < before)

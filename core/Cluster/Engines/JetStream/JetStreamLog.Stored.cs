@@ -1,7 +1,6 @@
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
-using EdgeStream.Storage.Records;
 using NATS.Client.JetStream;
 using NATS.Client.JetStream.Models;
 
@@ -12,7 +11,7 @@ internal sealed partial class JetStreamLog
 {
     /// <returns>Null where there is no stream of the partition.</returns>
     /// <exception cref="ClusterException">The servers do not answer, or refuse.</exception>
-    /// <exception cref="PartitionDamagedException">The stream's last message is none of this cluster's.</exception>
+    /// <exception cref="PartitionDamagedException">The stream's last message is none of this hub's.</exception>
     public static async Task<StoredLog?> FindStoredAsync(string clusterId, PartitionId id, JetStreamServers servers, StateBucket bucket)
     {
         var names = StreamNames.Of(clusterId, id);
@@ -34,10 +33,6 @@ internal sealed partial class JetStreamLog
         catch (NatsJSApiException refusal)
         {
             throw new ClusterException(ErrorCode.StorageFailed, $"NATS refuses to show the stream '{names.Stream}': {refusal.Error.Description}");
-        }
-        catch (CorruptBatchException damage)
-        {
-            throw new PartitionDamagedException($"the last message of the stream '{names.Stream}' is none of this hub's ({damage.Message})");
         }
     }
 }

@@ -38,6 +38,7 @@ internal sealed partial class JetStreamLog : IPartitionLog
     private readonly JetStreamServers _servers;
     private readonly JetStreamOptions _options;
     private readonly ILogger _logger;
+    private readonly TimeProvider _time;
     private readonly SequenceIndex _index = new();
     private readonly OffsetWatermark _durable;
     private readonly OffsetWatermark _mirrored;

@@ -133,8 +133,8 @@ internal sealed class JetStreamReader(JetStreamLog log, long offset) : IPartitio
             }
         }
 
-        log.Note(message);
         _message = message;
+        log.Note(message);
         _rest = message.Kind == MessageKind.Data ? message.Payload : default;
         int fitting = AheadBytes / Math.Max(1, message.Payload.Length);
         _window = Math.Clamp(_window * 2, 1, Math.Clamp(fitting, 1, MaxAhead));

@@ -208,7 +208,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
         headers.TryGetLastValue(StreamMessage.TimeHeader, out string? latest);
         headers.TryGetLastValue("Nats-Time-Stamp", out string? storedAt);
         return new StreamMessage(
-            sequence, StreamMessage.KindOf(subject), StreamMessage.ParseTime(latest),
+            stream, subject, sequence, StreamMessage.ParseTime(latest),
             DateTimeOffset.TryParse(storedAt, CultureInfo.InvariantCulture, out DateTimeOffset time) ? time : DateTimeOffset.MinValue, answer.Data);
     }
 
@@ -224,7 +224,7 @@ internal sealed class JetStreamServers : IAsyncDisposable
         NatsMemoryOwner<byte> payload = NatsMemoryOwner<byte>.Allocate(found.Data.Length);
         found.Data.CopyTo(payload.Memory);
         return new StreamMessage(
-            (long)found.Seq, StreamMessage.KindOf(found.Subject), StreamMessage.ParseTime(HeaderOf(found, StreamMessage.TimeHeader)), found.Time, payload);
+            stream, found.Subject, (long)found.Seq, StreamMessage.ParseTime(HeaderOf(found, StreamMessage.TimeHeader)), found.Time, payload);
     }
 
     /// <summary>As <see cref="FindFromLeaderAsync"/>, of a stream that is no partition's.</summary>

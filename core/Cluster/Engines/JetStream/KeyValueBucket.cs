@@ -28,6 +28,9 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
     /// <summary>The stream that it is.</summary>
     public string Stream => $"KV_{bucket}";
 
+    /// <summary>At how many servers it is, as far as <see cref="EnsureAsync"/> has seen to it.</summary>
+    public int Replicas => Volatile.Read(ref _replicas);
+
     /// <summary>Has the bucket, with as many replicas at least.</summary>
     /// <exception cref="ClusterException">The servers do not answer, or refuse it: there are fewer of them, or the name is another's.</exception>
     public async ValueTask EnsureAsync(int replicas)

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Globalization;
 using EdgeStream.Storage.Gaps;
+using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using NATS.Client.Core;
 
@@ -29,7 +30,8 @@ internal enum MessageKind
 /// binary search, though records need not be in the order of their times. Payload of a gap, big-endian: first, last, bytes, min and max
 /// timestamp, noted at i64, reason i32. Of an epoch: the next offset i64, the writer's id 16 bytes.
 /// </remarks>
-internal sealed class StreamMessage(long sequence, MessageKind kind, long latest, DateTimeOffset storedAt, NatsMemoryOwner<byte> payload) : IDisposable
+internal sealed class StreamMessage(
+    string stream, string subject, long sequence, long latest, DateTimeOffset storedAt, NatsMemoryOwner<byte> payload) : IDisposable
 {
     public const string TimeHeader = "EdgeStream-Time";
 
@@ -43,7 +45,7 @@ internal sealed class StreamMessage(long sequence, MessageKind kind, long latest
 
     public long Sequence => sequence;
 
-    public MessageKind Kind => kind;
+    public MessageKind Kind { get; } = KindOf(subject);
 
     /// <summary>The largest timestamp up to here; <see cref="NoTime"/> where there are no records.</summary>
     public long Latest => latest;
@@ -54,22 +56,28 @@ internal sealed class StreamMessage(long sequence, MessageKind kind, long latest
     public ReadOnlyMemory<byte> Payload => payload.Memory;
 
     /// <summary>The first offset of what is in it.</summary>
-    public long BaseOffset => BinaryPrimitives.ReadInt64BigEndian(Payload.Span);
+    /// <exception cref="PartitionDamagedException">It is none of this hub's.</exception>
+    public long BaseOffset => BinaryPrimitives.ReadInt64BigEndian(Read(Kind switch
+    {
+        MessageKind.Epoch => EpochSize,
+        MessageKind.Gap => GapSize,
+        _ => RecordBatchHeader.Size,
+    }));
 
     /// <summary>The offset that comes behind it.</summary>
-    /// <exception cref="CorruptBatchException">It is none of ours.</exception>
-    public long NextOffset => kind switch
+    /// <exception cref="PartitionDamagedException">It is none of this hub's.</exception>
+    public long NextOffset => Kind switch
     {
         MessageKind.Epoch => BaseOffset,
         MessageKind.Gap => ToGap().Last + 1,
-        _ => RecordBatches.Split(Payload).Last().Header.NextOffset,
+        _ => FindEndOfBatches(),
     };
 
-    /// <summary>Of an epoch: who began.</summary>
-    public Guid Writer => WriterOf(Payload.Span);
+    /// <summary>Of an epoch: who began; null where it is none of a hub's.</summary>
+    public Guid? Writer => WriterOf(Payload.Span);
 
-    /// <summary>Of an epoch's payload: who began.</summary>
-    public static Guid WriterOf(ReadOnlySpan<byte> epoch) => new(epoch.Slice(8, 16), bigEndian: true);
+    /// <summary>Of an epoch's payload: who began; null where it is none of a hub's.</summary>
+    public static Guid? WriterOf(ReadOnlySpan<byte> epoch) => epoch.Length >= EpochSize ? new(epoch.Slice(8, 16), bigEndian: true) : null;
 
     public static byte[] Encode(Gap gap)
     {
@@ -97,7 +105,8 @@ internal sealed class StreamMessage(long sequence, MessageKind kind, long latest
             yield return Decode(bytes.Span);
     }
 
-    public Gap ToGap() => Payload.Length >= GapSize ? Decode(Payload.Span) : throw new CorruptBatchException("a gap was cut short");
+    /// <exception cref="PartitionDamagedException">It is none of this hub's.</exception>
+    public Gap ToGap() => Decode(Read(GapSize));
 
     public bool HasPayload(ReadOnlySequence<byte> bytes) => bytes.Length == payload.Length && new SequenceReader<byte>(bytes).IsNext(Payload.Span);
 
@@ -119,6 +128,27 @@ internal sealed class StreamMessage(long sequence, MessageKind kind, long latest
         "epoch" => MessageKind.Epoch,
         _ => MessageKind.Data,
     };
+
+    private ReadOnlySpan<byte> Read(int atLeast) =>
+        Payload.Length >= atLeast ? Payload.Span : throw Foreign($"{Payload.Length} bytes where {atLeast} are the least");
+
+    private long FindEndOfBatches()
+    {
+        Read(RecordBatchHeader.Size);
+        try
+        {
+            return RecordBatches.Split(Payload).Last().Header.NextOffset;
+        }
+        catch (CorruptBatchException damage)
+        {
+            throw Foreign(damage.Message);
+        }
+    }
+
+    /// <summary>Streams let nobody delete a message; but a subject can be purged, and epochs can all be done without.</summary>
+    private PartitionDamagedException Foreign(string problem) => new(
+        $"the message at sequence {sequence} of the stream '{stream}' is none of this hub's ({problem}); "
+        + (Kind == MessageKind.Epoch ? $"purge its subject there (nats stream purge {stream} --subject {subject}), or delete the topic" : "delete the topic and make it again"));
 
     private static Gap Decode(ReadOnlySpan<byte> bytes) => new(
         BinaryPrimitives.ReadInt64BigEndian(bytes),

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
@@ -12,13 +13,19 @@ namespace EdgeStream.Client;
 /// <summary>
 /// Appends records to one partition, many batches on their way at once. Where the connection is lost or another SPU leads it is made anew,
 /// and what was not acknowledged is sent again: its batches are numbered, and the log takes each once. A log remembers numbers for a while
-/// only, so it numbers anew whenever nothing is sent that may have been appended. Safe from any thread. After an error every call fails:
+/// only, so it numbers anew, in another epoch, when a stream begins and nothing is sent again, and after a pause. Safe from any thread. After an error every call fails:
 /// make a new one.
 /// </summary>
 public sealed class Producer : IAsyncDisposable
 {
     /// <summary>How long it is tried to reach the cluster again before what waits fails.</summary>
     public static readonly TimeSpan DefaultPatience = TimeSpan.FromMinutes(2);
+
+    /// <summary>
+    /// After so long without a record it numbers anew: the leader that it knows may have ceased to be one without a word, and what that one
+    /// refuses is sent again, to one that may know nothing of the numbers before.
+    /// </summary>
+    public static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     // Batches whose acknowledgement is awaited; the accumulator bounds them too.
     private const int MaxUnacknowledged = 256;
@@ -42,9 +49,12 @@ public sealed class Producer : IAsyncDisposable
     private Exception? _failure;
     private bool _isClosing;
 
-    // Under what it sends, and which of the accumulator's sequences is 0 there.
+    // Under what it sends, whether the accumulator has written that, and which of its sequences is 0 there.
     private long _producerId = NewProducerId();
+    private short _epoch;
+    private bool _isAccumulators = true;
     private int _firstSequence;
+    private long _acknowledgedAt = Stopwatch.GetTimestamp();
     private int _streams;
 
     private sealed record Batch(ReadOnlyMemory<byte> Bytes, int Sequence)
@@ -195,7 +205,7 @@ public sealed class Producer : IAsyncDisposable
         {
             toSend = _toSend.Reader;
             if (_streams++ > 0 && _unacknowledged.All(batch => batch.SentOn == 0))
-                (_producerId, _firstSequence) = (NewProducerId(), _unacknowledged.Peek().Sequence);
+                NumberFrom(_unacknowledged.Peek());
         }
 
         await using var watch = LeaderWatch.OfPartition(_client, leader, _open.Topic, _open.Partition, () => IsWaiting ? LateAfter : null);
@@ -234,11 +244,30 @@ public sealed class Producer : IAsyncDisposable
             return;
 
         lock (_lock)
+        {
             batch.SentOn = _streams;
+            bool isAlone = _unacknowledged.TryPeek(out Batch? oldest) && ReferenceEquals(oldest, batch);
+            if (isAlone && batch.Sequence != _firstSequence && Stopwatch.GetElapsedTime(_acknowledgedAt) >= Pause)
+                NumberFrom(batch);
 
-        // Its memory is the producer's until it is acknowledged.
-        if (_streams > 1)
-            RecordBatchHeader.SetProducer(MemoryMarshal.AsMemory(batch.Bytes).Span, _producerId, (batch.Sequence - _firstSequence) & int.MaxValue);
+            // Its memory is the producer's until it is acknowledged.
+            if (!_isAccumulators)
+            {
+                RecordBatchHeader.SetProducer(
+                    MemoryMarshal.AsMemory(batch.Bytes).Span, _producerId, _epoch, (batch.Sequence - _firstSequence) & int.MaxValue);
+            }
+        }
+    }
+
+    /// <summary>Makes a batch the first of another epoch. None before it is sent any more. Under the lock.</summary>
+    private void NumberFrom(Batch first)
+    {
+        if (_epoch == short.MaxValue)
+            (_producerId, _epoch) = (NewProducerId(), 0);
+        else
+            _epoch++;
+
+        (_firstSequence, _isAccumulators) = (first.Sequence, false);
     }
 
     /// <summary>
@@ -270,7 +299,10 @@ public sealed class Producer : IAsyncDisposable
             {
                 Batch oldest;
                 lock (_lock)
+                {
                     oldest = _unacknowledged.Dequeue();
+                    _acknowledgedAt = Stopwatch.GetTimestamp();
+                }
 
                 watch.Heard();
                 _retries.Succeeded();

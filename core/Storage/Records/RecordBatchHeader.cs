@@ -146,9 +146,10 @@ public readonly record struct RecordBatchHeader(
         BinaryPrimitives.WriteInt64BigEndian(batch, baseOffset);
 
     /// <summary>Gives an encoded batch another producer's number in place, and the checksum that goes with it.</summary>
-    public static void SetProducer(Span<byte> batch, long producerId, int baseSequence)
+    public static void SetProducer(Span<byte> batch, long producerId, short producerEpoch, int baseSequence)
     {
         BinaryPrimitives.WriteInt64BigEndian(batch[43..], producerId);
+        BinaryPrimitives.WriteInt16BigEndian(batch[51..], producerEpoch);
         BinaryPrimitives.WriteInt32BigEndian(batch[53..], baseSequence);
         SealChecksum(batch);
     }

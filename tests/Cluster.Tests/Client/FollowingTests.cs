@@ -84,6 +84,21 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Producer_that_has_paused_goes_on_though_its_leader_has_ceased_to_be_one_meanwhile()
+    {
+        await using Producer seldom = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);
+        await (await seldom.SendAsync(Value("0"), Cancelled)).InTimeAsync();
+        await ForgetNumbersAsync();
+        await _cluster.MoveAsync("t", 0, to: 2);
+
+        // The pause is what this is about.
+        await Task.Delay(Producer.Pause, Cancelled);
+        long first = await await seldom.SendAsync(Value("1"), Cancelled).AsTask().InTimeAsync();
+        Assert.Equal(first + 1, await await seldom.SendAsync(Value("2"), Cancelled).AsTask().InTimeAsync());
+        Assert.NotEmpty(_interruptions);
+    }
+
+    [Fact]
     public async Task Batch_whose_number_is_refused_the_first_time_it_is_sent_gets_another()
     {
         await using Producer seldom = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);

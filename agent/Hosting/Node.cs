@@ -12,6 +12,7 @@ using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Mirror.Hub;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using Microsoft.AspNetCore.Connections;
@@ -122,14 +123,13 @@ internal abstract class Node : IAsyncDisposable
         AddParts(builder.Services);
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(authenticator);
-        builder.Services.AddGrpc(grpc =>
-        {
-            grpc.Interceptors.Add<GuardInterceptor>();
-
-            // A batch has 4 MiB at most; requests may carry several.
-            grpc.MaxReceiveMessageSize = 16 * 1024 * 1024;
-            grpc.MaxSendMessageSize = null;
-        });
+        builder.Services.AddGuardedGrpc()
+            .AllowLargeMessages<DataPlaneService>()
+            .AllowLargeMessages<MirrorService>()
+            .AllowLargeMessages<DownlinkService>()
+            .AllowLargeMessages<LiveService>()
+            .AllowLargeMessages<SpuControlService>()
+            .AllowLargeMessages<AgentService>();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;

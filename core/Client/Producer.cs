@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
 using System.Threading.Channels;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage;
@@ -10,13 +12,20 @@ namespace EdgeStream.Client;
 
 /// <summary>
 /// Appends records to one partition, many batches on their way at once. Where the connection is lost or another SPU leads it is made anew,
-/// and what was not acknowledged is sent again: its batches are numbered, and the log takes each once. Safe from any thread. After an
-/// error every call fails: make a new one.
+/// and what was not acknowledged is sent again: its batches are numbered, and the log takes each once. A log remembers numbers for a while
+/// only, so it numbers anew, in another epoch, when a stream begins and nothing is sent again, and after a pause. Safe from any thread. After an error every call fails:
+/// make a new one.
 /// </summary>
 public sealed class Producer : IAsyncDisposable
 {
     /// <summary>How long it is tried to reach the cluster again before what waits fails.</summary>
     public static readonly TimeSpan DefaultPatience = TimeSpan.FromMinutes(2);
+
+    /// <summary>
+    /// After so long without a record it numbers anew: the leader that it knows may have ceased to be one without a word, and what that one
+    /// refuses is sent again, to one that may know nothing of the numbers before.
+    /// </summary>
+    public static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     // Batches whose acknowledgement is awaited; the accumulator bounds them too.
     private const int MaxUnacknowledged = 256;
@@ -40,8 +49,19 @@ public sealed class Producer : IAsyncDisposable
     private Exception? _failure;
     private bool _isClosing;
 
-    private sealed record Batch(ReadOnlyMemory<byte> Bytes)
+    // Under what it sends, whether the accumulator has written that, and which of its sequences is 0 there.
+    private long _producerId = NewProducerId();
+    private short _epoch;
+    private bool _isAccumulators = true;
+    private int _firstSequence;
+    private long _acknowledgedAt = Stopwatch.GetTimestamp();
+    private int _streams;
+
+    private sealed record Batch(ReadOnlyMemory<byte> Bytes, int Sequence)
     {
+        /// <summary>The first of the streams that it was sent on, from 1; 0 where it cannot have been appended yet.</summary>
+        public int SentOn { get; set; }
+
         public TaskCompletionSource<long> Acknowledged { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
@@ -60,9 +80,7 @@ public sealed class Producer : IAsyncDisposable
         _open = new ProduceOpen { Topic = leader.Topic.Name, Partition = partition, Ack = ack };
         _retries = new Retries(patience);
         var codec = Enum.TryParse(leader.Topic.Settings.Compression, ignoreCase: true, out CompressionCodec known) ? known : CompressionCodec.None;
-
-        // Nobody gives them out, and of 2^63 no two are the same. They are no secret: a cryptographic one would need libssl at an edge's socket.
-        _accumulator = new RecordAccumulator(codec, SendAsync, producerId: Random.Shared.NextInt64());
+        _accumulator = new RecordAccumulator(codec, SendAsync, producerId: _producerId);
         _running = RunAsync(leader);
     }
 
@@ -87,6 +105,9 @@ public sealed class Producer : IAsyncDisposable
         await _running.ConfigureAwait(false);
     }
 
+    // Nobody gives them out, and of 2^63 no two are the same. They are no secret: a cryptographic one would need libssl at an edge's socket.
+    private static long NewProducerId() => Random.Shared.NextInt64();
+
     /// <summary>Whether an acknowledgement is expected.</summary>
     private bool IsWaiting
     {
@@ -101,7 +122,8 @@ public sealed class Producer : IAsyncDisposable
     {
         _handedOver?.Invoke();
         await _room.WaitAsync(cancellationToken).ConfigureAwait(false);
-        var batch = new Batch(bytes);
+        RecordBatchHeader.TryRead(bytes.Span, out RecordBatchHeader header, out _);
+        var batch = new Batch(bytes, header.BaseSequence);
         lock (_lock)
         {
             if (_failure is not null)
@@ -130,7 +152,7 @@ public sealed class Producer : IAsyncDisposable
 
                 isKnown = true;
                 (Leader next, ClientException? end) = await SendAllAsync(leader).ConfigureAwait(false);
-                if (end is null)
+                if (end is null || (end.Code == ErrorCode.SequenceConflict && MayNumberAnew()))
                     continue;
 
                 if (!leader.IsPassing(end.Code) || !_retries.IsWorthwhile())
@@ -180,7 +202,11 @@ public sealed class Producer : IAsyncDisposable
     {
         ChannelReader<Batch> toSend;
         lock (_lock)
+        {
             toSend = _toSend.Reader;
+            if (_streams++ > 0 && _unacknowledged.All(batch => batch.SentOn == 0))
+                NumberFrom(_unacknowledged.Peek());
+        }
 
         await using var watch = LeaderWatch.OfPartition(_client, leader, _open.Topic, _open.Partition, () => IsWaiting ? LateAfter : null);
         using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = leader.Node.DataPlane.Produce(cancellationToken: watch.Moved);
@@ -196,6 +222,8 @@ public sealed class Producer : IAsyncDisposable
                     break;
                 }
 
+                Number(next);
+
                 // Serialized before the write completes; the batch stays as it is until it is acknowledged.
                 await call.RequestStream.WriteAsync(new ProduceRequest { Batches = UnsafeByteOperations.UnsafeWrap(next.Bytes) }).ConfigureAwait(false);
             }
@@ -209,6 +237,58 @@ public sealed class Producer : IAsyncDisposable
         return (watch.Leader, end is null ? null : watch.Explain(end));
     }
 
+    /// <summary>Writes into a batch under what it is sent, unless it was before.</summary>
+    private void Number(Batch batch)
+    {
+        if (batch.SentOn > 0)
+            return;
+
+        lock (_lock)
+        {
+            batch.SentOn = _streams;
+            bool isAlone = _unacknowledged.TryPeek(out Batch? oldest) && ReferenceEquals(oldest, batch);
+            if (isAlone && batch.Sequence != _firstSequence && Stopwatch.GetElapsedTime(_acknowledgedAt) >= Pause)
+                NumberFrom(batch);
+
+            // Its memory is the producer's until it is acknowledged.
+            if (!_isAccumulators)
+            {
+                RecordBatchHeader.SetProducer(
+                    MemoryMarshal.AsMemory(batch.Bytes).Span, _producerId, _epoch, (batch.Sequence - _firstSequence) & int.MaxValue);
+            }
+        }
+    }
+
+    /// <summary>Makes a batch the first of another epoch. None before it is sent any more. Under the lock.</summary>
+    private void NumberFrom(Batch first)
+    {
+        if (_epoch == short.MaxValue)
+            (_producerId, _epoch) = (NewProducerId(), 0);
+        else
+            _epoch++;
+
+        (_firstSequence, _isAccumulators) = (first.Sequence, false);
+    }
+
+    /// <summary>
+    /// Whether the batch whose number was refused, the oldest, was sent on this stream for the first time. Then neither it nor one behind it
+    /// has been appended, and the next stream numbers them anew.
+    /// </summary>
+    private bool MayNumberAnew()
+    {
+        lock (_lock)
+        {
+            // The first number there is cannot be refused for what is not known any more.
+            if (!_unacknowledged.TryPeek(out Batch? refused) || refused.SentOn != _streams || refused.Sequence == _firstSequence)
+                return false;
+
+            foreach (Batch batch in _unacknowledged)
+                batch.SentOn = 0;
+
+            return true;
+        }
+    }
+
     /// <summary>Why the answers have ended; null where nothing is left unacknowledged and they ended in order.</summary>
     private async Task<ClientException?> ReadAnswersAsync(
         AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call, Leader leader, LeaderWatch watch)
@@ -219,7 +299,10 @@ public sealed class Producer : IAsyncDisposable
             {
                 Batch oldest;
                 lock (_lock)
+                {
                     oldest = _unacknowledged.Dequeue();
+                    _acknowledgedAt = Stopwatch.GetTimestamp();
+                }
 
                 watch.Heard();
                 _retries.Succeeded();

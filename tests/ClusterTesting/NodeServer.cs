@@ -2,7 +2,6 @@ using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
-using Grpc.AspNetCore.Server;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -59,11 +58,7 @@ public sealed class NodeServer : IAsyncDisposable
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>();
         // As a node has these.
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
-        builder.Services.AddGrpc(grpc =>
-        {
-            grpc.MaxReceiveMessageSize = 16 * 1024 * 1024;
-            grpc.Interceptors.Add<GuardInterceptor>();
-        });
+        builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>().AllowLargeMessages<SpuControlService>();
         services(builder.Services);
         WebApplication application = builder.Build();
         map(application);

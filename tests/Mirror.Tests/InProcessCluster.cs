@@ -237,7 +237,8 @@ internal sealed class InProcessCluster : IAsyncDisposable
                     .AddSingleton<HubLinks>()
                     .AddSingleton(new HubFlow())
                     .AddSingleton(new LiveValues(view))
-                    .AddSingleton(new CardFence(_cluster.Store)),
+                    .AddSingleton(new CardFence(_cluster.Store))
+                    .AddGrpc().AllowLargeMessages<MirrorService>().AllowLargeMessages<DownlinkService>().AllowLargeMessages<LiveService>(),
                 application =>
                 {
                     application.MapGrpcService<MirrorService>();

@@ -114,7 +114,8 @@ internal sealed class InProcessHub : IAsyncDisposable
                 .AddSingleton(_lies ?? new LyingHub.Lies(0, 0, 0))
                 .AddSingleton(new HubFlow())
                 .AddSingleton(new LiveValues(Parts.Controller))
-                .AddSingleton(new CardFence(Parts.Store)),
+                .AddSingleton(new CardFence(Parts.Store))
+                .AddGrpc().AllowLargeMessages<MirrorService>().AllowLargeMessages<LyingHub>().AllowLargeMessages<DownlinkService>().AllowLargeMessages<LiveService>(),
             application =>
             {
                 if (_isOld)

@@ -23,6 +23,9 @@ public sealed class RegisteredSpu
     /// <summary>The NATS server that it is connected to; null where that is not known.</summary>
     internal string? NatsServer { get; set; }
 
+    /// <summary>Since when it has been connected to none, though it was before; a timestamp, null while it is or has never been.</summary>
+    internal long? WithoutNatsSince { get; set; }
+
     /// <summary>What is wrong with it, as it says itself, in one line; empty while nothing is.</summary>
     internal string Problem { get; set; } = "";
 

@@ -51,6 +51,12 @@ public sealed class SpuRegistry : ISpus
     /// </summary>
     public static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// How long an SPU may be without NATS, while others are not, before they get its partitions: it finds another server within less
+    /// where there is one for it.
+    /// </summary>
+    public static readonly TimeSpan WithoutNatsTolerated = TimeSpan.FromSeconds(5);
+
     // How long a change of the topology waits for those who serve it.
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(5);
 
@@ -100,8 +106,8 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <summary>
-    /// SPUs that partitions may be given to, by id: those that report and are not about to stop, and those that have a moment left to come
-    /// back.
+    /// SPUs that partitions may be given to, by id: those that report, are not about to stop and not cut off from NATS alone, and those that
+    /// have a moment left to come back.
     /// </summary>
     public IReadOnlyList<AliveSpu> Alive
     {
@@ -111,7 +117,7 @@ public sealed class SpuRegistry : ISpus
             {
                 return
                 [
-                    .. _spus.Values.Where(spu => IsAlive(spu) && !spu.IsLeaving)
+                    .. _spus.Values.Where(spu => IsAlive(spu) && !spu.IsLeaving && !IsCutOff(spu))
                         .Select(spu => new AliveSpu(spu.Info.Id, spu.Info.Zone, spu.NatsServer))
                         .Concat(_expected.Where(one => IsExpected(one.Value)).Select(one => new AliveSpu(one.Key)))
                         .OrderBy(spu => spu.Id),
@@ -170,6 +176,10 @@ public sealed class SpuRegistry : ISpus
             if (before is not null && before.Instance == instance && IsAlive(before))
                 (spu.Since, spu.Applied) = (before.Since, before.Applied);
 
+            // Its connection to NATS is another one than that to this SC.
+            if (before is not null && before.Instance == instance)
+                (spu.NatsServer, spu.WithoutNatsSince) = (before.NatsServer, before.WithoutNatsSince);
+
             before?.Replace(now);
             _spus[info.Id] = spu;
             _expected.Remove(info.Id);
@@ -193,10 +203,16 @@ public sealed class SpuRegistry : ISpus
         {
             long now = _time.GetTimestamp();
             bool wasAlive = IsAlive(spu);
-            if (!wasAlive)
+            bool isBack = !wasAlive || (natsServer.Length > 0 && IsCutOff(spu));
+            if (isBack)
                 spu.Since = now;
 
-            bool isNews = !wasAlive || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
+            if (natsServer.Length > 0)
+                spu.WithoutNatsSince = null;
+            else if (spu.NatsServer is not null)
+                spu.WithoutNatsSince = now;
+
+            bool isNews = isBack || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
             spu.IsLeaving |= isLeaving;
             (spu.LastReport, spu.Applied, spu.NatsServer, spu.Problem) = (now, applied, natsServer.Length > 0 ? natsServer : null, problem);
             if (isNews)
@@ -361,6 +377,9 @@ public sealed class SpuRegistry : ISpus
         if (!_spus.TryGetValue(id, out RegisteredSpu? spu) || !IsAlive(spu))
             return $"SPU {id} is not there; start it, or take it out with 'edgestream spu remove {id}' where it is not to come back";
 
+        if (IsCutOff(spu))
+            return $"SPU {id} has no connection to NATS";
+
         return spu.Problem.Length > 0 ? $"SPU {id}: {spu.Problem}" : null;
     }
 
@@ -368,6 +387,11 @@ public sealed class SpuRegistry : ISpus
 
     private bool IsAlive(RegisteredSpu spu) =>
         _time.GetElapsedTime(spu.LastReport) < SilenceTolerated && (spu.LeftAt is not { } left || _time.GetElapsedTime(left) < AbsenceTolerated);
+
+    /// <summary>Whether it is without NATS for too long and others are not: where nobody has it, nothing is gained by a move.</summary>
+    private bool IsCutOff(RegisteredSpu spu) =>
+        spu.WithoutNatsSince is { } since && _time.GetElapsedTime(since) >= WithoutNatsTolerated
+        && _spus.Values.Any(other => other.NatsServer is not null && !other.IsLeaving && IsAlive(other));
 
     private void Signal()
     {

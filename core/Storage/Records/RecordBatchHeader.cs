@@ -145,6 +145,15 @@ public readonly record struct RecordBatchHeader(
     public static void SetBaseOffset(Span<byte> batch, long baseOffset) =>
         BinaryPrimitives.WriteInt64BigEndian(batch, baseOffset);
 
+    /// <summary>Gives an encoded batch another producer's number in place, and the checksum that goes with it.</summary>
+    public static void SetProducer(Span<byte> batch, long producerId, short producerEpoch, int baseSequence)
+    {
+        BinaryPrimitives.WriteInt64BigEndian(batch[43..], producerId);
+        BinaryPrimitives.WriteInt16BigEndian(batch[51..], producerEpoch);
+        BinaryPrimitives.WriteInt32BigEndian(batch[53..], baseSequence);
+        SealChecksum(batch);
+    }
+
     /// <summary>Computes the checksum of an encoded batch and writes it into its place.</summary>
     internal static void SealChecksum(Span<byte> batch) =>
         BinaryPrimitives.WriteUInt32BigEndian(batch[CrcPosition..], Crc32C.Compute(batch[AttributesPosition..]));

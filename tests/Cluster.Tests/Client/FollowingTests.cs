@@ -1,11 +1,14 @@
+using System.Buffers;
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using EdgeStream.Client;
 using EdgeStream.Cluster.Tests.Engines;
+using EdgeStream.Cluster.Topology;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Harness;
+using EdgeStream.Storage.Log;
 using EdgeStream.Storage.Records;
 using EdgeStream.Testing;
 using Record = EdgeStream.Storage.Records.Record;
@@ -61,6 +64,67 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
         var all = new ConcurrentQueue<string>();
         await ReadAsync(new ConsumeRequest { Topic = "t", Beginning = true, StopAtEnd = true }, all, Cancelled).InTimeAsync();
         Assert.Equal(Numbers(acknowledged.Count), all);
+    }
+
+    [Fact]
+    public async Task Producer_that_writes_seldom_goes_on_where_its_numbers_are_not_known_any_more()
+    {
+        await using Producer seldom = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);
+        Assert.Equal(0, await await seldom.SendAsync(Value("0"), Cancelled).AsTask().InTimeAsync());
+        await ForgetNumbersAsync();
+        _cluster.Spus[0].Link.Fault = LinkFault.Cut;
+        await Eventually.HoldsAsync(() => !_interruptions.IsEmpty, "its stream has ended");
+        await _cluster.MoveAsync("t", 0, to: 2);
+
+        List<long> offsets = [];
+        foreach (string number in Numbers(3))
+            offsets.Add(await await seldom.SendAsync(Value(number), Cancelled).AsTask().InTimeAsync());
+
+        Assert.Equal([offsets[0], offsets[0] + 1, offsets[0] + 2], offsets);
+    }
+
+    [Fact]
+    public async Task Producer_that_has_paused_goes_on_though_its_leader_has_ceased_to_be_one_meanwhile()
+    {
+        await using Producer seldom = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);
+        await (await seldom.SendAsync(Value("0"), Cancelled)).InTimeAsync();
+        await ForgetNumbersAsync();
+        await _cluster.MoveAsync("t", 0, to: 2);
+
+        // The pause is what this is about.
+        await Task.Delay(Producer.Pause, Cancelled);
+        long first = await await seldom.SendAsync(Value("1"), Cancelled).AsTask().InTimeAsync();
+        Assert.Equal(first + 1, await await seldom.SendAsync(Value("2"), Cancelled).AsTask().InTimeAsync());
+        Assert.NotEmpty(_interruptions);
+    }
+
+    [Fact]
+    public async Task Batch_whose_number_is_refused_the_first_time_it_is_sent_gets_another()
+    {
+        await using Producer seldom = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);
+        await (await seldom.SendAsync(Value("0"), Cancelled)).InTimeAsync();
+        await ForgetNumbersAsync();
+
+        List<Task<long>> sent = [];
+        foreach (string number in Numbers(100))
+            sent.Add(await seldom.SendAsync(Value(number), Cancelled));
+
+        long[] offsets = await Task.WhenAll(sent).InTimeAsync();
+        Assert.Equal(Enumerable.Range(0, 100).Select(index => offsets[0] + index), offsets);
+        Assert.Empty(_interruptions);
+    }
+
+    [Fact]
+    public async Task Batch_that_was_sent_before_fails_where_it_cannot_be_told_whether_it_was_appended()
+    {
+        await using Producer producer = await _client.ProduceAsync("t", interrupted: _interruptions.Enqueue);
+        await (await producer.SendAsync(Value("0"), Cancelled)).InTimeAsync();
+        _cluster.Spus[0].Link.Fault = LinkFault.Frozen;
+        Task<long> unknown = await producer.SendAsync(Value("1"), Cancelled);
+        await ForgetNumbersAsync();
+        await _cluster.MoveAsync("t", 0, to: 2, tellOld: false);
+        ClientException failed = await Assert.ThrowsAsync<ClientException>(() => unknown.InTimeAsync());
+        Assert.Equal(ErrorCode.SequenceConflict, failed.Code);
     }
 
     [Fact]
@@ -257,6 +321,20 @@ public sealed class FollowingTests(NatsFixture nats) : IAsyncLifetime
         }
 
         return [.. await Task.WhenAll(acknowledged)];
+    }
+
+    /// <summary>As many others append as a log remembers.</summary>
+    private async Task ForgetNumbersAsync()
+    {
+        var batches = new ArrayBufferWriter<byte>();
+        for (int producer = 0; producer < ProducerSequences.MaxProducers; producer++)
+        {
+            using var writer = new RecordBatchWriter(new RecordBatchOptions { ProducerId = producer, ProducerEpoch = 0, BaseSequence = 0 });
+            writer.Append(Value("x"));
+            batches.Write(writer.Build().Span);
+        }
+
+        await _cluster.Spus[0].Node.Find(new PartitionId("t", 0))!.Log.AppendAsync(batches.WrittenMemory, AckLevel.Durable).AsTask().InTimeAsync();
     }
 
     private async Task SendAsync(string value)

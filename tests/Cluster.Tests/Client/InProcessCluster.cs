@@ -14,7 +14,6 @@ using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Testing;
-using Grpc.AspNetCore.Server;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -172,7 +171,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
             });
         }));
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>().AddSingleton<ICallerAuthenticator, EverybodyIsAdmin>();
-        builder.Services.AddGrpc(grpc => grpc.Interceptors.Add<GuardInterceptor>());
+        builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>();
         services(builder.Services);
         WebApplication application = builder.Build();
         map(application);

@@ -66,6 +66,24 @@ public sealed class ScActivityTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Partitions_of_an_spu_that_alone_is_without_nats_go_to_another_while_it_still_reports()
+    {
+        RegisteredSpu first = Register(1);
+        await CreateTopicAsync(first, 2);
+        RegisteredSpu second = Register(2);
+        _spus.Report(first, 1, "n1");
+        for (int passed = 0; passed < 6; passed++)
+        {
+            _spus.Report(first, 1, "");
+            _spus.Report(second, 1, "n2");
+            _time.Advance(SpuRegistry.ReportInterval);
+        }
+
+        await Eventually.HoldsAsync(() => Partitions.All(partition => partition.LeaderSpu == 2), "SPU 2 leads all of it");
+        Assert.True(_spus.StatusOf(1).Online);
+    }
+
+    [Fact]
     public async Task Without_another_spu_nothing_moves()
     {
         RegisteredSpu first = Register(1);

@@ -108,6 +108,66 @@ public sealed class SpuRegistryTests : IAsyncDisposable
     }
 
     [Fact]
+    public void Spu_that_alone_is_without_nats_for_five_seconds_gets_nothing_until_it_is_back()
+    {
+        TopologyMap topology = TopologyMap.Unknown with { Spus = [Spu(1), Spu(2)] };
+        SpuRegistry spus = Create();
+        RegisteredSpu first = spus.Register(Spu(1), "i", "1.0"), second = spus.Register(Spu(2), "j", "1.0");
+        spus.Report(second, 0, "n2");
+        ReportFor(SpuRegistry.WithoutNatsTolerated - SpuRegistry.ReportInterval, "n1", "");
+        Assert.Equal([1, 2], spus.Alive.Select(spu => spu.Id));
+        Assert.Empty(spus.ProblemsOf(topology));
+
+        ReportFor(TimeSpan.FromSeconds(1), "n1", "");
+        Assert.Equal([1], spus.Alive.Select(spu => spu.Id));
+        Assert.Equal(["SPU 2 has no connection to NATS"], spus.ProblemsOf(topology));
+        Assert.True(spus.StatusOf(2).Online);
+
+        // Another stream of the same process has no other connection to NATS.
+        second = spus.Register(Spu(2), "j", "1.0");
+        Assert.Equal([1], spus.Alive.Select(spu => spu.Id));
+
+        Task changed = spus.Changed;
+        spus.Report(second, 0, "n2");
+        Assert.True(changed.IsCompleted);
+        Assert.Equal([1, 2], spus.Alive.Select(spu => spu.Id));
+        Assert.Empty(spus.ProblemsOf(topology));
+        Assert.False(spus.IsSettled);
+
+        void ReportFor(TimeSpan time, string ofFirst, string ofSecond)
+        {
+            for (TimeSpan passed = TimeSpan.Zero; passed < time; passed += SpuRegistry.ReportInterval)
+            {
+                spus.Report(first, 0, ofFirst);
+                spus.Report(second, 0, ofSecond);
+                _time.Advance(SpuRegistry.ReportInterval);
+            }
+
+            spus.Report(first, 0, ofFirst);
+        }
+    }
+
+    [Fact]
+    public void Spus_that_are_all_without_nats_or_never_had_it_stay()
+    {
+        SpuRegistry spus = Create();
+        RegisteredSpu[] all = [.. new[] { 1, 2, 3 }.Select(id => spus.Register(Spu(id), "i", "1.0"))];
+        spus.Report(all[0], 0, "n1");
+        spus.Report(all[1], 0, "n2");
+        for (int second = 0; second < 10; second++)
+        {
+            foreach (RegisteredSpu spu in all)
+                spus.Report(spu, 0, "");
+
+            _time.Advance(SpuRegistry.ReportInterval);
+        }
+
+        Assert.Equal([1, 2, 3], spus.Alive.Select(spu => spu.Id));
+        spus.Report(all[0], 0, "n1");
+        Assert.Equal([1, 3], spus.Alive.Select(spu => spu.Id));
+    }
+
+    [Fact]
     public void Spus_that_the_topology_knows_have_a_moment_to_come_back()
     {
         SpuRegistry spus = Create(Spu(1), Spu(2));

@@ -421,9 +421,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         {
             await deleted.RemoveAsync(topic.Name).ConfigureAwait(false);
         }
-        catch (EdgeStreamException)
+        catch (Exception)
         {
-            // It is gone all the same, and what is left of it goes later.
+            // Whatever it was: the topic is gone, as was written, and what is left of it goes later.
         }
     }
 

@@ -249,7 +249,11 @@ internal sealed class ScLink(
             {
                 await over.CancelAsync().ConfigureAwait(false);
                 await end.CancelAsync().ConfigureAwait(false);
-                await Task.WhenAll(reading, applying, reporting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await applying.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+                // A write of which the SC took only the beginning was seen not to end with its call; it does with its connection, which is the
+                // caller's to close.
+                await Task.WhenAll(reading, reporting).WaitAsync(LeavePatience, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
 

@@ -85,7 +85,7 @@ public sealed class DiagTests
         Dictionary<string, string> entries = Read(archive);
         Assert.Contains("password = \"***\"", entries["configuration/sc.toml"], StringComparison.Ordinal);
         Assert.Contains("ca/ca.key", entries["data.txt"], StringComparison.Ordinal);
-        Assert.Contains("sc (active)", entries["status.txt"], StringComparison.Ordinal);
+        Assert.Contains("sc (active, ", entries["status.txt"], StringComparison.Ordinal);
         Assert.StartsWith("cluster ", entries["topology.txt"], StringComparison.Ordinal);
         Assert.Contains($"answers at {nats.Url}", entries["check.txt"], StringComparison.Ordinal);
         Assert.Contains("edgestream partition list --connect https://SC:9443 --cert ", entries["partitions.txt"], StringComparison.Ordinal);

@@ -19,6 +19,8 @@ namespace EdgeStream.Agent.Tests.Hosting;
 /// <summary>An SPU's link to its SCs by itself: SPU 1 of two, and SCs that say what the test has them say.</summary>
 public sealed class ScLinkTests : IAsyncLifetime
 {
+    private static readonly SpuInfo Self = new(1, ["https://spu1:9444"], "rack-1");
+
     private const string Cluster = "c";
 
     private readonly TempDirectory _temp = new();
@@ -224,8 +226,9 @@ public sealed class ScLinkTests : IAsyncLifetime
     {
         FakeSc sc = _scs[0];
         sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
+        ScLink link = _link = Create(Self, sc);
         Assert.Contains("there is no SC now", (await Assert.ThrowsAsync<ClusterException>(() => link.EnsureMirrorPartitionAsync("m", "north"))).Message, StringComparison.Ordinal);
+        link.Start();
         await link.Served.InTimeAsync();
 
         sc.Ensure = request =>
@@ -247,7 +250,7 @@ public sealed class ScLinkTests : IAsyncLifetime
 
     private ScLink Start(params FakeSc[] scs)
     {
-        _link = Create(new SpuInfo(1, ["https://spu1:9444"], "rack-1"), scs);
+        _link = Create(Self, scs);
         _link.Start();
         return _link;
     }

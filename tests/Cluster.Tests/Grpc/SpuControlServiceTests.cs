@@ -219,7 +219,7 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
         await control.EnsureGeoLocationAsync(new EnsureGeoLocationRequest { GeoLocation = "north" });
         Assert.Contains("north", _sc.Controller.Current.GeoLocations.Keys);
         EnsureMirrorPartitionResponse answer = await control.EnsureMirrorPartitionAsync(new EnsureMirrorPartitionRequest { Topic = "readings", GeoLocation = "north" });
-        Assert.Equal(new PartitionInfo(answer.Partition, 2, "north"), Assert.Single(_sc.Controller.Current.Topics["readings"].Partitions));
+        Assert.Equal((answer.Partition, 2, "north"), PlaceOf("readings"));
 
         // Whoever asks for more of it: one SPU serves a geo-location.
         var other = new SpuControl.SpuControlClient(Channel(1));
@@ -238,6 +238,12 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
         await link.EndsAsync(ErrorCode.Unavailable, "this SC is not the active one any more; ask the others");
         using Link again = Register(1);
         await again.EndsAsync(ErrorCode.Unavailable, "this SC stands by; ask the others");
+    }
+
+    private (int Number, int LeaderSpu, string? GeoLocation) PlaceOf(string topic)
+    {
+        PartitionInfo partition = Assert.Single(_sc.Controller.Current.Topics[topic].Partitions);
+        return (partition.Number, partition.LeaderSpu, partition.GeoLocation);
     }
 
     private static Protocol.V1.GeoLocation Online(string name) => new() { Name = name, State = GeoLocationState.Online };

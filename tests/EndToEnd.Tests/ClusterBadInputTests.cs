@@ -129,7 +129,7 @@ public sealed class ClusterBadInputTests
         await jetStream.DeleteStreamAsync(stream, Cancelled);
         await IsWellAsync(cluster, spu);
         await ProduceAsync(cluster, partition: 0, "own");
-        Assert.Equal("own", await cluster.CommandAsync("consume", Topic, "-B", "-d"));
+        Assert.Equal("own", await cluster.CommandAsync("consume", Topic, "-p", "0", "-B", "-d"));
     }
 
     [Fact(Timeout = 300_000)]

@@ -265,6 +265,9 @@ public sealed partial class PartitionLog
 
         segment.Dispose();
         _files.Delete(LogPath(segment.BaseOffset));
+
+        // A smaller batch may go on in the segment before: back after a power cut, this one would pass for the end of its records.
+        _files.SyncDirectory(Directory);
         _resources.Budget.Return(segment.Capacity);
         throw StorageFullException.OfBudget(LogPath(segment.BaseOffset), _resources.Budget.Limit);
     }
@@ -361,9 +364,10 @@ public sealed partial class PartitionLog
         }
         catch
         {
-            // Where the segment before goes on, a later recovery would take this one for the log's end.
+            // Where the segment before goes on, a later recovery would take this one for the log's end, also if only a power cut brought it back.
             file.Dispose();
             files.Delete(path);
+            files.SyncDirectory(directory);
             throw;
         }
     }

@@ -408,6 +408,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         try
         {
             await deleted.AddAsync(topic).ConfigureAwait(false);
+            await LetGoAsync(next).ConfigureAwait(false);
         }
         catch (ClusterException full) when (full.Code == ErrorCode.StorageFull)
         {
@@ -416,7 +417,6 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             await DeleteStoredAsync(topic, map, () => deleted.AddAsync(topic)).ConfigureAwait(false);
         }
 
-        await LetGoAsync(next).ConfigureAwait(false);
         try
         {
             await deleted.RemoveAsync(topic.Name).ConfigureAwait(false);

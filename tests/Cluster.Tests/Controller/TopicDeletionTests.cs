@@ -87,12 +87,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     [Fact]
     public async Task What_an_sc_has_left_of_a_topic_its_successor_deletes_by_itself()
     {
-        Sc old = await StartAsync();
-        await old.Controller.CreateTopicAsync("t", 2, Plain);
-        await WriteAsync(old, "t");
-        _link.Fault = LinkFault.Cut;
-        await old.Controller.DeleteTopicAsync("t").InTimeAsync();
-        _link.Fault = LinkFault.None;
+        await DeleteWithoutRecordsAsync(partitions: 2);
 
         Sc next = await StartAsync();
         Assert.Empty(next.Controller.Current.Topics);
@@ -107,12 +102,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     [Fact]
     public async Task Topic_of_the_same_name_never_finds_the_records_that_were_left()
     {
-        Sc old = await StartAsync();
-        await old.Controller.CreateTopicAsync("t", 1, Plain);
-        await WriteAsync(old, "t");
-        _link.Fault = LinkFault.Cut;
-        await old.Controller.DeleteTopicAsync("t").InTimeAsync();
-        _link.Fault = LinkFault.None;
+        await DeleteWithoutRecordsAsync(partitions: 1);
 
         // Before anybody has tidied.
         Sc next = await StartAsync();
@@ -172,6 +162,17 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
         await sc.DisposeAsync();
         _scs.Remove(sc);
         (_server, _link) = (usual, usualLink);
+    }
+
+    /// <summary>An SC deletes a topic whose records it cannot reach; they can be reached again on return.</summary>
+    private async Task DeleteWithoutRecordsAsync(int partitions)
+    {
+        Sc old = await StartAsync();
+        await old.Controller.CreateTopicAsync("t", partitions, Plain);
+        await WriteAsync(old, "t");
+        _link.Fault = LinkFault.Cut;
+        await old.Controller.DeleteTopicAsync("t").InTimeAsync();
+        _link.Fault = LinkFault.None;
     }
 
     private static async Task RemovesDeletedAsync(Sc sc)

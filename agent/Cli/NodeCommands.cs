@@ -3,7 +3,7 @@ using System.Net;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Agent.Hosting.DataCenter;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Mirror.Hub;
 
 namespace EdgeStream.Agent.Cli;
@@ -162,7 +162,7 @@ internal static class NodeCommands
             if (cluster.Identity is null)
                 throw new CommandException("an SPU needs its identity: make it with 'edgestream spu certificate' where the SC's data are, and name its directory with --identity or cluster.identity");
 
-            return JetStreamSupport.IsSupported ? SpuProcess.RunAsync(options, cluster, stop) : throw new NotSupportedException("this build has no JetStream");
+            return JetStreamSupport.IsSupported ? SpuNode.RunAsync(options, cluster, stop) : throw new NotSupportedException("this build has no JetStream");
         }));
         return command;
     }

@@ -1,5 +1,5 @@
 using EdgeStream.Agent.Hosting.DataCenter;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Devices.Commands;
 using EdgeStream.Devices.Gpio;

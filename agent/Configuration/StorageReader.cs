@@ -1,6 +1,6 @@
 using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Configuration;

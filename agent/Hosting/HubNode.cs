@@ -22,10 +22,10 @@ internal static class HubNode
         WebApplicationBuilder builder = node.CreateApplication(rights);
         Node.ListenOnNetwork(builder, options.Listen!, certificate);
         builder.Services.AddSingleton(authority);
-        builder.Services.AddSingleton(new Active<HubAuthority>(hub));
+        builder.Services.AddSingleton(new Accessor<HubAuthority>(hub));
         builder.Services.AddSingleton(rights);
         builder.Services.AddSingleton(new GeoLocationHomes(node.Controller, node.Spu.Id, controllers: []));
-        builder.Services.AddSingleton(new Active<IHubAuthority>(hub));
+        builder.Services.AddSingleton(new Accessor<IHubAuthority>(hub));
         var links = new HubLinks();
         var importer = new BundleImporter(node.Controller, node.Controller, rights, links, node.Data.Path);
         builder.Services.AddSingleton(links);

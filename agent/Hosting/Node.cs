@@ -10,6 +10,7 @@ using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Hub;

@@ -1,6 +1,6 @@
 using System.Net;
 using EdgeStream.Agent.Configuration;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Mirror.Hub;
 
 namespace EdgeStream.Agent.Hosting;

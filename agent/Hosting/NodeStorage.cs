@@ -27,7 +27,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private Task _cleaning = Task.CompletedTask;
     private Task _reopening = Task.CompletedTask;
-    private SpuNode? _spu;
+    private LocalSpu? _spu;
     private IClusterView? _cluster;
     private Func<Task>? _opened;
     private volatile string? _reopeningProblem;
@@ -64,7 +64,7 @@ internal sealed class NodeStorage : IAsyncDisposable
     /// <param name="spu">Has the partitions.</param>
     /// <param name="cluster">Their topology.</param>
     /// <param name="opened">Run when one could be opened after all.</param>
-    public void Start(SpuNode spu, IClusterView cluster, Func<Task> opened)
+    public void Start(LocalSpu spu, IClusterView cluster, Func<Task> opened)
     {
         (_spu, _cluster, _opened) = (spu, cluster, opened);
         spu.Clean();

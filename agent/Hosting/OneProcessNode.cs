@@ -16,7 +16,7 @@ internal sealed class OneProcessNode : Node
     private readonly string? _startProblem;
 
     private OneProcessNode(
-        NodeOptions options, DataDirectory data, LiteDbMetadataStore store, SpuNode spu, StreamController controller, GroupCoordinator groups,
+        NodeOptions options, DataDirectory data, LiteDbMetadataStore store, LocalSpu spu, StreamController controller, GroupCoordinator groups,
         NodeStorage storage, ILoggerFactory loggers, string? startProblem)
         : base(options, data, storage, loggers)
     {
@@ -25,7 +25,7 @@ internal sealed class OneProcessNode : Node
 
     public LiteDbMetadataStore Store { get; }
 
-    public SpuNode Spu { get; }
+    public LocalSpu Spu { get; }
 
     public StreamController Controller { get; }
 
@@ -47,13 +47,13 @@ internal sealed class OneProcessNode : Node
     {
         DataDirectory data = DataDirectory.Open(options.Data);
         LiteDbMetadataStore? store = null;
-        SpuNode? spu = null;
+        LocalSpu? spu = null;
         NodeStorage? storage = null;
         try
         {
             storage = NodeStorage.Open(data.Path, options.Budget);
             (store, string? problem) = await MetadataRecovery.OpenAsync(data.Path, SpuId, loggers.CreateLogger<Node>()).ConfigureAwait(false);
-            spu = new SpuNode(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<SpuNode>()), loggers.CreateLogger<SpuNode>(), isHub);
+            spu = new LocalSpu(SpuId, CreateEngine(options, data, storage, isHub, loggers.CreateLogger<LocalSpu>()), loggers.CreateLogger<LocalSpu>(), isHub);
             var controller = new StreamController(store, spu, isHub);
             await controller.StartAsync().ConfigureAwait(false);
             storage.Start(spu, controller, controller.TouchAsync);
@@ -77,11 +77,11 @@ internal sealed class OneProcessNode : Node
 
     protected override void AddParts(IServiceCollection services)
     {
-        services.AddSingleton(new Active<StreamController>(Controller));
+        services.AddSingleton(new Accessor<StreamController>(Controller));
         services.AddSingleton<IClusterView>(Controller);
         services.AddSingleton<IMirrorPartitions>(Controller);
         services.AddSingleton(Spu);
-        services.AddSingleton(new Active<GroupCoordinator>(Groups));
+        services.AddSingleton(new Accessor<GroupCoordinator>(Groups));
     }
 
     protected override async ValueTask DisposePartsAsync()

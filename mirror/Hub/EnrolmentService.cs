@@ -10,7 +10,7 @@ using Microsoft.Extensions.Logging;
 namespace EdgeStream.Mirror.Hub;
 
 /// <summary>How edges join and stay in, as the hub serves it.</summary>
-public sealed class EnrolmentService(CertificateAuthority authority, Active<HubAuthority> hub, ILogger<EnrolmentService> logger)
+public sealed class EnrolmentService(CertificateAuthority authority, Accessor<HubAuthority> hub, ILogger<EnrolmentService> logger)
     : V1.Enrolment.EnrolmentBase
 {
     public override Task<V1.Authority> GetAuthority(V1.GetAuthorityRequest request, ServerCallContext context)

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
 using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
@@ -24,7 +25,7 @@ internal static class TakeoverBenchmark
         using var directory = new TemporaryDirectory();
         using var cluster = new NatsCluster(directory.Path);
         await cluster.StartAsync();
-        await using SpuNode first = Spu(1), second = Spu(2);
+        await using LocalSpu first = Spu(1), second = Spu(2);
         TimeSpan made = await Report.TimeAsync(() => OpenAllAsync(first, Topology(leader: 1, epoch: 1)));
         await Task.WhenAll(first.Partitions.Select(partition => partition.Log.AppendAsync(Batches.Of("a"), AckLevel.Durable).AsTask()));
         TimeSpan taken = await Report.TimeAsync(() => OpenAllAsync(second, Topology(leader: 2, epoch: 2)));
@@ -37,13 +38,13 @@ internal static class TakeoverBenchmark
         report.Note(
             $"{partitions} partitions, 3 replicas: made in {made.TotalSeconds:0.0} s, taken over in {taken.TotalSeconds:0.00} s, replicas listed in {listed.TotalSeconds:0.00} s");
 
-        SpuNode Spu(int id)
+        LocalSpu Spu(int id)
         {
             string data = directory.At($"spu-{id}");
             Directory.CreateDirectory(data);
-            return new SpuNode(
+            return new LocalSpu(
                 id, new JetStreamEngine(data, new JetStreamOptions(cluster.Urls) { AnswerTimeout = TimeSpan.FromSeconds(10) }, NullLogger.Instance),
-                NullLogger<SpuNode>.Instance, isHub: true);
+                NullLogger<LocalSpu>.Instance, isHub: true);
         }
 
         TopologyMap Topology(int leader, long epoch)
@@ -56,7 +57,7 @@ internal static class TakeoverBenchmark
         }
     }
 
-    private static async Task OpenAllAsync(SpuNode spu, TopologyMap topology)
+    private static async Task OpenAllAsync(LocalSpu spu, TopologyMap topology)
     {
         await spu.StartAsync(topology);
         long since = Stopwatch.GetTimestamp();

@@ -12,7 +12,7 @@ namespace EdgeStream.ClusterTesting;
 /// <summary>What every node consists of: metadata, SPU and SC on one data directory.</summary>
 public sealed class NodeParts : IAsyncDisposable
 {
-    private NodeParts(string dataDirectory, LiteDbMetadataStore store, string? metadataProblem, SpuNode spu, StreamController controller, GroupCoordinator groups)
+    private NodeParts(string dataDirectory, LiteDbMetadataStore store, string? metadataProblem, LocalSpu spu, StreamController controller, GroupCoordinator groups)
     {
         DataDirectory = dataDirectory;
         Store = store;
@@ -28,7 +28,7 @@ public sealed class NodeParts : IAsyncDisposable
 
     public LiteDbMetadataStore Store { get; }
 
-    public SpuNode Spu { get; }
+    public LocalSpu Spu { get; }
 
     public StreamController Controller { get; }
 
@@ -42,7 +42,7 @@ public sealed class NodeParts : IAsyncDisposable
         (LiteDbMetadataStore store, string? problem) = await MetadataRecovery.OpenAsync(dataDirectory, leaderSpu: 0, NullLogger.Instance);
         engine ??= new SegmentEngine(
             new PartitionDirectories(dataDirectory), options ?? LogOptions.Default, NullLogger.Instance, files, resources, isHub);
-        var spu = new SpuNode(0, engine, NullLogger<SpuNode>.Instance, isHub);
+        var spu = new LocalSpu(0, engine, NullLogger<LocalSpu>.Instance, isHub);
         var controller = new StreamController(store, spu, isHub);
         PositionStore positions = await PositionStore.OpenAsync(store, TimeProvider.System);
         GroupCoordinator groups = await GroupCoordinator.StartAsync(controller, positions, TimeProvider.System);

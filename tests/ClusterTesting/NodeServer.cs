@@ -33,8 +33,8 @@ public sealed class NodeServer : IAsyncDisposable
         listen,
         collection =>
         {
-            collection.AddSingleton(new Active<StreamController>(parts.Controller)).AddSingleton<IClusterView>(parts.Controller).AddSingleton<IMirrorPartitions>(parts.Controller);
-            collection.AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(new Active<GroupCoordinator>(parts.Groups));
+            collection.AddSingleton(new Accessor<StreamController>(parts.Controller)).AddSingleton<IClusterView>(parts.Controller).AddSingleton<IMirrorPartitions>(parts.Controller);
+            collection.AddSingleton(parts.Spu).AddSingleton(parts.Store).AddSingleton(new Accessor<GroupCoordinator>(parts.Groups));
             services(collection);
         },
         application =>

@@ -136,7 +136,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
             services => services
                 .AddSingleton(_time)
                 .AddSingleton(Authority)
-                .AddSingleton(new Active<HubAuthority>(Issuer))
+                .AddSingleton(new Accessor<HubAuthority>(Issuer))
                 .AddSingleton(_ => Homes)
                 .AddSingleton<ICallerAuthenticator>(new Counter(this)),
             application =>
@@ -212,10 +212,10 @@ internal sealed class InProcessCluster : IAsyncDisposable
             _identity = SpuIdentity.Load(directory, id);
             var engine = new SegmentEngine(
                 new PartitionDirectories(cluster.DataDirectory), new LogOptions { SegmentBytes = 20_000 }, NullLogger.Instance, isHub: true);
-            Node = new SpuNode(id, engine, NullLogger<SpuNode>.Instance, isHub: true);
+            Node = new LocalSpu(id, engine, NullLogger<LocalSpu>.Instance, isHub: true);
         }
 
-        public SpuNode Node { get; }
+        public LocalSpu Node { get; }
 
         public int Port { get; private set; }
 
@@ -366,6 +366,6 @@ internal sealed class InProcessCluster : IAsyncDisposable
             }
         }
 
-        private SpuNode Node(int spu) => cluster._spus[spu].Node;
+        private LocalSpu Node(int spu) => cluster._spus[spu].Node;
     }
 }

@@ -80,10 +80,10 @@ internal sealed class ScNode : Node
         services.AddSingleton(Role.Rights);
         services.AddSingleton(Role.Homes);
         services.AddSingleton(Authority);
-        services.AddSingleton(new Active<ScActivity>(() => Role.Require().Sc));
-        services.AddSingleton(new Active<StreamController>(() => Role.Require().Sc.Controller));
-        services.AddSingleton(new Active<HubAuthority>(() => Role.Require().Authority));
-        services.AddSingleton(new Active<IHubAuthority>(() => Role.Require().Authority));
+        services.AddSingleton(new Accessor<ScActivity>(() => Role.Require().Sc));
+        services.AddSingleton(new Accessor<StreamController>(() => Role.Require().Sc.Controller));
+        services.AddSingleton(new Accessor<HubAuthority>(() => Role.Require().Authority));
+        services.AddSingleton(new Accessor<IHubAuthority>(() => Role.Require().Authority));
     }
 
     protected override ValueTask DisposePartsAsync() => Role.DisposeAsync();

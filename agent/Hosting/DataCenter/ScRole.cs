@@ -3,6 +3,7 @@ using EdgeStream.Cluster;
 using EdgeStream.Cluster.Controller;
 using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Mirror.Enrolment;

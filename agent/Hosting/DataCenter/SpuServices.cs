@@ -1,7 +1,7 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Mirror.Hub;
 

@@ -54,7 +54,7 @@ public interface ISpus
     /// <exception cref="EdgeStreamException">They cannot be deleted now; some may be gone, and it may be tried again.</exception>
     Task DeleteStoredAsync(TopicInfo topic);
 
-    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="SpuNode.ReplaceLogAsync"/>.</summary>
+    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="LocalSpu.ReplaceLogAsync"/>.</summary>
     /// <exception cref="EdgeStreamException">It cannot be done; the old one stays.</exception>
     Task ReplaceLogAsync(TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom);
 }

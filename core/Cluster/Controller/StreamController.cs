@@ -32,7 +32,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
     /// <param name="store">Where the topology is kept; stays the caller's.</param>
     /// <param name="spu">The SPU in this process; stays the caller's.</param>
     /// <param name="isHub">Whether mirror topics are filled by geo-locations (a hub) or by local producers (an edge).</param>
-    public StreamController(ITopologyStore store, SpuNode spu, bool isHub)
+    public StreamController(ITopologyStore store, LocalSpu spu, bool isHub)
         : this(store, spu, [new SpuInfo(spu.Id, [])], isHub)
     {
     }
@@ -273,7 +273,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         }).ConfigureAwait(false);
     }
 
-    /// <summary>At an edge: <see cref="SpuNode.ReplaceLogAsync"/> of a topic's one partition.</summary>
+    /// <summary>At an edge: <see cref="LocalSpu.ReplaceLogAsync"/> of a topic's one partition.</summary>
     /// <exception cref="EdgeStreamException">There is no such topic, or no room; the old log stays.</exception>
     public async Task ReplaceLogAsync(string topicName, long firstOffset, long carryFrom)
     {

@@ -50,7 +50,7 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <summary>Deletes what is left of a topic that is gone. Its logs are closed.</summary>
     void Delete(string topic);
 
-    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="Spu.SpuNode.ReplaceLogAsync"/>. It is closed.</summary>
+    /// <summary>Puts another log in the place of a partition's, at an edge; see <see cref="Spu.LocalSpu.ReplaceLogAsync"/>. It is closed.</summary>
     ValueTask ReplaceAsync(PartitionId id, TopicInfo topic, PartitionInfo info, long firstOffset, long carryFrom);
 
     /// <param name="partitions">How many are wanted.</param>

@@ -8,7 +8,7 @@ namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>Consumer groups, as the SPU serves them that coordinates them.</summary>
 public sealed class ConsumerGroupsService(
-    IClusterView cluster, Active<GroupCoordinator> coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
+    IClusterView cluster, Accessor<GroupCoordinator> coordinator, TimeProvider time, IHostApplicationLifetime lifetime) : V1.ConsumerGroups.ConsumerGroupsBase
 {
     /// <summary>A member that says nothing for so long is gone, or hangs: others get its share.</summary>
     public static readonly TimeSpan SilenceTimeout = TimeSpan.FromSeconds(30);

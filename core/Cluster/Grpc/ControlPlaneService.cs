@@ -9,7 +9,7 @@ namespace EdgeStream.Cluster.Grpc;
 /// The control plane. The SC serves what changes the topology, an SPU what its partitions know; where both are one process, that serves all.
 /// </summary>
 public sealed class ControlPlaneService(
-    IClusterView cluster, GeoLocationPresence presence, Active<StreamController>? sc = null, SpuNode? spu = null, Active<IHubAuthority>? hub = null)
+    IClusterView cluster, GeoLocationPresence presence, Accessor<StreamController>? sc = null, LocalSpu? spu = null, Accessor<IHubAuthority>? hub = null)
     : V1.ControlPlane.ControlPlaneBase
 {
     private static readonly TimeSpan DefaultInviteValidity = TimeSpan.FromDays(1);
@@ -21,7 +21,7 @@ public sealed class ControlPlaneService(
     private StreamController Controller => sc?.Value ?? throw new ClusterException(
         ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--connect)");
 
-    private SpuNode Spu => spu ?? throw new ClusterException(
+    private LocalSpu Spu => spu ?? throw new ClusterException(
         ErrorCode.WrongRole, "this node is an SC, which has no records; the SPU that leads a partition knows how it is");
 
     private IHubAuthority Hub => hub?.Value ?? throw new ClusterException(

@@ -12,7 +12,7 @@ internal static class ReplicaMessages
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>Puts them into the statuses of partitions of this SPU, whoever answers in time.</summary>
-    public static async Task AddAsync(SpuNode spu, IEnumerable<V1.PartitionStatus> statuses, CancellationToken cancellationToken)
+    public static async Task AddAsync(LocalSpu spu, IEnumerable<V1.PartitionStatus> statuses, CancellationToken cancellationToken)
     {
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         limit.CancelAfter(Patience);

@@ -9,7 +9,7 @@ namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>What SPUs ask of the SC that is active.</summary>
 public sealed class SpuControlService(
-    Active<ScActivity> active, GeoLocationPresence presence, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SpuControlService> logger) : V1.SpuControl.SpuControlBase
+    Accessor<ScActivity> active, GeoLocationPresence presence, TimeProvider time, IHostApplicationLifetime lifetime, ILogger<SpuControlService> logger) : V1.SpuControl.SpuControlBase
 {
     private const int MaxZoneLength = 64;
     private const int MaxEndpoints = 8;

@@ -7,7 +7,7 @@ namespace EdgeStream.Cluster.Spu;
 /// The cluster as an SPU by itself sees it: what its SC has told it last, and stays so while there is no SC. Safe from any thread but for
 /// <see cref="ApplyAsync"/>, which is for one caller at a time.
 /// </summary>
-public sealed class SpuView(SpuNode node) : IClusterView
+public sealed class SpuView(LocalSpu node) : IClusterView
 {
     private readonly WatchedTopology _topology = new(TopologyMap.Unknown);
     private volatile ImmutableDictionary<int, SpuStatus> _statuses = ImmutableDictionary<int, SpuStatus>.Empty;

@@ -2,7 +2,7 @@ using EdgeStream.Agent.Checks;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting.DataCenter;
 using EdgeStream.Agent.Tests.Hosting;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Harness;
 using EdgeStream.Mirror.Enrolment;
 

@@ -4,7 +4,7 @@ using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Agent.Hosting.DataCenter;
 using EdgeStream.Client;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Harness;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Protocol.V1;
@@ -49,7 +49,7 @@ internal sealed class DataCenterNodes : IAsyncDisposable
         }
 
         var cluster = new ClusterOptions { Identity = identity, Controllers = [.. scs.Select(sc => sc.Endpoint)] };
-        return Start(name, isSc: false, (options, stop) => SpuProcess.RunAsync(options, cluster, stop));
+        return Start(name, isSc: false, (options, stop) => SpuNode.RunAsync(options, cluster, stop));
     }
 
     public async ValueTask DisposeAsync()

@@ -17,14 +17,14 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
 {
     private readonly TemporaryDirectory _directory = new();
     private LiteDbMetadataStore _store = null!;
-    private SpuNode _spu = null!;
+    private LocalSpu _spu = null!;
     private StreamController _controller = null!;
     private LogRecordSink _sink = null!;
 
     public async ValueTask InitializeAsync()
     {
         _store = new LiteDbMetadataStore(_directory.At("metadata.db"));
-        _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
+        _spu = new LocalSpu(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<LocalSpu>.Instance);
         _controller = new StreamController(_store, _spu, isHub: false);
         await _controller.StartAsync();
         _sink = new LogRecordSink(_controller, TimeProvider.System, NullLogger<LogRecordSink>.Instance);
@@ -118,7 +118,7 @@ public sealed class LogRecordSinkTests : IAsyncLifetime
         string newer = (await File.ReadAllTextAsync(manifest)).Replace("\"formatVersion\": 1", "\"formatVersion\": 2", StringComparison.Ordinal);
         await File.WriteAllTextAsync(manifest, newer);
 
-        _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
+        _spu = new LocalSpu(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<LocalSpu>.Instance);
         using var controller = new StreamController(_store, _spu, isHub: false);
         await controller.StartAsync();
         await using var sink = new LogRecordSink(controller, TimeProvider.System, NullLogger<LogRecordSink>.Instance);

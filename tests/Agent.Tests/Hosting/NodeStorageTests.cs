@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
@@ -25,7 +26,7 @@ public sealed class NodeStorageTests : IDisposable
             Guid.NewGuid().ToString("N"), [], ImmutableSortedDictionary<string, GeoLocationInfo>.Empty,
             ImmutableSortedDictionary<string, TopicInfo>.Empty.Add("t", topic)));
         var nobody = new JetStreamOptions([$"nats://127.0.0.1:{FreePort.Take()}"]) { AnswerTimeout = TimeSpan.FromMilliseconds(100) };
-        await using var spu = new SpuNode(1, new JetStreamEngine(data, nobody, NullLogger.Instance), NullLogger<SpuNode>.Instance, isHub: true);
+        await using var spu = new LocalSpu(1, new JetStreamEngine(data, nobody, NullLogger.Instance), NullLogger<LocalSpu>.Instance, isHub: true);
         await spu.StartAsync(view.Topology);
         Assert.True(spu.HasClosed);
 

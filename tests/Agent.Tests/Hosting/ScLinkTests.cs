@@ -28,7 +28,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     private readonly List<FakeSc> _scs = [];
     private CertificateAuthority _authority = null!;
     private SpuIdentity _identity = null!;
-    private SpuNode _node = null!;
+    private LocalSpu _node = null!;
     private SpuView _view = null!;
     private ScLink? _link;
 
@@ -39,7 +39,7 @@ public sealed class ScLinkTests : IAsyncLifetime
         _identity = SpuIdentity.Load(_temp.Sub("identity"), 1);
         Directory.CreateDirectory(_temp.Sub("spu"));
         var engine = new SegmentEngine(new PartitionDirectories(_temp.Sub("spu")), LogOptions.Default, NullLogger.Instance, isHub: true);
-        _node = new SpuNode(1, engine, NullLogger<SpuNode>.Instance, isHub: true);
+        _node = new LocalSpu(1, engine, NullLogger<LocalSpu>.Instance, isHub: true);
         _view = new SpuView(_node);
         _scs.Add(await FakeSc.StartAsync(_authority));
         _scs.Add(await FakeSc.StartAsync(_authority));

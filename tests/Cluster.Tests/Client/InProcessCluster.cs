@@ -77,7 +77,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         var cluster = new InProcessCluster();
         foreach (int id in (int[])[1, 2])
         {
-            var node = new SpuNode(id, EngineUnderTest.JetStream(cluster._temp.Sub($"spu-{id}"), [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+            var node = new LocalSpu(id, EngineUnderTest.JetStream(cluster._temp.Sub($"spu-{id}"), [server.Url]), NullLogger<LocalSpu>.Instance, isHub: true);
             Directory.CreateDirectory(cluster._temp.Sub($"spu-{id}"));
             cluster.Spus.Add(await InProcessSpu.StartAsync(node, cluster));
         }
@@ -230,13 +230,13 @@ internal sealed class InProcessSpu : IAsyncDisposable
 {
     private readonly WebApplication _server;
 
-    private InProcessSpu(SpuNode node, SpuView view, GroupCoordinator groups, WebApplication server, ConcurrentQueue<LatestValue> latest)
+    private InProcessSpu(LocalSpu node, SpuView view, GroupCoordinator groups, WebApplication server, ConcurrentQueue<LatestValue> latest)
     {
         (Node, View, Groups, _server, Latest) = (node, view, groups, server, latest);
         Link = new FaultyLink(new Uri(InProcessCluster.EndpointOf(server)).Port);
     }
 
-    public SpuNode Node { get; }
+    public LocalSpu Node { get; }
 
     public SpuView View { get; }
 
@@ -250,13 +250,13 @@ internal sealed class InProcessSpu : IAsyncDisposable
 
     public string Endpoint => string.Create(CultureInfo.InvariantCulture, $"https://127.0.0.1:{Link.Port}");
 
-    public static async Task<InProcessSpu> StartAsync(SpuNode node, InProcessCluster cluster)
+    public static async Task<InProcessSpu> StartAsync(LocalSpu node, InProcessCluster cluster)
     {
         var view = new SpuView(node);
         GroupCoordinator groups = await GroupCoordinator.StartAsync(view, await cluster.OpenPositionsAsync(), TimeProvider.System);
         var latest = new ConcurrentQueue<LatestValue>();
         WebApplication server = await cluster.ServeAsync(
-            services => services.AddSingleton<IClusterView>(view).AddSingleton(node).AddSingleton(new Active<GroupCoordinator>(groups)).AddSingleton(latest),
+            services => services.AddSingleton<IClusterView>(view).AddSingleton(node).AddSingleton(new Accessor<GroupCoordinator>(groups)).AddSingleton(latest),
             application =>
             {
                 application.MapGrpcService<DataPlaneService>();

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
 using EdgeStream.Storage.Log;

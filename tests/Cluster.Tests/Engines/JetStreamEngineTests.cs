@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
@@ -161,8 +162,8 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         NatsServer server = await nats.SingleAsync();
         using var link = new FaultyLink(server.Port);
         string address = $"nats://127.0.0.1:{link.Port}";
-        await using var spu = new SpuNode(
-            1, EngineUnderTest.JetStream(_directory.Path, [address], patience: TimeSpan.FromSeconds(1)), NullLogger<SpuNode>.Instance, isHub: true);
+        await using var spu = new LocalSpu(
+            1, EngineUnderTest.JetStream(_directory.Path, [address], patience: TimeSpan.FromSeconds(1)), NullLogger<LocalSpu>.Instance, isHub: true);
         TopologyMap topology = Topology();
         await spu.StartAsync(topology);
         await OpensAsync(spu, topology);
@@ -186,7 +187,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     public async Task Node_starts_without_its_servers_and_opens_its_partitions_when_they_come()
     {
         using var server = new NatsServer(_directory.Path, "late");
-        await using var spu = new SpuNode(1, EngineUnderTest.JetStream(_directory.At("data"), [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+        await using var spu = new LocalSpu(1, EngineUnderTest.JetStream(_directory.At("data"), [server.Url]), NullLogger<LocalSpu>.Instance, isHub: true);
         Directory.CreateDirectory(_directory.At("data"));
         TopologyMap topology = Topology();
         await spu.StartAsync(topology).InTimeAsync();
@@ -253,17 +254,17 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         var jetStream = new NatsJSContext(connection);
         var names = StreamNames.Of(_clusterId, new PartitionId("t", 0));
         string subject = $"{names.Subject}.{kind}";
-        await using (SpuNode first = Spu())
+        await using (LocalSpu first = Spu())
         {
             await first.StartAsync(topology);
             await OpensAsync(first, topology);
             await first.Partitions[0].Log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
             if (kind == "settings")
-                subject = $"$KV.{StreamNames.Bucket(_clusterId)}.{first.Partitions[0].Log.Manifest.Incarnation:N}.settings";
+                subject = $"$KV.{ClusterPrefix.Of(_clusterId)}.{first.Partitions[0].Log.Manifest.Incarnation:N}.settings";
         }
 
         (await jetStream.PublishAsync(subject, new byte[] { 1 })).EnsureSuccess();
-        await using SpuNode spu = Spu();
+        await using LocalSpu spu = Spu();
         await spu.StartAsync(topology);
         await Condition.WaitAsync(
             () => $"the other opens: {spu.Partitions[1].Problem}",
@@ -283,7 +284,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         Assert.Equal(1, (await spu.Partitions[0].Log.AppendAsync(Batches.Of("b"), AckLevel.Durable)).BaseOffset);
         Assert.Equal(["a", "b"], await Batches.ReadValuesAsync(spu.Partitions[0].Log));
 
-        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+        LocalSpu Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<LocalSpu>.Instance, isHub: true);
     }
 
     [Fact]
@@ -308,7 +309,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     {
         NatsServer server = await nats.SingleAsync();
         TopologyMap before = Topology();
-        await using (SpuNode first = Spu())
+        await using (LocalSpu first = Spu())
         {
             await first.StartAsync(before);
             await OpensAsync(first, before);
@@ -316,7 +317,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         }
 
         TopologyMap altered = Topology(new TopicSettings { Replicas = replicas, RetentionBytes = bytes });
-        await using SpuNode spu = Spu();
+        await using LocalSpu spu = Spu();
         await spu.StartAsync(altered);
         await Condition.WaitAsync(
             () => $"the partition opens: {spu.Partitions[0].Problem}",
@@ -334,7 +335,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
         await OpensAsync(spu, before);
         Assert.Null(partition.Problem);
 
-        SpuNode Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<SpuNode>.Instance, isHub: true);
+        LocalSpu Spu() => new(1, EngineUnderTest.JetStream(_directory.Path, [server.Url]), NullLogger<LocalSpu>.Instance, isHub: true);
     }
 
     [Fact]
@@ -494,7 +495,7 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
 
     private static TopicInfo Topic(TopicSettings? settings = null) => new("t", settings ?? new TopicSettings(), [new PartitionInfo(0, 1)]);
 
-    private static Task OpensAsync(SpuNode spu, TopologyMap topology) => Condition.WaitAsync(
+    private static Task OpensAsync(LocalSpu spu, TopologyMap topology) => Condition.WaitAsync(
         () => $"the partition opens: {spu.Partitions[0].Problem}",
         async () =>
         {

@@ -28,7 +28,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
     [Fact]
     public async Task Spu_that_was_told_earlier_does_not_take_the_partition_back()
     {
-        await using SpuNode first = await SpuAsync(1), second = await SpuAsync(2);
+        await using LocalSpu first = await SpuAsync(1), second = await SpuAsync(2);
         TopologyMap before = Topology(leader: 1, epoch: 1), after = Topology(leader: 2, epoch: 2);
         IPartitionLog old = await LeadsAsync(first, before);
         await old.AppendAsync(Batches.Of("a"), AckLevel.Durable);
@@ -50,7 +50,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
     [Fact]
     public async Task Spu_that_comes_too_late_touches_nothing()
     {
-        await using SpuNode leader = await SpuAsync(2);
+        await using LocalSpu leader = await SpuAsync(2);
         IPartitionLog log = await LeadsAsync(leader, Topology(leader: 2, epoch: 7));
         await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
         string stream = StreamNames.Of(_clusterId, Id).Stream;
@@ -61,7 +61,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         // With a lower epoch, and with the same one of another SPU, which no SC gives.
         foreach ((int spu, long epoch) in ((int, long)[])[(1, 6), (1, 7), (3, 0)])
         {
-            await using SpuNode late = await SpuAsync(spu);
+            await using LocalSpu late = await SpuAsync(spu);
             await late.StartAsync(Topology(spu, epoch, new TopicSettings { RetentionBytes = 1 << 25 }));
             Assert.Contains("led by SPU 2", late.Partitions[0].Problem, StringComparison.Ordinal);
         }
@@ -74,7 +74,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
     [Fact]
     public async Task Leader_that_nobody_writes_to_comes_to_know_that_another_has_its_place()
     {
-        await using SpuNode first = await SpuAsync(1), second = await SpuAsync(2);
+        await using LocalSpu first = await SpuAsync(1), second = await SpuAsync(2);
         var old = (JetStreamLog)await LeadsAsync(first, Topology(leader: 1, epoch: 1));
         await old.AppendAsync(Batches.Of("a"), AckLevel.Durable);
         await old.MaintainAsync();
@@ -213,7 +213,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         }
     }
 
-    private static async Task<IPartitionLog> LeadsAsync(SpuNode spu, TopologyMap topology)
+    private static async Task<IPartitionLog> LeadsAsync(LocalSpu spu, TopologyMap topology)
     {
         await spu.StartAsync(topology);
         await Condition.WaitAsync(
@@ -226,7 +226,7 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
         return spu.Partitions[0].Log;
     }
 
-    private async Task<SpuNode> SpuAsync(int id) => new(id, await EngineAsync($"spu-{id}-{Guid.NewGuid():N}", start: false), NullLogger<SpuNode>.Instance, isHub: true);
+    private async Task<LocalSpu> SpuAsync(int id) => new(id, await EngineAsync($"spu-{id}-{Guid.NewGuid():N}", start: false), NullLogger<LocalSpu>.Instance, isHub: true);
 
     private async Task<IPartitionEngine> EngineAsync(string name, bool start = true)
     {

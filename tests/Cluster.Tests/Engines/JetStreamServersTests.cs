@@ -1,4 +1,5 @@
 using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
 using EdgeStream.Storage;

@@ -64,7 +64,7 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
                 });
             }),
             services => services.AddSingleton(_presence).AddSingleton<ICallerAuthenticator, EverybodyIsTheSpuOfItsName>()
-                .AddSingleton(new Active<ScActivity>(() => _isActive ? _sc : throw new ClusterException(ErrorCode.Unavailable, "this SC stands by; ask the others"))),
+                .AddSingleton(new Accessor<ScActivity>(() => _isActive ? _sc : throw new ClusterException(ErrorCode.Unavailable, "this SC stands by; ask the others"))),
             application => application.MapGrpcService<SpuControlService>());
     }
 

@@ -17,12 +17,12 @@ public sealed class SpuViewTests : IAsyncDisposable
         ImmutableSortedDictionary.Create<string, TopicInfo>(StringComparer.Ordinal));
 
     private readonly TempDirectory _temp = new();
-    private readonly SpuNode _node;
+    private readonly LocalSpu _node;
     private readonly SpuView _view;
 
     public SpuViewTests()
     {
-        _node = new SpuNode(1, EngineUnderTest.Segments(_temp.Path), NullLogger<SpuNode>.Instance, isHub: true);
+        _node = new LocalSpu(1, EngineUnderTest.Segments(_temp.Path), NullLogger<LocalSpu>.Instance, isHub: true);
         _view = new SpuView(_node);
     }
 

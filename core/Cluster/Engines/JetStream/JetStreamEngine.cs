@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
 using System.Threading.Channels;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Globalization;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
 using EdgeStream.Storage.Log;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Text.Json;
 using EdgeStream.Cluster.Metadata;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
@@ -160,7 +161,7 @@ internal sealed partial class JetStreamLog
             }
             catch (NatsJSApiException many) when (JetStreamErrors.IsTooManyReplicas(many.Error.ErrCode))
             {
-                throw TooManyReplicas(replicas, many);
+                throw JetStreamErrors.TooManyReplicas(replicas, many);
             }
         }
 
@@ -177,11 +178,6 @@ internal sealed partial class JetStreamLog
     /// <summary>Whether a stream is configured otherwise than it should be now.</summary>
     private static bool Differs(StreamConfig known, StreamConfig wanted) =>
         known.MaxBytes != wanted.MaxBytes || known.Discard != wanted.Discard || known.NumReplicas != wanted.NumReplicas || known.MaxAge != wanted.MaxAge;
-
-    internal static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
-        ErrorCode.InvalidArgument,
-        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now, or fewer with room ({refusal.Error.Description}); "
-        + "start more of them, or choose fewer replicas");
 
     private static ClusterException Foreign(StreamNames names) => new(
         ErrorCode.StorageFailed,

@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;
 using Microsoft.Extensions.Logging;

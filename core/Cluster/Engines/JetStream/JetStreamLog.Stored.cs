@@ -1,3 +1,4 @@
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Log;

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
 using EdgeStream.Storage.Gaps;
@@ -202,7 +203,7 @@ internal sealed partial class JetStreamLog : IPartitionLog
         }
         catch (NatsJSApiException many) when (JetStreamErrors.IsTooManyReplicas(many.Error.ErrCode))
         {
-            throw TooManyReplicas(replicas, many);
+            throw JetStreamErrors.TooManyReplicas(replicas, many);
         }
         catch (NatsJSApiException refusal)
         {

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 
 namespace EdgeStream.Cluster.Engines.JetStream;

@@ -1,20 +1,20 @@
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Engines.JetStream;
 
-/// <summary>What a partition's stream and the bucket of a cluster are called in NATS, and how one of ours is told from another's.</summary>
+/// <summary>What a partition's stream is called in NATS, and how one of ours is told from another's.</summary>
 /// <remarks>
-/// Stream <c>edgestream-CLUSTER-TOPIC-PARTITION</c>, subjects <c>edgestream.CLUSTER.TOPIC.PARTITION.KIND</c>; of the cluster's id the first
-/// twelve digits, and '=' in the place of '.' in a topic's name, which separates in NATS. A topic whose name is longer than a stream's
+/// Stream <c>edgestream-CLUSTER-TOPIC-PARTITION</c>, subjects <c>edgestream.CLUSTER.TOPIC.PARTITION.KIND</c>; of the cluster's id its
+/// <see cref="ClusterPrefix.Short"/>, and '=' in the place of '.' in a topic's name, which separates in NATS. A topic whose name is longer than a stream's
 /// may be is cut, and its hash tells it from others. The description, all of it, is what proves whose the stream is.
 /// </remarks>
 internal sealed record StreamNames(string Stream, string Subject, string Owner)
 {
-    private const int ClusterDigits = 12;
     private const int LongestTopic = 180;
     private const int KeptOfLongTopic = 140;
 
@@ -30,15 +30,12 @@ internal sealed record StreamNames(string Stream, string Subject, string Owner)
             ? id.Topic
             : $"{id.Topic[..KeptOfLongTopic]}.{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id.Topic)).AsSpan(0, 16))}";
         topic = topic.Replace('.', '=');
-        string cluster = Short(clusterId);
+        string cluster = ClusterPrefix.Short(clusterId);
         return new StreamNames(
             string.Create(CultureInfo.InvariantCulture, $"edgestream-{cluster}-{topic}-{id.Partition}"),
             string.Create(CultureInfo.InvariantCulture, $"edgestream.{cluster}.{topic}.{id.Partition}"),
             $"EdgeStream {clusterId} {id}");
     }
-
-    /// <summary>The key-value bucket with what is kept of a cluster's partitions beside their records.</summary>
-    public static string Bucket(string clusterId) => $"edgestream-{Short(clusterId)}";
 
     public string Describe(PartitionManifest manifest) => $"{Owner} {manifest.Incarnation:N}";
 
@@ -48,6 +45,4 @@ internal sealed record StreamNames(string Stream, string Subject, string Owner)
         && Guid.TryParseExact(description[(Owner.Length + 1)..], "N", out Guid incarnation)
             ? incarnation
             : null;
-
-    private static string Short(string clusterId) => clusterId[..Math.Min(ClusterDigits, clusterId.Length)];
 }

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Groups;
+using EdgeStream.Cluster.Nats;
 using Google.Protobuf;
 using Microsoft.Extensions.Logging;
 
@@ -38,7 +38,7 @@ public sealed class JetStreamSpuStateStore : IStartTokenStore, IPositionStore, I
         _options = options;
         _servers = new JetStreamServers(options, logger);
         _bucket = new StateBucket(_servers, clusterId);
-        _tokens = new KeyValueBucket(_servers, $"{StreamNames.Bucket(clusterId)}-tokens", $"EdgeStream {clusterId} start tokens");
+        _tokens = new KeyValueBucket(_servers, $"{ClusterPrefix.Of(clusterId)}-tokens", $"EdgeStream {clusterId} start tokens");
     }
 
     /// <inheritdoc/>

@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using EdgeStream.Cluster.Engines.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Storage;
 using Google.Protobuf;
 using Google.Protobuf.WellKnownTypes;

@@ -23,7 +23,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
 {
     private readonly TemporaryDirectory _directory = new();
     private LiteDbMetadataStore _store = null!;
-    private SpuNode _spu = null!;
+    private LocalSpu _spu = null!;
     private StreamController _controller = null!;
     private IReadOnlyList<GroupShare> _groups = [];
 
@@ -231,7 +231,7 @@ public sealed class NodeMetricsTests : IAsyncLifetime
     private async ValueTask OpenAsync()
     {
         _store = new LiteDbMetadataStore(_directory.At("metadata.db"));
-        _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
+        _spu = new LocalSpu(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<LocalSpu>.Instance);
         _controller = new StreamController(_store, _spu, isHub: false);
         await _controller.StartAsync();
     }

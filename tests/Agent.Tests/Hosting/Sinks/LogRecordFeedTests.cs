@@ -22,13 +22,13 @@ public sealed class LogRecordFeedTests : IAsyncLifetime
     private readonly TemporaryDirectory _directory = new();
     private readonly HubClock _hubClock = new(TimeProvider.System);
     private LiteDbMetadataStore _store = null!;
-    private SpuNode _spu = null!;
+    private LocalSpu _spu = null!;
     private StreamController _controller = null!;
 
     public async ValueTask InitializeAsync()
     {
         _store = new LiteDbMetadataStore(_directory.At("metadata.db"));
-        _spu = new SpuNode(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<SpuNode>.Instance);
+        _spu = new LocalSpu(1, new PartitionDirectories(_directory.Path), LogOptions.Default, NullLogger<LocalSpu>.Instance);
         _controller = new StreamController(_store, _spu, isHub: false);
         await _controller.StartAsync();
     }

@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
-using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Harness;
 using EdgeStream.Testing;

@@ -1,5 +1,5 @@
-using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Harness;
 using Microsoft.Extensions.Logging.Abstractions;

@@ -1,6 +1,6 @@
 using System.Diagnostics;
-using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Cluster.Metadata.JetStream;
+using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Harness;
 using EdgeStream.Testing;

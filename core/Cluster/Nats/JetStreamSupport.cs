@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>
 /// Whether this build of the program can keep partitions in NATS JetStream. Native builds for devices leave that out, and the client's

@@ -1,4 +1,4 @@
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 internal enum PublishResult
 {

@@ -1,13 +1,14 @@
 using System.Buffers;
 using System.Globalization;
 using System.Text;
+using EdgeStream.Cluster.Engines.JetStream;
 using EdgeStream.Storage;
 using Microsoft.Extensions.Logging;
 using NATS.Client.Core;
 using NATS.Client.JetStream;
 using NATS.Client.JetStream.Models;
 
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>
 /// The connection to the NATS servers, and what is asked of JetStream there. Each question ends within

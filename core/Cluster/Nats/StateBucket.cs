@@ -1,13 +1,13 @@
 using NATS.Client.JetStream.Models;
 
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>
 /// The cluster's key-value bucket: what is kept of partitions beside their records, and what else SPUs write themselves. Keys of the former
 /// begin with a partition's incarnation, so another log of its name finds none of them. Safe from any thread.
 /// </summary>
 internal sealed class StateBucket(JetStreamServers servers, string clusterId)
-    : KeyValueBucket(servers, StreamNames.Bucket(clusterId), $"EdgeStream {clusterId} state")
+    : KeyValueBucket(servers, ClusterPrefix.Of(clusterId), $"EdgeStream {clusterId} state")
 {
     private readonly JetStreamServers _servers = servers;
 

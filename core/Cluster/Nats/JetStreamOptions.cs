@@ -1,4 +1,4 @@
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>How a hub reaches the NATS servers that keep its partitions.</summary>
 /// <param name="Servers">Their addresses, <c>nats://host:port</c> or <c>tls://host:port</c>; the first that answers will do.</param>

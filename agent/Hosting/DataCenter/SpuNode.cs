@@ -14,13 +14,13 @@ using NodeStatus = EdgeStream.Protocol.V1.NodeStatus;
 namespace EdgeStream.Agent.Hosting.DataCenter;
 
 /// <summary>An SPU of a cluster: serves the partitions that the SC gives to it, out of NATS JetStream, also while there is no SC.</summary>
-internal sealed class SpuProcess : Node
+internal sealed class SpuNode : Node
 {
     private static readonly TimeSpan RetryAfter = TimeSpan.FromSeconds(1);
 
     private readonly SpuIdentity _identity;
     private readonly JetStreamEngine _engine;
-    private readonly SpuNode _spu;
+    private readonly LocalSpu _spu;
     private readonly SpuView _view;
     private readonly ScLink _link;
     private readonly GeoLocationRights _rights;
@@ -34,12 +34,12 @@ internal sealed class SpuProcess : Node
     private volatile string? _problem;
     private Task _starting = Task.CompletedTask;
 
-    private SpuProcess(NodeOptions options, DataDirectory data, NodeStorage storage, SpuIdentity identity, ClusterOptions cluster, string endpoint, ILoggerFactory loggers)
+    private SpuNode(NodeOptions options, DataDirectory data, NodeStorage storage, SpuIdentity identity, ClusterOptions cluster, string endpoint, ILoggerFactory loggers)
         : base(options, data, storage, loggers)
     {
         _identity = identity;
         _engine = new JetStreamEngine(data.Path, options.JetStream!, loggers.CreateLogger<JetStreamEngine>(), storage.Resources.Clock);
-        _spu = new SpuNode(identity.Id, _engine, loggers.CreateLogger<SpuNode>(), isHub: true);
+        _spu = new LocalSpu(identity.Id, _engine, loggers.CreateLogger<LocalSpu>(), isHub: true);
         _view = new SpuView(_spu);
         _link = new ScLink(
             new SpuInfo(identity.Id, [endpoint], cluster.Zone), cluster.Controllers, identity, _view, () => _engine.ConnectedServer, Presence,
@@ -76,7 +76,7 @@ internal sealed class SpuProcess : Node
     public static async Task RunAsync(NodeOptions options, ClusterOptions cluster, CancellationToken cancellationToken)
     {
         using ILoggerFactory loggers = NodeLogging.CreateFactory();
-        await using SpuProcess node = Open(options, cluster, loggers);
+        await using SpuNode node = Open(options, cluster, loggers);
         WebApplicationBuilder builder = node.CreateApplication(node._rights);
         ListenOnNetwork(builder, options.Listen!, node._identity.Certificate);
         var importer = new BundleImporter(node._view, node._link, node._rights, node._links, node.Data.Path);
@@ -118,7 +118,7 @@ internal sealed class SpuProcess : Node
         services.AddSingleton(_links);
         services.AddSingleton(new HubFlow());
         services.AddSingleton(new LiveValues(_view));
-        services.AddSingleton(new Active<GroupCoordinator>(() => Require().Groups));
+        services.AddSingleton(new Accessor<GroupCoordinator>(() => Require().Groups));
         services.AddTransient(_ => Require().Fence);
     }
 
@@ -138,7 +138,7 @@ internal sealed class SpuProcess : Node
         _stop.Dispose();
     }
 
-    private static SpuProcess Open(NodeOptions options, ClusterOptions cluster, ILoggerFactory loggers)
+    private static SpuNode Open(NodeOptions options, ClusterOptions cluster, ILoggerFactory loggers)
     {
         DataDirectory data = DataDirectory.Open(options.Data);
         SpuIdentity? identity = null;
@@ -147,7 +147,7 @@ internal sealed class SpuProcess : Node
             NodeStorage storage = NodeStorage.Open(data.Path, options.Budget);
             identity = SpuIdentity.Load(cluster.Identity!, cluster.Id);
             options = options with { JetStream = options.JetStream! with { ClientName = $"edgestream SPU {identity.Id}" } };
-            var node = new SpuProcess(options, data, storage, identity, cluster, AdvertisedEndpoint.Of(cluster, options.Listen!), loggers);
+            var node = new SpuNode(options, data, storage, identity, cluster, AdvertisedEndpoint.Of(cluster, options.Listen!), loggers);
             storage.Start(node._spu, node._view, node._view.TouchAsync);
             return node;
         }

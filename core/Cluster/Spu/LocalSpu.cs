@@ -14,7 +14,7 @@ namespace EdgeStream.Cluster.Spu;
 /// The streaming processing unit: owns the logs of the partitions that the topology gives to it, wherever its engine keeps them.
 /// Lookups are safe from any thread; the topology is applied by one caller at a time.
 /// </summary>
-public sealed class SpuNode : ISpus, IAsyncDisposable
+public sealed class LocalSpu : ISpus, IAsyncDisposable
 {
     // Partitions that are opened or changed at once, where each has to be asked for elsewhere. With more the servers are no faster.
     private const int AtOnce = 64;
@@ -22,14 +22,14 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     private readonly ConcurrentDictionary<PartitionId, Partition> _partitions = new();
     private readonly SemaphoreSlim _applying = new(1);
     private readonly IPartitionEngine _engine;
-    private readonly ILogger<SpuNode> _logger;
+    private readonly ILogger<LocalSpu> _logger;
     private readonly bool _isHub;
 
     /// <param name="id">Its number in the cluster.</param>
     /// <param name="engine">Keeps the partitions; disposed with the SPU.</param>
     /// <param name="logger">Told what cannot be opened.</param>
     /// <param name="isHub">Whether mirror topics end here.</param>
-    public SpuNode(int id, IPartitionEngine engine, ILogger<SpuNode> logger, bool isHub = false)
+    public LocalSpu(int id, IPartitionEngine engine, ILogger<LocalSpu> logger, bool isHub = false)
     {
         Id = id;
         _engine = engine;
@@ -38,8 +38,8 @@ public sealed class SpuNode : ISpus, IAsyncDisposable
     }
 
     /// <summary>One whose partitions are segment files; see <see cref="SegmentEngine"/>.</summary>
-    public SpuNode(
-        int id, PartitionDirectories directories, LogOptions logOptions, ILogger<SpuNode> logger, IStorageFiles? files = null,
+    public LocalSpu(
+        int id, PartitionDirectories directories, LogOptions logOptions, ILogger<LocalSpu> logger, IStorageFiles? files = null,
         LogResources? resources = null, bool isHub = false)
         : this(id, new SegmentEngine(directories, logOptions, logger, files, resources, isHub), logger, isHub)
     {

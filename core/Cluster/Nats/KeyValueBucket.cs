@@ -5,7 +5,7 @@ using NATS.Client.Core;
 using NATS.Client.JetStream;
 using NATS.Client.JetStream.Models;
 
-namespace EdgeStream.Cluster.Engines.JetStream;
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>A key-value bucket of a cluster, in the form that all NATS clients know. Safe from any thread.</summary>
 /// <param name="servers">Where it is; stays the caller's.</param>
@@ -53,7 +53,7 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
         catch (NatsJSApiException refusal)
         {
             throw JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode)
-                ? JetStreamLog.TooManyReplicas(replicas, refusal)
+                ? JetStreamErrors.TooManyReplicas(replicas, refusal)
                 : servers.Unavailable(refusal.Message);
         }
         finally
@@ -76,7 +76,7 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
         }
         catch (NatsJSApiException refusal) when (JetStreamErrors.IsTooManyReplicas(refusal.Error.ErrCode))
         {
-            throw JetStreamLog.TooManyReplicas(replicas, refusal);
+            throw JetStreamErrors.TooManyReplicas(replicas, refusal);
         }
         catch (Exception silent) when (silent is NatsJSApiException or ClusterException { Code: ErrorCode.Unavailable })
         {

@@ -1,4 +1,6 @@
-namespace EdgeStream.Cluster.Engines.JetStream;
+using NATS.Client.JetStream;
+
+namespace EdgeStream.Cluster.Nats;
 
 /// <summary>The servers' error codes that something depends on here (<c>server/errors.json</c> of nats-server).</summary>
 internal static class JetStreamErrors
@@ -27,4 +29,9 @@ internal static class JetStreamErrors
     public static bool IsFull(int code) => code is StoreFailed or InsufficientResources or StorageExceeded or AccountLimit;
 
     public static bool IsTooManyReplicas(int code) => code is NoSuitablePeers or ReplicasNotSupported;
+
+    public static ClusterException TooManyReplicas(int replicas, NatsJSApiException refusal) => new(
+        ErrorCode.InvalidArgument,
+        $"{replicas} replicas need as many NATS servers with JetStream in one cluster, and there are fewer now, or fewer with room ({refusal.Error.Description}); "
+        + "start more of them, or choose fewer replicas");
 }

@@ -5,10 +5,10 @@ namespace EdgeStream.Cluster.Grpc;
 /// for at each call, and never the container's to dispose of.
 /// </summary>
 /// <param name="require">Gives it, or throws a <see cref="ClusterException"/> that says what is waited for.</param>
-public sealed class Active<T>(Func<T> require)
+public sealed class Accessor<T>(Func<T> require)
     where T : class
 {
-    public Active(T always)
+    public Accessor(T always)
         : this(() => always)
     {
     }

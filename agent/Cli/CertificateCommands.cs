@@ -3,7 +3,7 @@ using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Cli;
 
-/// <summary><c>cert issue</c>, at a hub: certificates for programs that use the network API.</summary>
+/// <summary><c>cert</c>, at a hub or an SC: certificates for programs that use the network API.</summary>
 internal static class CertificateCommands
 {
     public static Command Certificate()
@@ -46,6 +46,41 @@ internal static class CertificateCommands
             await File.WriteAllTextAsync(Path.Combine(path, "hub-ca.crt"), issued.AuthorityPem + "\n", CancellationToken.None);
             result.InvocationConfiguration.Output.WriteLine($"{owner}.crt, {owner}.key and hub-ca.crt written to {Path.GetFullPath(path)}");
         });
-        return new Command("cert", "Certificates for programs that use the network API") { Subcommands = { issue } };
+        return new Command("cert", "Certificates for programs that use the network API") { Subcommands = { issue, Revoke(), Revoked() } };
+    }
+
+    private static CliCommand Revoke()
+    {
+        var name = new Argument<string>("name") { Description = "Whom it was issued for; of an SPU spu-ID" };
+        var revoke = new CliCommand(
+            "revoke",
+            "Shut out all certificates of a name, at once and for ever; whoever is to come in again gets one under another name",
+            "edgestream cert revoke grafana")
+        {
+            Arguments = { name },
+        };
+        revoke.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            string revoked = result.GetValue(name)!;
+            await client.CallAsync(c => c.ControlPlane.RevokeCertificateAsync(new RevokeCertificateRequest { Name = revoked }));
+            result.InvocationConfiguration.Output.WriteLine($"the certificates of '{revoked}' are refused from now on, those of any role");
+        });
+        return revoke;
+    }
+
+    private static CliCommand Revoked()
+    {
+        var revoked = new CliCommand("revoked", "List the names whose certificates are refused", "edgestream cert revoked") { Options = { TableOutput.Format } };
+        revoked.Does(async (result, _) =>
+        {
+            using var client = ConnectionOptions.Open(result);
+            var table = new TableOutput("name");
+            foreach (string name in (await client.GetTopologyAsync()).RevokedNames)
+                table.Add(name);
+
+            table.Write(result, "No certificates are revoked; 'edgestream cert revoke NAME' does that.");
+        });
+        return revoked;
     }
 }

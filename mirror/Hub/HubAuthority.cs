@@ -160,6 +160,9 @@ public sealed class HubAuthority(
     /// <inheritdoc/>
     public V1.IssuedCertificate IssueCertificate(string name, CallerRole role)
     {
+        if (controller.Current.RevokedNames.Contains(name))
+            throw new ClusterException(ErrorCode.InvalidArgument, $"the certificates of '{name}' were revoked, this one would be refused too; choose another name");
+
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = new CertificateRequest(
             CertificateRoles.Subject(name, CertificateRoles.UnitOf(role)), key, HashAlgorithmName.SHA256);

@@ -56,4 +56,33 @@ public sealed class NetworkClientTests
             Assert.Single(error.Trim().Split('\n'));
         }
     }
+
+    [Fact(Timeout = 120_000)]
+    public async Task Certificates_of_a_name_are_revoked_for_good()
+    {
+        using var directory = new TemporaryDirectory();
+        int port = FreePort.Take();
+        using NodeProcess hub = NodeProcess.Hub(directory.Path, $"127.0.0.1:{port}");
+        await hub.StartAsync();
+        await hub.CommandAsync("cert", "issue", "me", "--role", "admin", "--out", directory.Path);
+        string[] asMe = ["topology", "--connect", $"https://127.0.0.1:{port}", "--cert", directory.At("me.crt"), "--key-file", directory.At("me.key"), "--ca", directory.At("hub-ca.crt")];
+        await EdgeStreamProgram.RunGoodAsync(asMe);
+
+        Assert.Contains("the certificates of 'me' are refused from now on", await hub.CommandAsync("cert", "revoke", "me"), StringComparison.Ordinal);
+        await AssertRefusedAsync();
+        await hub.Process.StopAsync();
+        await hub.StartAsync();
+        await AssertRefusedAsync();
+        Assert.Equal("""[{"name":"me"}]""", string.Concat((await hub.CommandAsync("cert", "revoked", "-o", "json")).Where(c => !char.IsWhiteSpace(c))));
+        (int code, _, string error) = await EdgeStreamProgram.RunAsync(["cert", "issue", "me", "--role", "consumer", "--out", directory.Path, "--socket", hub.Socket]);
+        Assert.Equal(1, code);
+        Assert.Contains("the certificates of 'me' were revoked, this one would be refused too; choose another name", error, StringComparison.Ordinal);
+
+        async Task AssertRefusedAsync()
+        {
+            (int code, string output, string error) = await EdgeStreamProgram.RunAsync(asMe);
+            Assert.Equal((1, ""), (code, output));
+            Assert.Contains("the client certificate was refused: those of 'me' were revoked", error, StringComparison.Ordinal);
+        }
+    }
 }

@@ -55,7 +55,10 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             store.ClusterId,
             known,
             store.LoadGeoLocations().ToImmutableSortedDictionary(geo => geo.Name, geo => geo, StringComparer.Ordinal),
-            store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal)));
+            store.LoadTopics().ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal))
+        {
+            RevokedNames = store.LoadRevokedNames().ToImmutableSortedSet(StringComparer.Ordinal),
+        });
     }
 
     /// <inheritdoc/>
@@ -306,6 +309,16 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             map = await SaveTopicAsync(map, topic).ConfigureAwait(false);
 
         return (map, true);
+    });
+
+    /// <summary>Shuts out the certificates of a program or an SPU, by the name in them.</summary>
+    public Task RevokeNameAsync(string name) => ChangeAsync(async map =>
+    {
+        if (map.RevokedNames.Contains(name))
+            return (map, true);
+
+        await _store.SaveRevokedNameAsync(name).ConfigureAwait(false);
+        return (map with { RevokedNames = map.RevokedNames.Add(name) }, true);
     });
 
     /// <summary>In a cluster: an SPU that is new, or is elsewhere than it was.</summary>

@@ -21,6 +21,7 @@ public static class AccessPolicy
         ["/edgestream.v1.ControlPlane/InviteGeoLocation"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/RevokeGeoLocation"] = [CallerRole.Admin],
         ["/edgestream.v1.ControlPlane/IssueCertificate"] = [CallerRole.Admin],
+        ["/edgestream.v1.ControlPlane/RevokeCertificate"] = [CallerRole.Admin],
         ["/edgestream.v1.DataPlane/Produce"] = [CallerRole.Producer, CallerRole.Admin],
         ["/edgestream.v1.DataPlane/Consume"] = [CallerRole.Consumer, CallerRole.Admin],
         ["/edgestream.v1.ConsumerGroups/Join"] = [CallerRole.Consumer, CallerRole.Admin],

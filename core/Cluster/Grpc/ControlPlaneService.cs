@@ -109,4 +109,12 @@ public sealed class ControlPlaneService(
         };
         return Task.FromResult(Hub.IssueCertificate(Names.CheckClient(request.Name), role));
     }
+
+    public override async Task<V1.RevokeCertificateResponse> RevokeCertificate(V1.RevokeCertificateRequest request, ServerCallContext context)
+    {
+        // An edge has no certificates but its own.
+        _ = Hub;
+        await Controller.RevokeNameAsync(Names.CheckClient(request.Name)).ConfigureAwait(false);
+        return new V1.RevokeCertificateResponse();
+    }
 }

@@ -15,7 +15,7 @@ namespace EdgeStream.Cluster.Grpc;
 /// Stands before gRPC: refuses whoever may not call a method before a byte of the request is read. An interceptor comes too late for
 /// that: gRPC reads a unary request whole before it asks one, so strangers would have memory for the asking.
 /// </summary>
-public sealed class Guard(ICallerAuthenticator authenticator, GeoLocationPresence presence, ILogger<Guard> logger) : IStartupFilter
+public sealed class Guard(ICallerAuthenticator authenticator, IClusterView cluster, GeoLocationPresence presence, ILogger<Guard> logger) : IStartupFilter
 {
     private const string MirrorService = "/edgestream.v1.Mirror/";
 
@@ -38,7 +38,37 @@ public sealed class Guard(ICallerAuthenticator authenticator, GeoLocationPresenc
         if (!call.Items.ContainsKey(CallerKey))
             call.Items[CallerKey] = CallerIdentity.Of(call, authenticator);
 
-        AccessPolicy.Check(MethodOf(call), CallerOf(call));
+        CallerIdentity caller = CallerOf(call);
+        if (IsRevoked(caller, cluster.Current))
+            throw new ClusterException(ErrorCode.Unauthenticated, $"the client certificate was refused: those of '{caller.Name}' were revoked");
+
+        AccessPolicy.Check(MethodOf(call), caller);
+    }
+
+    /// <summary>
+    /// Ends a call that lasts as soon as its caller's name is revoked. That of a geo-location has checks of its own, before each thing that it does.
+    /// </summary>
+    /// <param name="call">One that was admitted.</param>
+    /// <param name="over">Cancelled when the call has ended.</param>
+    public async Task WatchAsync(HttpContext call, CancellationToken over)
+    {
+        CallerIdentity caller = CallerOf(call);
+        if (!IsRevocable(caller))
+            return;
+
+        try
+        {
+            TopologyMap known = cluster.Current;
+            for (; !IsRevoked(caller, known); known = cluster.Current)
+                await cluster.WaitForChangeAsync(known, over).ConfigureAwait(false);
+
+            logger.LogWarning("{Method} of '{Caller}' is ended: its certificates were revoked", MethodOf(call), caller.Name);
+            call.Abort();
+        }
+        catch (Exception ended) when (ended is OperationCanceledException or ClusterException)
+        {
+            // The call is over; or this is an SC that stands by from now on, with which all ends that it served.
+        }
     }
 
     /// <summary>What the caller is told of an error. Takes note of cards that are refused.</summary>
@@ -59,6 +89,11 @@ public sealed class Guard(ICallerAuthenticator authenticator, GeoLocationPresenc
         NoteRefusal(call, error);
         return RpcErrors.ToRpcException(error);
     }
+
+    private static bool IsRevocable(CallerIdentity caller) =>
+        caller.Role is CallerRole.Consumer or CallerRole.Producer or CallerRole.Spu or CallerRole.Admin;
+
+    private static bool IsRevoked(CallerIdentity caller, TopologyMap topology) => IsRevocable(caller) && topology.RevokedNames.Contains(caller.Name);
 
     private static string MethodOf(HttpContext call) => call.Request.Path.Value ?? "";
 

@@ -19,20 +19,20 @@ public sealed class GuardInterceptor(Guard guard) : Interceptor
         IServerStreamWriter<TResponse> responseStream,
         ServerCallContext context,
         ServerStreamingServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => Untyped(continuation(request, responseStream, context)));
+        GuardAsync(context, () => WatchAsync(context, Untyped(continuation(request, responseStream, context))));
 
     public override Task<TResponse> ClientStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream,
         ServerCallContext context,
         ClientStreamingServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => continuation(requestStream, context));
+        GuardAsync(context, () => WatchAsync(context, continuation(requestStream, context)));
 
     public override Task DuplexStreamingServerHandler<TRequest, TResponse>(
         IAsyncStreamReader<TRequest> requestStream,
         IServerStreamWriter<TResponse> responseStream,
         ServerCallContext context,
         DuplexStreamingServerMethod<TRequest, TResponse> continuation) =>
-        GuardAsync(context, () => Untyped(continuation(requestStream, responseStream, context)));
+        GuardAsync(context, () => WatchAsync(context, Untyped(continuation(requestStream, responseStream, context))));
 
     private async Task<T> GuardAsync<T>(ServerCallContext context, Func<Task<T>> call)
     {
@@ -50,6 +50,22 @@ public sealed class GuardInterceptor(Guard guard) : Interceptor
         catch (Exception error) when (error is not RpcException)
         {
             throw guard.Explain(http, error);
+        }
+    }
+
+    /// <summary>Of a call that may last: it ends where its caller is shut out.</summary>
+    private async Task<T> WatchAsync<T>(ServerCallContext context, Task<T> call)
+    {
+        using var over = new CancellationTokenSource();
+        Task watching = guard.WatchAsync(context.GetHttpContext(), over.Token);
+        try
+        {
+            return await call.ConfigureAwait(false);
+        }
+        finally
+        {
+            await over.CancelAsync().ConfigureAwait(false);
+            await watching.ConfigureAwait(false);
         }
     }
 

@@ -16,5 +16,6 @@ public interface IHubAuthority
     Task RevokeAsync(string geoLocation);
 
     /// <summary>Issues a client certificate, and makes the key for it.</summary>
+    /// <exception cref="ClusterException">The name was revoked.</exception>
     V1.IssuedCertificate IssueCertificate(string name, CallerRole role);
 }

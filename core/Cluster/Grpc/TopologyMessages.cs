@@ -33,6 +33,7 @@ public static class TopologyMessages
         Spus = { map.Spus.Select(spu => ToMessage(spu, statusOf(spu.Id))) },
         GeoLocations = { map.GeoLocations.Values.Select(geo => ToMessage(geo, presence)) },
         Topics = { map.Topics.Values.Select(ToMessage) },
+        RevokedNames = { map.RevokedNames },
     };
 
     public static V1.Spu ToMessage(SpuInfo spu, SpuStatus status) => new()

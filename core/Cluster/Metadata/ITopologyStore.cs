@@ -21,6 +21,11 @@ public interface ITopologyStore
 
     Task SaveGeoLocationAsync(GeoLocationInfo geoLocation);
 
+    /// <summary>Of programs and SPUs: the names whose certificates are refused.</summary>
+    IReadOnlyList<string> LoadRevokedNames();
+
+    Task SaveRevokedNameAsync(string name);
+
     Task SaveInviteAsync(Invite invite);
 
     Invite? FindInvite(string secretHash);

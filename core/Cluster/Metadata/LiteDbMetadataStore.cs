@@ -22,6 +22,7 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
 
     private const string Topics = "topics";
     private const string GeoLocations = "geo_locations";
+    private const string RevokedNames = "revoked_names";
     private const string Invites = "invites";
     private const string Tokens = "start_tokens";
     private const string Groups = "group_positions";
@@ -63,6 +64,10 @@ public sealed class LiteDbMetadataStore : ITopologyStore, IStartTokenStore, IPos
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() => Load(GeoLocations, ToGeoLocation);
 
     public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) => SaveAsync(GeoLocations, ToDocument(geoLocation));
+
+    public IReadOnlyList<string> LoadRevokedNames() => Load(RevokedNames, document => document["_id"].AsString);
+
+    public Task SaveRevokedNameAsync(string name) => SaveAsync(RevokedNames, new BsonDocument { ["_id"] = name });
 
     public Task SaveInviteAsync(Invite invite) => SaveAsync(Invites, ToDocument(invite));
 

@@ -35,6 +35,7 @@ public static class MetadataRecovery
                 // Reads everything, so that damage shows now and not in the middle of the night.
                 store.LoadGeoLocations();
                 store.LoadTopics();
+                store.LoadRevokedNames();
                 await store.LoadGroupPositionsAsync().ConfigureAwait(false);
                 return (store, null);
             }

@@ -21,13 +21,17 @@ public static class StoredMessages
         Spus = { map.Spus.Select(ToMessage) },
         GeoLocations = { map.GeoLocations.Values.Select(ToMessage) },
         Topics = { map.Topics.Values.Select(ToMessage) },
+        RevokedNames = { map.RevokedNames },
     };
 
     public static TopologyMap FromMessage(V1.TopologyState message) => new(
         message.ClusterId,
         [.. message.Spus.Select(FromMessage)],
         message.GeoLocations.Select(FromMessage).ToImmutableSortedDictionary(geo => geo.Name, geo => geo, StringComparer.Ordinal),
-        message.Topics.Select(FromMessage).ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal));
+        message.Topics.Select(FromMessage).ToImmutableSortedDictionary(topic => topic.Name, topic => topic, StringComparer.Ordinal))
+    {
+        RevokedNames = message.RevokedNames.ToImmutableSortedSet(StringComparer.Ordinal),
+    };
 
     public static V1.StoredSpu ToMessage(SpuInfo spu)
     {

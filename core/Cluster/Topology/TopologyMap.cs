@@ -130,6 +130,9 @@ public sealed record TopologyMap(
     ImmutableSortedDictionary<string, GeoLocationInfo> GeoLocations,
     ImmutableSortedDictionary<string, TopicInfo> Topics)
 {
+    /// <summary>Of programs and SPUs: the names whose certificates are refused.</summary>
+    public ImmutableSortedSet<string> RevokedNames { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
+
     /// <summary>Of a node that was not told yet what there is.</summary>
     public static TopologyMap Unknown { get; } = new(
         "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),

@@ -109,7 +109,7 @@ public sealed class DataCenterTests
         Assert.Contains("JetStream", Assert.Single(status.Problems), StringComparison.Ordinal);
     }
 
-    private static async Task<DataCenterNodes> StartAsync()
+    internal static async Task<DataCenterNodes> StartAsync()
     {
         var nodes = new DataCenterNodes();
         await nodes.Nats.StartAsync();
@@ -118,14 +118,14 @@ public sealed class DataCenterTests
         return nodes;
     }
 
-    private static async Task<RunningNode> RegisteredAsync(DataCenterNodes nodes, string name, int id)
+    internal static async Task<RunningNode> RegisteredAsync(DataCenterNodes nodes, string name, int id)
     {
         RunningNode spu = await nodes.StartSpu(name, id).ServingAsync();
         await spu.UntilAsync("the SPU is registered", status => status.SpuRegistered);
         return spu;
     }
 
-    private static async Task CreateTopicAsync(RunningNode sc, string name, int partitions)
+    internal static async Task CreateTopicAsync(RunningNode sc, string name, int partitions)
     {
         using EdgeStreamClient client = sc.Connect();
         await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest { Name = name, Partitions = partitions, Settings = new TopicSettings() }));

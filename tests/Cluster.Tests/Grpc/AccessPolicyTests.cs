@@ -21,6 +21,7 @@ public class AccessPolicyTests
         ["ControlPlane/RemoveSpu"] = "Admin",
         ["ControlPlane/InviteGeoLocation"] = "Admin",
         ["ControlPlane/RevokeGeoLocation"] = "Admin",
+        ["ControlPlane/RevokeCertificate"] = "Admin",
         ["ControlPlane/IssueCertificate"] = "Admin",
         ["DataPlane/Produce"] = "Producer Admin",
         ["DataPlane/Consume"] = "Consumer Admin",

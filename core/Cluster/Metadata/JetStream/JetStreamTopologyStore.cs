@@ -32,6 +32,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     private const string GeoLocationPrefix = "geo.";
     private const string InvitePrefix = "invite.";
     private const string SpuPrefix = "spu.";
+    private const string RevokedPrefix = "revoked.";
     private const string AuthorityKey = "authority";
 
     // Questions that are under way at once while all is loaded.
@@ -154,6 +155,14 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
 
     /// <inheritdoc/>
     public Task DeleteSpuAsync(int id) => SaveAsync(SpuKey(id), null);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<string> LoadRevokedNames() =>
+        [.. ValuesOf(RevokedPrefix).Select(value => V1.StoredRevokedName.Parser.ParseFrom(value.Span).Name)];
+
+    /// <inheritdoc/>
+    public Task SaveRevokedNameAsync(string name) =>
+        SaveAsync(RevokedPrefix + KeyValueBucket.PartOf(name), new V1.StoredRevokedName { Name = name });
 
     /// <summary>The fingerprint of the CA that the SCs of the cluster have; null where none has said it yet.</summary>
     public string? LoadAuthority() => _entries.TryGetValue(AuthorityKey, out Entry entry) ? V1.StoredAuthority.Parser.ParseFrom(entry.Value.Span).Fingerprint : null;

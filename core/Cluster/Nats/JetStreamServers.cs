@@ -23,6 +23,8 @@ internal sealed class JetStreamServers : IAsyncDisposable
     // What a message's own headers may take of the servers' max_payload.
     private const int HeaderRoom = 512;
 
+    private const int MaxEndReads = 16;
+
     // How long a failed connection stands for the next ones: thousands of partitions ask at once.
     private static readonly TimeSpan FailureHolds = TimeSpan.FromSeconds(1);
 
@@ -76,6 +78,12 @@ internal sealed class JetStreamServers : IAsyncDisposable
             return ValueTask.CompletedTask;
         };
     }
+
+    /// <summary>
+    /// Held while the end of a partition is read, megabytes of it: after another SPU has died, hundreds may have to be at once. Not disposed
+    /// of: who reads still at the end gives it back.
+    /// </summary>
+    public SemaphoreSlim EndReads { get; } = new(MaxEndReads);
 
     /// <summary>The most that the payload of one message may have, in bytes.</summary>
     public int MaxPayload => (_connection.ServerInfo?.MaxPayload ?? 1024 * 1024) - HeaderRoom;

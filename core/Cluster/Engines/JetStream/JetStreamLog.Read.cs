@@ -14,8 +14,9 @@ internal sealed partial class JetStreamLog
     // Producers have fewer on their way, however small they are.
     private const int MaxSequencesMessages = 20_000;
 
-    // Messages that are asked for at once.
-    private const int AskedAtOnce = 64;
+    // Messages that are asked for at once: as many as have so many bytes, by those before.
+    private const int MaxAskedAtOnce = 64;
+    private const int AskedBytes = 2 * 1024 * 1024;
 
     private const int ReadBytes = 256 * 1024;
 
@@ -167,8 +168,19 @@ internal sealed partial class JetStreamLog
         await _loadingSequences.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            // Whatever is on its way now has no number, or is a mirror's: numbered batches are not taken before this has ended.
-            _sequences ??= await ReadSequencesAsync(cancellationToken).ConfigureAwait(false);
+            if (_sequences is not null)
+                return;
+
+            await _servers.EndReads.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                // Whatever is on its way now has no number, or is a mirror's: numbered batches are not taken before this has ended.
+                _sequences = await ReadSequencesAsync(cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                _servers.EndReads.Release();
+            }
         }
         finally
         {
@@ -180,10 +192,11 @@ internal sealed partial class JetStreamLog
     {
         var numbered = new Stack<RecordBatchHeader>();
         long first = Volatile.Read(ref _firstSequence), sequence = LastSequence, bytes = 0;
-        for (int messages = 0; sequence >= first && bytes < SequencesWindow && messages < MaxSequencesMessages; messages += AskedAtOnce)
+        int messages = 0, atOnce = 1;
+        while (sequence >= first && bytes < SequencesWindow && messages < MaxSequencesMessages)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            long[] asked = [.. Enumerable.Range(0, (int)Math.Min(AskedAtOnce, sequence - first + 1)).Select(i => sequence - i)];
+            long[] asked = [.. Enumerable.Range(0, (int)Math.Min(atOnce, sequence - first + 1)).Select(i => sequence - i)];
             StreamMessage?[] answers = await Task.WhenAll(asked.Select(FindExactlyAsync)).ConfigureAwait(false);
             foreach (StreamMessage answer in answers.OfType<StreamMessage>())
             {
@@ -200,6 +213,8 @@ internal sealed partial class JetStreamLog
             }
 
             sequence -= asked.Length;
+            messages += asked.Length;
+            atOnce = (int)Math.Clamp(AskedBytes * (long)messages / Math.Max(1, bytes), 1, Math.Min(MaxAskedAtOnce, 4 * atOnce));
         }
 
         var sequences = new ProducerSequences();

@@ -30,3 +30,13 @@ public class ClusterException(ErrorCode code, string message) : EdgeStreamExcept
     public static ClusterException GeoLocationNotFound(string name) =>
         new(ErrorCode.GeoLocationNotFound, $"there is no geo-location '{name}'; 'edgestream geo list' shows them");
 }
+
+/// <summary>
+/// <see cref="ErrorCode.NotLeader"/>: somebody has led a partition with a leader epoch that is no lower than the one that this SPU was told.
+/// </summary>
+/// <param name="epoch">That one's.</param>
+/// <param name="message">For people.</param>
+public sealed class LaterEpochException(long epoch, string message) : ClusterException(ErrorCode.NotLeader, message)
+{
+    public long Epoch { get; } = epoch;
+}

@@ -341,7 +341,15 @@ internal sealed class ScLink(
 
         private SpuReport Report(SpuHello? hello, bool withPresence)
         {
-            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "", Leaving = _isLeaving, Problem = link.FindProblem() ?? "" };
+            var report = new SpuReport
+            {
+                Hello = hello,
+                AppliedVersion = Volatile.Read(ref _applied),
+                NatsServer = link.NatsServer ?? "",
+                Leaving = _isLeaving,
+                Problem = link.FindProblem() ?? "",
+                Overtaken = { link.View.Overtaken.Select(TopologyMessages.ToMessage) },
+            };
             if (!withPresence)
                 return report;
 

@@ -139,6 +139,19 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
+    /// <summary>What SPUs that are there cannot open because of later epochs, by SPU: also such as only they think to lead.</summary>
+    public ILookup<int, OvertakenPartition> Overtaken
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _spus.Values.Where(IsAlive).SelectMany(spu => spu.Overtaken.Select(one => (spu.Info.Id, Overtaken: one)))
+                    .ToLookup(one => one.Id, one => one.Overtaken);
+            }
+        }
+    }
+
     /// <summary>How an SPU is.</summary>
     public SpuStatus StatusOf(int id)
     {
@@ -197,7 +210,9 @@ public sealed class SpuRegistry : ISpus
     /// <param name="natsServer">The NATS server that it is connected to; empty where to none.</param>
     /// <param name="isLeaving">Whether it is about to stop, from which there is no way back.</param>
     /// <param name="problem">What is wrong with it, in one line; empty while nothing is.</param>
-    public void Report(RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false, string problem = "")
+    /// <param name="overtaken">What it cannot open because of later epochs; null for nothing.</param>
+    public void Report(
+        RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false, string problem = "", IReadOnlyList<OvertakenPartition>? overtaken = null)
     {
         lock (_lock)
         {
@@ -215,6 +230,7 @@ public sealed class SpuRegistry : ISpus
             bool isNews = isBack || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
             spu.IsLeaving |= isLeaving;
             (spu.LastReport, spu.Applied, spu.NatsServer, spu.Problem) = (now, applied, natsServer.Length > 0 ? natsServer : null, problem);
+            spu.Overtaken = overtaken ?? [];
             if (isNews)
                 Signal();
         }

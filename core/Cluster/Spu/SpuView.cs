@@ -18,6 +18,9 @@ public sealed class SpuView(LocalSpu node) : IClusterView
     /// <summary>Always: edges are clusters of one process.</summary>
     public bool IsHub => true;
 
+    /// <inheritdoc cref="LocalSpu.Overtaken"/>
+    public IReadOnlyList<OvertakenPartition> Overtaken => node.Overtaken;
+
     /// <inheritdoc/>
     public event Func<string, Task>? TopicDeleted;
 

@@ -1,7 +1,11 @@
+using System.Buffers.Binary;
 using EdgeStream.Client;
 using EdgeStream.Cluster;
 using EdgeStream.Harness;
 using EdgeStream.Protocol.V1;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
 
 namespace EdgeStream.Agent.Tests.Hosting;
 
@@ -51,6 +55,22 @@ public sealed class DataCenterTests
         Assert.Equal(("SPU 1, without an SC", false), (status.Standing, status.SpuRegistered));
         await first.StopAsync();
         await copy.UntilAsync("the copy is registered", status => status.SpuRegistered);
+    }
+
+    [Fact]
+    public async Task Partitions_that_were_led_with_later_epochs_than_the_topology_has_are_opened_with_later_ones_still()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode first = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 3);
+        await first.UntilAsync("its partitions are open", status => AreOpen(status, 3));
+        await first.StopAsync();
+
+        // As where the topology was restored, and what lies beside the partitions was not.
+        await LeadAsync(nodes, spu: 2, epoch: 1_000_000);
+        RunningNode again = await RegisteredAsync(nodes, "spu-1-again", 1);
+        await again.UntilAsync("its partitions are open", status => AreOpen(status, 3));
+        await nodes["sc"].UntilAsync("nothing is wrong", status => status.Problems.Count == 0);
     }
 
     [Fact]
@@ -129,6 +149,25 @@ public sealed class DataCenterTests
     {
         using EdgeStreamClient client = sc.Connect();
         await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest { Name = name, Partitions = partitions, Settings = new TopicSettings() }));
+    }
+
+    private static bool AreOpen(NodeStatus status, int partitions) =>
+        status.Partitions.Count == partitions && status.Partitions.All(partition => partition.Problem.Length == 0);
+
+    /// <summary>Writes down of each partition that an SPU leads it.</summary>
+    private static async Task LeadAsync(DataCenterNodes nodes, int spu, long epoch)
+    {
+        using EdgeStreamClient client = nodes["sc"].Connect();
+        string bucket = $"edgestream-{(await client.GetTopologyAsync()).ClusterId[..12]}";
+        await using var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url });
+        var jetStream = new NatsJSContext(connection);
+        var state = await jetStream.GetStreamAsync($"KV_{bucket}", new StreamInfoRequest { SubjectsFilter = $"$KV.{bucket}.*.leader" });
+        byte[] entry = new byte[sizeof(long) + sizeof(int)];
+        BinaryPrimitives.WriteInt64BigEndian(entry, epoch);
+        BinaryPrimitives.WriteInt32BigEndian(entry.AsSpan(sizeof(long)), spu);
+        Assert.NotEmpty(state.Info.State.Subjects!);
+        foreach (string subject in state.Info.State.Subjects!.Keys)
+            (await jetStream.PublishAsync(subject, entry)).EnsureSuccess();
     }
 
     private static async Task RemoveAsync(EdgeStreamClient client, int id) =>

@@ -74,9 +74,9 @@ internal sealed partial class JetStreamLog
     /// stream; what lies at its ends and beside it; then the leader's entry, where it is another, and the epoch.
     /// </remarks>
     /// <exception cref="ClusterException">
-    /// The servers do not answer, refuse it, or have another's stream of that name. <see cref="ErrorCode.NotLeader"/>: another SPU was
-    /// told later to lead it, and nothing was touched.
+    /// The servers do not answer, refuse it, or have another's stream of that name.
     /// </exception>
+    /// <exception cref="LaterEpochException">Somebody was told later to lead it, and nothing was touched.</exception>
     public static async Task<JetStreamLog> OpenAsync(
         string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
         JetStreamServers servers, StateBucket bucket, JetStreamOptions options, TimeProvider time, ILogger logger)

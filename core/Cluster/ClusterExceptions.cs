@@ -20,6 +20,9 @@ public class ClusterException(ErrorCode code, string message) : EdgeStreamExcept
         if (topic.Partitions.FirstOrDefault(partition => partition.Number == number) is not { } partition)
             return PartitionNotFound(topic.Name, number, topic.Partitions.Length);
 
+        if (partition.LeaderSpu == PartitionInfo.NoLeader)
+            return NotLeader($"{topic.Name}/{number} is led by another process, which is registered as this SPU; ask an SC where");
+
         string at = map.Spus.FirstOrDefault(spu => spu.Id == partition.LeaderSpu) is { Endpoints: [var endpoint, ..] } ? $" at {endpoint}" : "";
         return NotLeader($"{topic.Name}/{number} is led by SPU {partition.LeaderSpu}{at}; ask there");
     }

@@ -57,6 +57,9 @@ public sealed class SpuRegistry : ISpus
     /// </summary>
     public static readonly TimeSpan WithoutNatsTolerated = TimeSpan.FromSeconds(5);
 
+    // A process that is refused comes again within less.
+    private static readonly TimeSpan ContestedFor = TimeSpan.FromSeconds(10);
+
     // How long a change of the topology waits for those who serve it.
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(5);
 
@@ -171,7 +174,7 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <summary>Takes an SPU in. <see cref="Leave"/> it in the end.</summary>
-    /// <exception cref="ClusterException">Another process with the id reports.</exception>
+    /// <exception cref="ClusterException"><see cref="ErrorCode.SpuExists"/>: another process with the id reports.</exception>
     public RegisteredSpu Register(SpuInfo info, string instance, string version)
     {
         lock (_lock)
@@ -180,8 +183,9 @@ public sealed class SpuRegistry : ISpus
             RegisteredSpu? before = _spus.GetValueOrDefault(info.Id);
             if (before is { HasLeft: false } && before.Instance != instance && IsAlive(before))
             {
+                before.Contested = (string.Join(", ", info.Endpoints), now);
                 throw new ClusterException(
-                    ErrorCode.InvalidArgument,
+                    ErrorCode.SpuExists,
                     $"an SPU {info.Id} is there already, at {string.Join(", ", before.Info.Endpoints)}; stop that one, or give this one an identity of its own: 'edgestream spu certificate ID' makes it");
             }
 
@@ -392,6 +396,9 @@ public sealed class SpuRegistry : ISpus
 
         if (!_spus.TryGetValue(id, out RegisteredSpu? spu) || !IsAlive(spu))
             return $"SPU {id} is not there; start it, or take it out with 'edgestream spu remove {id}' where it is not to come back";
+
+        if (spu.Contested is (var other, var at) && _time.GetElapsedTime(at) < ContestedFor)
+            return $"SPU {id} is there twice: a process at {other} has its identity and is refused; stop that one, or give it an identity of its own";
 
         if (IsCutOff(spu))
             return $"SPU {id} has no connection to NATS";

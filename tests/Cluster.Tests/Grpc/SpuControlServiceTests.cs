@@ -156,7 +156,7 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
         using Link first = Register(1, instance: "a");
         await first.NextAsync(update => update.Topology is not null);
         using (Link second = Register(1, instance: "b"))
-            await second.EndsAsync(ErrorCode.InvalidArgument, "an SPU 1 is there already, at https://spu1:9444");
+            await second.EndsAsync(ErrorCode.SpuExists, "an SPU 1 is there already, at https://spu1:9444");
 
         await first.SendAsync(new SpuReport());
         using Link again = Register(1, instance: "a");

@@ -74,6 +74,31 @@ public sealed class DataCenterTests
     }
 
     [Fact]
+    public async Task Partition_whose_stream_somebody_has_deleted_is_shown_closed_until_the_topic_is_made_again()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 2);
+        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        using EdgeStreamClient sc = nodes["sc"].Connect();
+        string stream = $"edgestream-{(await sc.GetTopologyAsync()).ClusterId[..12]}-orders-0";
+        await using var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url });
+        await new NatsJSContext(connection).DeleteStreamAsync(stream);
+
+        string reason = $"the NATS stream '{stream}', which had this partition, is gone";
+        NodeStatus status = await spu.UntilAsync(
+            "it says what is wrong", status => status.Partitions.Any(partition => partition.Problem.StartsWith(reason, StringComparison.Ordinal)));
+        Assert.Equal("", status.Partitions.Single(partition => partition.Partition.Partition_ == 1).Problem);
+        await nodes["sc"].UntilAsync(
+            "the SC says so", status => status.Problems.Any(problem => problem.StartsWith($"SPU 1: orders/0: {reason}", StringComparison.Ordinal)));
+
+        await sc.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = "orders" }));
+        await CreateTopicAsync(nodes["sc"], "orders", 2);
+        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        await nodes["sc"].UntilAsync("nothing is wrong", status => status.Problems.Count == 0);
+    }
+
+    [Fact]
     public async Task Second_sc_stands_by_names_the_active_one_and_takes_over()
     {
         await using DataCenterNodes nodes = await StartAsync();

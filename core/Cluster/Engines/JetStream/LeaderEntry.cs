@@ -16,8 +16,10 @@ internal sealed class LeaderEntry(StateBucket bucket, Guid incarnation, Partitio
 {
     private const int Size = sizeof(long) + sizeof(int);
 
-    private readonly StateEntry _entry = new(bucket, $"{incarnation:N}.leader");
+    private readonly StateEntry _entry = new(bucket, KeyOf(incarnation));
     private long _epoch;
+
+    public static string KeyOf(Guid incarnation) => $"{incarnation:N}.leader";
 
     /// <summary>Makes sure that nobody else was told later.</summary>
     /// <exception cref="LaterEpochException">Somebody was.</exception>

@@ -99,6 +99,29 @@ public sealed class DataCenterTests
     }
 
     [Fact]
+    public async Task Of_two_processes_with_an_identity_one_serves_whichever_another_sc_lets_in()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode second = await nodes.StartSc("sc-2").ServingAsync();
+        RunningNode original = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 4);
+        await original.UntilAsync("its partitions are open", status => AreOpen(status, 4));
+        RunningNode copy = await nodes.StartSpu("copy", 1).ServingAsync();
+        await copy.UntilAsync("the copy is refused", status => status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal)));
+        await nodes["sc"].UntilAsync("the SC says so", status => status.Problems.Any(problem => problem.StartsWith("SPU 1 is there twice", StringComparison.Ordinal)));
+
+        await nodes["sc"].StopAsync();
+        await second.UntilAsync("it is the active one", status => status.ScActive);
+        await Condition.WaitAsync(() => "one of the two serves and the other does not", async () =>
+        {
+            NodeStatus[] both = [await original.StatusAsync(), await copy.StatusAsync()];
+            return both.Count(status => status.SpuRegistered && AreOpen(status, 4)) == 1
+                && both.Count(status => !status.SpuRegistered && status.Partitions.Count == 0
+                    && status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal))) == 1;
+        });
+    }
+
+    [Fact]
     public async Task Second_sc_stands_by_names_the_active_one_and_takes_over()
     {
         await using DataCenterNodes nodes = await StartAsync();

@@ -20,6 +20,9 @@ public class ClusterException(ErrorCode code, string message) : EdgeStreamExcept
         if (topic.Partitions.FirstOrDefault(partition => partition.Number == number) is not { } partition)
             return PartitionNotFound(topic.Name, number, topic.Partitions.Length);
 
+        if (partition.LeaderSpu == PartitionInfo.NoLeader)
+            return NotLeader($"{topic.Name}/{number} is led by another process, which is registered as this SPU; ask an SC where");
+
         string at = map.Spus.FirstOrDefault(spu => spu.Id == partition.LeaderSpu) is { Endpoints: [var endpoint, ..] } ? $" at {endpoint}" : "";
         return NotLeader($"{topic.Name}/{number} is led by SPU {partition.LeaderSpu}{at}; ask there");
     }
@@ -29,4 +32,14 @@ public class ClusterException(ErrorCode code, string message) : EdgeStreamExcept
 
     public static ClusterException GeoLocationNotFound(string name) =>
         new(ErrorCode.GeoLocationNotFound, $"there is no geo-location '{name}'; 'edgestream geo list' shows them");
+}
+
+/// <summary>
+/// <see cref="ErrorCode.NotLeader"/>: somebody has led a partition with a leader epoch that is no lower than the one that this SPU was told.
+/// </summary>
+/// <param name="epoch">That one's.</param>
+/// <param name="message">For people.</param>
+public sealed class LaterEpochException(long epoch, string message) : ClusterException(ErrorCode.NotLeader, message)
+{
+    public long Epoch { get; } = epoch;
 }

@@ -162,6 +162,9 @@ internal sealed class ScLink(
                 wasRegistered = _controller is not null;
                 if (!_stop.IsCancellationRequested)
                     Report(controller, error);
+
+                if (error is RpcException refusal && ClientException.From(refusal, controller).Code == ErrorCode.SpuExists)
+                    await LetGoAsync().ConfigureAwait(false);
             }
             finally
             {
@@ -192,6 +195,23 @@ internal sealed class ScLink(
 
         logger.LogWarning("no SC: {Problem}; what was told goes on, and the SCs are asked again", problem);
         _told = problem;
+    }
+
+    /// <summary>
+    /// Another process with this one's identity was told what this one was told before: nothing in NATS tells the two apart, and each would
+    /// take the partitions from the other, again and again.
+    /// </summary>
+    private async Task LetGoAsync()
+    {
+        try
+        {
+            if (await view.LetGoAsync().ConfigureAwait(false))
+                logger.LogError("another process is registered as SPU {Id}; what it led is closed here, until that one is gone", self.Id);
+        }
+        catch (Exception error)
+        {
+            logger.LogError("another process is registered as SPU {Id}, and what it led cannot be closed here: {Problem}; it is tried again", self.Id, error.Message);
+        }
     }
 
     private void Registered(SpuControl.SpuControlClient client, string controller)
@@ -341,7 +361,15 @@ internal sealed class ScLink(
 
         private SpuReport Report(SpuHello? hello, bool withPresence)
         {
-            var report = new SpuReport { Hello = hello, AppliedVersion = Volatile.Read(ref _applied), NatsServer = link.NatsServer ?? "", Leaving = _isLeaving, Problem = link.FindProblem() ?? "" };
+            var report = new SpuReport
+            {
+                Hello = hello,
+                AppliedVersion = Volatile.Read(ref _applied),
+                NatsServer = link.NatsServer ?? "",
+                Leaving = _isLeaving,
+                Problem = link.FindProblem() ?? "",
+                Overtaken = { link.View.Overtaken.Select(TopologyMessages.ToMessage) },
+            };
             if (!withPresence)
                 return report;
 

@@ -29,6 +29,12 @@ public sealed class RegisteredSpu
     /// <summary>What is wrong with it, as it says itself, in one line; empty while nothing is.</summary>
     internal string Problem { get; set; } = "";
 
+    /// <summary>Where another process with its identity is, and when that was refused last, a timestamp; null where there was none.</summary>
+    internal (string Endpoints, long At)? Contested { get; set; }
+
+    /// <summary>Partitions that it cannot open because somebody has led them with later epochs than it was told.</summary>
+    internal IReadOnlyList<OvertakenPartition> Overtaken { get; set; } = [];
+
     /// <summary>When it last reported, and since when it has without a pause; timestamps.</summary>
     internal long LastReport { get; set; }
 

@@ -68,6 +68,7 @@ public sealed class ScActivity : IAsyncDisposable
                 // Not waited for with a token: what each round left behind would last until the next change.
                 Task changed = Spus.Changed;
                 await MoveAsync().ConfigureAwait(false);
+                await RaiseAsync().ConfigureAwait(false);
                 problem = null;
                 await Task.WhenAny(changed, Task.Delay(BalanceInterval, _time, Ended)).ConfigureAwait(false);
             }
@@ -109,6 +110,22 @@ public sealed class ScActivity : IAsyncDisposable
             }
 
             await Task.Delay(TidyInterval, _time, Ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Where the topology is older than what is stored of partitions, as after a restore, nobody could open them any more.</summary>
+    private async Task RaiseAsync()
+    {
+        ILookup<int, OvertakenPartition> found = Spus.Overtaken;
+        if (found.Count == 0)
+            return;
+
+        IReadOnlyList<PartitionId> raised = await Controller.RaiseEpochsAsync(found).ConfigureAwait(false);
+        if (raised.Count > 0)
+        {
+            _logger.LogWarning(
+                "{Raised} partitions, {First} among them, were led with later epochs than the topology has, as where copies of different times were restored; they have still later ones now",
+                raised.Count, raised[0]);
         }
     }
 

@@ -57,6 +57,9 @@ public sealed class SpuRegistry : ISpus
     /// </summary>
     public static readonly TimeSpan WithoutNatsTolerated = TimeSpan.FromSeconds(5);
 
+    // A process that is refused comes again within less.
+    private static readonly TimeSpan ContestedFor = TimeSpan.FromSeconds(10);
+
     // How long a change of the topology waits for those who serve it.
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(5);
 
@@ -139,6 +142,19 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
+    /// <summary>What SPUs that are there cannot open because of later epochs, by SPU: also such as only they think to lead.</summary>
+    public ILookup<int, OvertakenPartition> Overtaken
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _spus.Values.Where(IsAlive).SelectMany(spu => spu.Overtaken.Select(one => (spu.Info.Id, Overtaken: one)))
+                    .ToLookup(one => one.Id, one => one.Overtaken);
+            }
+        }
+    }
+
     /// <summary>How an SPU is.</summary>
     public SpuStatus StatusOf(int id)
     {
@@ -158,7 +174,7 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <summary>Takes an SPU in. <see cref="Leave"/> it in the end.</summary>
-    /// <exception cref="ClusterException">Another process with the id reports.</exception>
+    /// <exception cref="ClusterException"><see cref="ErrorCode.SpuExists"/>: another process with the id reports.</exception>
     public RegisteredSpu Register(SpuInfo info, string instance, string version)
     {
         lock (_lock)
@@ -167,8 +183,9 @@ public sealed class SpuRegistry : ISpus
             RegisteredSpu? before = _spus.GetValueOrDefault(info.Id);
             if (before is { HasLeft: false } && before.Instance != instance && IsAlive(before))
             {
+                before.Contested = (string.Join(", ", info.Endpoints), now);
                 throw new ClusterException(
-                    ErrorCode.InvalidArgument,
+                    ErrorCode.SpuExists,
                     $"an SPU {info.Id} is there already, at {string.Join(", ", before.Info.Endpoints)}; stop that one, or give this one an identity of its own: 'edgestream spu certificate ID' makes it");
             }
 
@@ -197,7 +214,9 @@ public sealed class SpuRegistry : ISpus
     /// <param name="natsServer">The NATS server that it is connected to; empty where to none.</param>
     /// <param name="isLeaving">Whether it is about to stop, from which there is no way back.</param>
     /// <param name="problem">What is wrong with it, in one line; empty while nothing is.</param>
-    public void Report(RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false, string problem = "")
+    /// <param name="overtaken">What it cannot open because of later epochs; null for nothing.</param>
+    public void Report(
+        RegisteredSpu spu, long applied, string natsServer, bool isLeaving = false, string problem = "", IReadOnlyList<OvertakenPartition>? overtaken = null)
     {
         lock (_lock)
         {
@@ -215,6 +234,7 @@ public sealed class SpuRegistry : ISpus
             bool isNews = isBack || spu.Applied != applied || (isLeaving && !spu.IsLeaving);
             spu.IsLeaving |= isLeaving;
             (spu.LastReport, spu.Applied, spu.NatsServer, spu.Problem) = (now, applied, natsServer.Length > 0 ? natsServer : null, problem);
+            spu.Overtaken = overtaken ?? [];
             if (isNews)
                 Signal();
         }
@@ -376,6 +396,9 @@ public sealed class SpuRegistry : ISpus
 
         if (!_spus.TryGetValue(id, out RegisteredSpu? spu) || !IsAlive(spu))
             return $"SPU {id} is not there; start it, or take it out with 'edgestream spu remove {id}' where it is not to come back";
+
+        if (spu.Contested is (var other, var at) && _time.GetElapsedTime(at) < ContestedFor)
+            return $"SPU {id} is there twice: a process at {other} has its identity and is refused; stop that one, or give it an identity of its own";
 
         if (IsCutOff(spu))
             return $"SPU {id} has no connection to NATS";

@@ -372,6 +372,37 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         return (map, moves.Count);
     }, settles: false);
 
+    /// <summary>
+    /// In a cluster: gives partitions anew to the SPUs that lead them, with epochs that are later than those that they have found. What an SPU
+    /// has found that was told late, so that another leads it by now, or itself with another epoch, changes nothing.
+    /// </summary>
+    /// <param name="found">By SPU.</param>
+    /// <returns>Which; none where there was nothing to do.</returns>
+    public Task<IReadOnlyList<PartitionId>> RaiseEpochsAsync(ILookup<int, OvertakenPartition> found) => ChangeAsync<IReadOnlyList<PartitionId>>(async map =>
+    {
+        OvertakenPartition[] due = [.. found.SelectMany(spu => spu.Where(one => IsPresent(map, spu.Key, one)))];
+        if (due.Length == 0)
+            return (map, []);
+
+        await SpuStore.RaiseNextEpochAsync(due.Max(one => one.Found)).ConfigureAwait(false);
+        foreach (IGrouping<string, PartitionId> raised in due.Select(one => one.Partition).GroupBy(id => id.Topic))
+        {
+            TopicInfo topic = map.Topics[raised.Key];
+            HashSet<int> numbers = [.. raised.Select(id => id.Partition)];
+            long epoch = SpuStore.NextEpoch;
+            map = await SaveTopicAsync(map, topic with
+            {
+                Partitions = [.. topic.Partitions.Select(partition => numbers.Contains(partition.Number) ? partition with { LeaderEpoch = epoch } : partition)],
+            }).ConfigureAwait(false);
+        }
+
+        return (map, [.. due.Select(one => one.Partition)]);
+
+        static bool IsPresent(TopologyMap map, int spu, OvertakenPartition one) =>
+            map.Topics.GetValueOrDefault(one.Partition.Topic)?.Find(one.Partition.Partition) is { } now
+            && now.LeaderSpu == spu && now.LeaderEpoch == one.Told && one.Found >= one.Told;
+    }, settles: false);
+
     /// <inheritdoc/>
     public SpuStatus StatusOf(int spu) => _spus.StatusOf(spu);
 

@@ -27,9 +27,7 @@ public interface IPartitionEngine : IAsyncDisposable
     ValueTask StartAsync(TopologyMap topology);
 
     /// <summary>Opens a partition's log, made at the first time.</summary>
-    /// <exception cref="ClusterException">
-    /// <see cref="ErrorCode.NotLeader"/>: another SPU was told to lead it with a higher <see cref="PartitionInfo.LeaderEpoch"/>.
-    /// </exception>
+    /// <exception cref="LaterEpochException">Somebody was told to lead it with a higher <see cref="PartitionInfo.LeaderEpoch"/>.</exception>
     /// <exception cref="EdgeStreamException">It cannot be opened now; nothing was changed, and it may be tried again.</exception>
     /// <exception cref="IOException">The same, of the disk.</exception>
     ValueTask<IPartitionLog> OpenAsync(PartitionId id, TopicInfo topic, PartitionInfo info);

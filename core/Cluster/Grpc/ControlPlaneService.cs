@@ -16,7 +16,7 @@ public sealed class ControlPlaneService(
     private static readonly TimeSpan MaxInviteValidity = TimeSpan.FromDays(365);
 
     /// <summary>An SC that stands by knows none, and says so.</summary>
-    private TopologyMap Current => sc?.Value.Current ?? (cluster.Current is { ClusterId.Length: > 0 } told ? told : throw SpuView.NotTold());
+    private TopologyMap Current => sc?.Value.Current ?? (cluster.Current is { IsTold: true } told ? told : throw SpuView.NotTold());
 
     private StreamController Controller => sc?.Value ?? throw new ClusterException(
         ErrorCode.WrongRole, "this node is an SPU; what changes the topology is for an SC, so ask one of the cluster's (--connect)");

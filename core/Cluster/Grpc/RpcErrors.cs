@@ -47,7 +47,7 @@ public static class RpcErrors
         ErrorCode.InvalidArgument or ErrorCode.CorruptBatch => StatusCode.InvalidArgument,
         ErrorCode.TopicNotFound or ErrorCode.PartitionNotFound or ErrorCode.GeoLocationNotFound or ErrorCode.GroupNotFound
             => StatusCode.NotFound,
-        ErrorCode.TopicExists or ErrorCode.GeoLocationExists => StatusCode.AlreadyExists,
+        ErrorCode.TopicExists or ErrorCode.GeoLocationExists or ErrorCode.SpuExists => StatusCode.AlreadyExists,
         ErrorCode.OffsetOutOfRange => StatusCode.OutOfRange,
         ErrorCode.StorageFull => StatusCode.ResourceExhausted,
         ErrorCode.StorageFailed => StatusCode.DataLoss,

@@ -16,6 +16,9 @@ public sealed class SpuControlService(
     private const int MaxWordLength = 256;
     private const int MaxProblemLength = 1000;
 
+    // There must always be later ones.
+    private const long HighestEpoch = long.MaxValue / 2;
+
     // Each change of a large topology is told to each SPU, whole; so much of it in a second, and of several changes the last.
     private const double BytesPerSecond = 8 * 1024 * 1024;
 
@@ -146,7 +149,8 @@ public sealed class SpuControlService(
     {
         _sc.Spus.Report(
             spu, report.AppliedVersion, report.NatsServer.Length <= MaxWordLength ? report.NatsServer : "", report.Leaving,
-            report.Problem.Length <= MaxProblemLength ? report.Problem : report.Problem[..MaxProblemLength]);
+            report.Problem.Length <= MaxProblemLength ? report.Problem : report.Problem[..MaxProblemLength],
+            [.. report.Overtaken.Take(OvertakenPartition.MostAtOnce).Select(TopologyMessages.FromMessage).Where(one => one.Found <= HighestEpoch)]);
 
         // A name that nobody knows would stay for ever.
         foreach (V1.GeoLocation seen in report.GeoLocations.Where(seen => _sc.Controller.Current.GeoLocations.ContainsKey(seen.Name)))

@@ -46,6 +46,17 @@ public static class TopologyMessages
         NatsServer = status.NatsServer,
     };
 
+    public static V1.OvertakenPartition ToMessage(OvertakenPartition overtaken) => new()
+    {
+        Topic = overtaken.Partition.Topic,
+        Partition = overtaken.Partition.Partition,
+        ToldEpoch = overtaken.Told,
+        FoundEpoch = overtaken.Found,
+    };
+
+    public static OvertakenPartition FromMessage(V1.OvertakenPartition overtaken) =>
+        new(new PartitionId(overtaken.Topic, overtaken.Partition), overtaken.ToldEpoch, overtaken.FoundEpoch);
+
     public static SpuStatus FromMessage(V1.Spu spu) => new(spu.Online, spu.Version, spu.NatsServer);
 
     public static V1.Topic ToMessage(TopicInfo topic) => new()

@@ -7,9 +7,12 @@ public interface IClusterTopologyStore : ITopologyStore
 {
     /// <summary>
     /// Higher than any leader epoch that a partition of this cluster has had, those of deleted topics included, as long as an epoch is
-    /// raised by one, and no more often than something is written.
+    /// raised by one, and no more often than something is written, or to this.
     /// </summary>
     long NextEpoch { get; }
+
+    /// <summary>Has <see cref="NextEpoch"/> be higher than an epoch that was found and that this store does not know of, from now on.</summary>
+    Task RaiseNextEpochAsync(long found);
 
     /// <summary>Topics that are deleted, and of which something may be stored still. <see cref="ITopologyStore.LoadTopics"/> has none of them.</summary>
     IReadOnlyList<TopicInfo> LoadDeletedTopics();

@@ -168,8 +168,17 @@ internal sealed class JetStreamServers : IAsyncDisposable
         }
     }
 
-    public Task PurgeAsync(string stream, StreamPurgeRequest what) =>
-        AskAsync(token => _jetStream.PurgeStreamAsync(stream, what, token).AsTask());
+    /// <summary>Where there is no such stream, there is nothing to do.</summary>
+    public async Task PurgeAsync(string stream, StreamPurgeRequest what)
+    {
+        try
+        {
+            await AskAsync(token => _jetStream.PurgeStreamAsync(stream, what, token).AsTask()).ConfigureAwait(false);
+        }
+        catch (NatsJSApiException none) when (none.Error.ErrCode == JetStreamErrors.StreamNotFound)
+        {
+        }
+    }
 
     /// <summary>
     /// Sends a message in two steps: the outer task completes once it has its place behind those that were sent before, the inner one,

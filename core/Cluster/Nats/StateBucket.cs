@@ -4,7 +4,8 @@ namespace EdgeStream.Cluster.Nats;
 
 /// <summary>
 /// The cluster's key-value bucket: what is kept of partitions beside their records, and what else SPUs write themselves. Keys of the former
-/// begin with a partition's incarnation, so another log of its name finds none of them. Safe from any thread.
+/// begin with a partition's incarnation, so another log of its name finds none of them; but for the mark that it has had one at all.
+/// Safe from any thread.
 /// </summary>
 internal sealed class StateBucket(JetStreamServers servers, string clusterId)
     : KeyValueBucket(servers, ClusterPrefix.Of(clusterId), $"EdgeStream {clusterId} state")
@@ -12,7 +13,10 @@ internal sealed class StateBucket(JetStreamServers servers, string clusterId)
     private readonly JetStreamServers _servers = servers;
 
     /// <summary>Deletes all that is kept of an incarnation.</summary>
-    public Task DeleteAsync(Guid incarnation) => _servers.PurgeAsync(Stream, new StreamPurgeRequest { Filter = SubjectOf($"{incarnation:N}.>") });
+    public Task DeleteAsync(Guid incarnation) => DeleteAsync($"{incarnation:N}.");
+
+    /// <summary>Deletes all whose keys begin with a prefix, which ends with a dot.</summary>
+    public Task DeleteAsync(string prefix) => _servers.PurgeAsync(Stream, new StreamPurgeRequest { Filter = SubjectOf($"{prefix}>") });
 }
 
 /// <summary>One value of the bucket and its revision, as its one writer knows it. For one caller at a time.</summary>

@@ -57,6 +57,15 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
     public IReadOnlyList<Partition> Partitions =>
         [.. _partitions.Values.OrderBy(partition => partition.Id.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Id.Partition)];
 
+    /// <summary>Partitions that were led with later epochs than this SPU was told, the first <see cref="OvertakenPartition.MostAtOnce"/>.</summary>
+    public IReadOnlyList<OvertakenPartition> Overtaken =>
+    [
+        .. _partitions.Values.Where(partition => partition.LaterEpoch is not null)
+            .OrderBy(partition => partition.Id.Topic, StringComparer.Ordinal).ThenBy(partition => partition.Id.Partition)
+            .Select(partition => new OvertakenPartition(partition.Id, partition.Info.LeaderEpoch, partition.LaterEpoch!.Value))
+            .Take(OvertakenPartition.MostAtOnce),
+    ];
+
     /// <inheritdoc/>
     public Partition? Find(PartitionId partition) => _partitions.GetValueOrDefault(partition);
 
@@ -322,7 +331,9 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
                 _logger.LogError(unexpected, "{Partition} cannot be opened: {Problem}; it is tried again by itself", key, error.Message);
 
             // Who asks for it has to be sent elsewhere, not to be told to wait.
-            return new Partition(key, info, error.Message, error is ClusterException { Code: ErrorCode.NotLeader } ? ErrorCode.NotLeader : ErrorCode.StorageFailed);
+            return error is LaterEpochException later
+                ? new Partition(key, info, error.Message, later.Code, later.Epoch)
+                : new Partition(key, info, error.Message);
         }
     }
 

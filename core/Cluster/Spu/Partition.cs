@@ -22,8 +22,9 @@ public sealed class Partition : IAsyncDisposable
     /// <param name="info">What the topology knows of it.</param>
     /// <param name="problem">Why it is not open, in one line.</param>
     /// <param name="code">What programs that ask for its log are told.</param>
-    public Partition(PartitionId id, PartitionInfo info, string problem, ErrorCode code = ErrorCode.StorageFailed)
-        : this(id, info) => (_problem, _code) = (problem, code);
+    /// <param name="laterEpoch">The leader epoch that keeps it from being opened; null where something else does.</param>
+    public Partition(PartitionId id, PartitionInfo info, string problem, ErrorCode code = ErrorCode.StorageFailed, long? laterEpoch = null)
+        : this(id, info) => (_problem, _code, LaterEpoch) = (problem, code, laterEpoch);
 
     private Partition(PartitionId id, PartitionInfo info)
     {
@@ -48,6 +49,9 @@ public sealed class Partition : IAsyncDisposable
 
     /// <summary>Whether <see cref="Log"/> can be used.</summary>
     public bool IsOpen => _log is not null;
+
+    /// <summary>The leader epoch of somebody who was told later to lead it; null where none was found.</summary>
+    public long? LaterEpoch { get; }
 
     /// <summary>Why its log could not be told yet what the topology says now, in one line; null where it was. The SPU's own to set.</summary>
     public string? SettingsProblem

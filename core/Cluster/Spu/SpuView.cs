@@ -18,6 +18,9 @@ public sealed class SpuView(LocalSpu node) : IClusterView
     /// <summary>Always: edges are clusters of one process.</summary>
     public bool IsHub => true;
 
+    /// <inheritdoc cref="LocalSpu.Overtaken"/>
+    public IReadOnlyList<OvertakenPartition> Overtaken => node.Overtaken;
+
     /// <inheritdoc/>
     public event Func<string, Task>? TopicDeleted;
 
@@ -57,8 +60,32 @@ public sealed class SpuView(LocalSpu node) : IClusterView
         _topology.Publish(topology);
     }
 
+    /// <summary>
+    /// Has the SPU serve nothing until it is told a topology again: another process is registered in its place. It answers as one that was not
+    /// told yet, so whoever asks it what there is asks others. What it has of topics stays.
+    /// </summary>
+    /// <returns>False where it serves nothing anyway.</returns>
+    public async Task<bool> LetGoAsync()
+    {
+        TopologyMap map = Current;
+        if (!map.IsTold)
+            return false;
+
+        await ApplyAsync(map with
+        {
+            Spus = [],
+            Topics = map.Topics.ToImmutableSortedDictionary(topic => topic.Key, topic => WithoutMine(topic.Value), StringComparer.Ordinal),
+        }).ConfigureAwait(false);
+        return true;
+    }
+
     /// <summary>What the SC has not told.</summary>
-    public static ClusterException NotTold() => new(ErrorCode.Unavailable, "this SPU has just started, and no SC has told it yet what there is; try again");
+    public static ClusterException NotTold() => new(ErrorCode.Unavailable, "no SC has told this SPU yet what there is, or another process is registered in its place; try again");
+
+    private TopicInfo WithoutMine(TopicInfo topic) => topic with
+    {
+        Partitions = [.. topic.Partitions.Select(partition => partition.LeaderSpu == node.Id ? partition with { LeaderSpu = PartitionInfo.NoLeader } : partition)],
+    };
 
     private async Task ForgetAsync(string topic)
     {

@@ -133,6 +133,9 @@ public sealed record TopologyMap(
     /// <summary>Of programs and SPUs: the names whose certificates are refused.</summary>
     public ImmutableSortedSet<string> RevokedNames { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 
+    /// <summary>Whether it is more than what an SPU knows that was not told yet what there is, or whose place another process has: that names no SPU.</summary>
+    public bool IsTold => ClusterId.Length > 0 && !Spus.IsEmpty;
+
     /// <summary>Of a node that was not told yet what there is.</summary>
     public static TopologyMap Unknown { get; } = new(
         "", [], ImmutableSortedDictionary.Create<string, GeoLocationInfo>(StringComparer.Ordinal),

@@ -1,7 +1,11 @@
+using System.Buffers.Binary;
 using EdgeStream.Client;
 using EdgeStream.Cluster;
 using EdgeStream.Harness;
 using EdgeStream.Protocol.V1;
+using NATS.Client.Core;
+using NATS.Client.JetStream;
+using NATS.Client.JetStream.Models;
 
 namespace EdgeStream.Agent.Tests.Hosting;
 
@@ -51,6 +55,70 @@ public sealed class DataCenterTests
         Assert.Equal(("SPU 1, without an SC", false), (status.Standing, status.SpuRegistered));
         await first.StopAsync();
         await copy.UntilAsync("the copy is registered", status => status.SpuRegistered);
+    }
+
+    [Fact]
+    public async Task Partitions_that_were_led_with_later_epochs_than_the_topology_has_are_opened_with_later_ones_still()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode first = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 3);
+        await first.UntilAsync("its partitions are open", status => AreOpen(status, 3));
+        await first.StopAsync();
+
+        // As where the topology was restored, and what lies beside the partitions was not.
+        await LeadAsync(nodes, spu: 2, epoch: 1_000_000);
+        RunningNode again = await RegisteredAsync(nodes, "spu-1-again", 1);
+        await again.UntilAsync("its partitions are open", status => AreOpen(status, 3));
+        await nodes["sc"].UntilAsync("nothing is wrong", status => status.Problems.Count == 0);
+    }
+
+    [Fact]
+    public async Task Partition_whose_stream_somebody_has_deleted_is_shown_closed_until_the_topic_is_made_again()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 2);
+        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        using EdgeStreamClient sc = nodes["sc"].Connect();
+        string stream = $"edgestream-{(await sc.GetTopologyAsync()).ClusterId[..12]}-orders-0";
+        await using var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url });
+        await new NatsJSContext(connection).DeleteStreamAsync(stream);
+
+        string reason = $"the NATS stream '{stream}', which had this partition, is gone";
+        NodeStatus status = await spu.UntilAsync(
+            "it says what is wrong", status => status.Partitions.Any(partition => partition.Problem.StartsWith(reason, StringComparison.Ordinal)));
+        Assert.Equal("", status.Partitions.Single(partition => partition.Partition.Partition_ == 1).Problem);
+        await nodes["sc"].UntilAsync(
+            "the SC says so", status => status.Problems.Any(problem => problem.StartsWith($"SPU 1: orders/0: {reason}", StringComparison.Ordinal)));
+
+        await sc.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = "orders" }));
+        await CreateTopicAsync(nodes["sc"], "orders", 2);
+        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        await nodes["sc"].UntilAsync("nothing is wrong", status => status.Problems.Count == 0);
+    }
+
+    [Fact]
+    public async Task Of_two_processes_with_an_identity_one_serves_whichever_another_sc_lets_in()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode second = await nodes.StartSc("sc-2").ServingAsync();
+        RunningNode original = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "orders", 4);
+        await original.UntilAsync("its partitions are open", status => AreOpen(status, 4));
+        RunningNode copy = await nodes.StartSpu("copy", 1).ServingAsync();
+        await copy.UntilAsync("the copy is refused", status => status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal)));
+        await nodes["sc"].UntilAsync("the SC says so", status => status.Problems.Any(problem => problem.StartsWith("SPU 1 is there twice", StringComparison.Ordinal)));
+
+        await nodes["sc"].StopAsync();
+        await second.UntilAsync("it is the active one", status => status.ScActive);
+        await Condition.WaitAsync(() => "one of the two serves and the other does not", async () =>
+        {
+            NodeStatus[] both = [await original.StatusAsync(), await copy.StatusAsync()];
+            return both.Count(status => status.SpuRegistered && AreOpen(status, 4)) == 1
+                && both.Count(status => !status.SpuRegistered && status.Partitions.Count == 0
+                    && status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal))) == 1;
+        });
     }
 
     [Fact]
@@ -129,6 +197,25 @@ public sealed class DataCenterTests
     {
         using EdgeStreamClient client = sc.Connect();
         await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest { Name = name, Partitions = partitions, Settings = new TopicSettings() }));
+    }
+
+    private static bool AreOpen(NodeStatus status, int partitions) =>
+        status.Partitions.Count == partitions && status.Partitions.All(partition => partition.Problem.Length == 0);
+
+    /// <summary>Writes down of each partition that an SPU leads it.</summary>
+    private static async Task LeadAsync(DataCenterNodes nodes, int spu, long epoch)
+    {
+        using EdgeStreamClient client = nodes["sc"].Connect();
+        string bucket = $"edgestream-{(await client.GetTopologyAsync()).ClusterId[..12]}";
+        await using var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url });
+        var jetStream = new NatsJSContext(connection);
+        var state = await jetStream.GetStreamAsync($"KV_{bucket}", new StreamInfoRequest { SubjectsFilter = $"$KV.{bucket}.*.leader" });
+        byte[] entry = new byte[sizeof(long) + sizeof(int)];
+        BinaryPrimitives.WriteInt64BigEndian(entry, epoch);
+        BinaryPrimitives.WriteInt32BigEndian(entry.AsSpan(sizeof(long)), spu);
+        Assert.NotEmpty(state.Info.State.Subjects!);
+        foreach (string subject in state.Info.State.Subjects!.Keys)
+            (await jetStream.PublishAsync(subject, entry)).EnsureSuccess();
     }
 
     private static async Task RemoveAsync(EdgeStreamClient client, int id) =>

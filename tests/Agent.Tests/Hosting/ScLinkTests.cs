@@ -222,6 +222,39 @@ public sealed class ScLinkTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Spu_whose_identity_another_process_has_serves_nothing_until_that_one_is_gone()
+    {
+        FakeSc sc = _scs[0];
+        sc.Welcome = Update(term: 3, version: 5, leader: 1);
+        ScLink link = Start(sc);
+        await link.Served.InTimeAsync();
+        Assert.True(_view.GetPartition("t", 0).IsOpen);
+        TopologyMap told = _view.Current;
+        int deleted = 0;
+        _view.TopicDeleted += _ => Task.FromResult(deleted++);
+
+        // As after another SC has become the active one, and the copy was there first.
+        sc.Refusal = new ClusterException(ErrorCode.SpuExists, "an SPU 1 is there already, at https://copy:9444; stop that one");
+        sc.Break(new ClusterException(ErrorCode.Unavailable, "this SC is not the active one any more; ask the others"));
+        await Eventually.HoldsAsync(() => _node.Partitions.Count == 0, "its partitions are closed");
+        await _view.WaitForChangeAsync(told, CancellationToken.None).InTimeAsync();
+        var refused = Assert.Throws<ClusterException>(() => _view.GetPartition("t", 0));
+        Assert.Equal((ErrorCode.NotLeader, "t/0 is led by another process, which is registered as this SPU; ask an SC where"), (refused.Code, refused.Message));
+        var service = new EdgeStream.Cluster.Grpc.ControlPlaneService(_view, new GeoLocationPresence(TimeProvider.System), spu: _node);
+        var asked = await Assert.ThrowsAsync<ClusterException>(async () => await service.GetTopology(new GetTopologyRequest(), null!));
+        Assert.Equal(ErrorCode.Unavailable, asked.Code);
+        Assert.Contains("an SPU 1 is there already, at https://copy:9444", link.Problem, StringComparison.Ordinal);
+        await Eventually.HoldsAsync(
+            () => _log.Count(line => line == "another process is registered as SPU 1; what it led is closed here, until that one is gone") == 1, "it says so, once");
+
+        // The same topology as before: that nobody else was told of any change is no reason not to serve it again.
+        sc.Refusal = null;
+        await Eventually.HoldsAsync(() => _view.Current.Spus.Length == 2, "it serves again");
+        Assert.True(_view.GetPartition("t", 0).IsOpen);
+        Assert.Equal(0, deleted);
+    }
+
+    [Fact]
     public async Task Mirror_partition_is_asked_for_and_waited_for_or_refused_in_words()
     {
         FakeSc sc = _scs[0];

@@ -36,9 +36,39 @@ public sealed class SpuRegistryTests : IAsyncDisposable
         spus.Register(Spu(1), "first", "1.0");
         var refused = Assert.Throws<ClusterException>(() => spus.Register(Spu(1), "second", "1.0"));
         Assert.Equal("an SPU 1 is there already, at https://spu1:9443; stop that one, or give this one an identity of its own: 'edgestream spu certificate ID' makes it", refused.Message);
+        Assert.Equal(ErrorCode.SpuExists, refused.Code);
 
         _time.Advance(SpuRegistry.SilenceTolerated);
         spus.Register(Spu(1), "second", "1.0");
+    }
+
+    [Fact]
+    public void Id_that_two_processes_have_is_a_problem_as_long_as_both_of_them_come()
+    {
+        TopologyMap topology = TopologyMap.Unknown with { Spus = [Spu(1)] };
+        SpuRegistry spus = Create();
+        RegisteredSpu first = spus.Register(Spu(1), "first", "1.0");
+        ComesToo();
+        string problem = "SPU 1 is there twice: a process at https://copy:9443 has its identity and is refused; stop that one, or give it an identity of its own";
+        Assert.Equal([problem], spus.ProblemsOf(topology));
+        _time.Advance(SpuRegistry.ReportInterval);
+        spus.Report(first, 0, "n1");
+        Assert.Equal([problem], spus.ProblemsOf(topology));
+        for (int passed = 0; passed < 10; passed++)
+        {
+            _time.Advance(SpuRegistry.ReportInterval);
+            spus.Report(first, 0, "n1");
+        }
+
+        Assert.Empty(spus.ProblemsOf(topology));
+
+        // Of one that was started anew before its old stream was seen to have ended, nothing is left to say.
+        ComesToo();
+        spus.Leave(first, hasSaidSo: false);
+        spus.Register(Spu(1), "second", "1.0");
+        Assert.Empty(spus.ProblemsOf(topology));
+
+        void ComesToo() => Assert.Throws<ClusterException>(() => spus.Register(new SpuInfo(1, ["https://copy:9443"]), "copy", "1.0"));
     }
 
     [Fact]

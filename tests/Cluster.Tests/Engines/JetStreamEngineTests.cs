@@ -157,6 +157,54 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Stream_that_somebody_has_deleted_is_not_made_anew_but_by_who_deletes_the_topic()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        IPartitionLog log = await engine.OpenAsync();
+        await log.AppendAsync(Batches.Of("a", "b"), AckLevel.Durable);
+        await using var connection = new NatsConnection(new NatsOpts { Url = (await nats.SingleAsync()).Url });
+        var jetStream = new NatsJSContext(connection);
+        string stream = StreamNames.Of(_clusterId, engine.Id).Stream;
+        await jetStream.DeleteStreamAsync(stream);
+        string reason = $"the NATS stream '{stream}', which had this partition, is gone, and a new one would give out the same offsets again; "
+            + "restore it from a copy, or delete the topic and make it again";
+
+        // Whichever process comes, and however often.
+        await engine.CloseAsync();
+        await using EngineUnderTest successor = await EngineAsync("two");
+        foreach (EngineUnderTest one in (EngineUnderTest[])[engine, engine, successor])
+            Assert.Equal(reason, (await Assert.ThrowsAsync<PartitionDamagedException>(one.OpenOnceAsync)).Message);
+
+        Assert.DoesNotContain(stream, await jetStream.ListStreamNamesAsync().ToListAsync());
+
+        // Another topic of the name is another log, and what is there again is as it was left.
+        await engine.DeleteAsync();
+        log = await engine.OpenAsync();
+        Assert.Equal(new AppendedRange(0, 0), await log.AppendAsync(Batches.Of("c"), AckLevel.Durable));
+        StreamConfig config = (await jetStream.GetStreamAsync(stream)).Info.Config;
+        await engine.CloseAsync();
+        await jetStream.DeleteStreamAsync(stream);
+        await Assert.ThrowsAsync<PartitionDamagedException>(engine.OpenOnceAsync);
+        await jetStream.CreateStreamAsync(config);
+        await engine.OpenOnceAsync();
+    }
+
+    [Fact]
+    public async Task Stream_of_before_this_was_written_down_is_not_made_anew_once_it_was_opened()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        await (await engine.OpenAsync()).AppendAsync(Batches.Of("a"), AckLevel.Durable);
+        await using var connection = new NatsConnection(new NatsOpts { Url = (await nats.SingleAsync()).Url });
+        var jetStream = new NatsJSContext(connection);
+        string stream = StreamNames.Of(_clusterId, engine.Id).Stream, bucket = $"edgestream-{_clusterId[..12]}";
+        await jetStream.PurgeStreamAsync($"KV_{bucket}", new StreamPurgeRequest { Filter = $"$KV.{bucket}.opened.>" });
+        await engine.ReopenAsync();
+        await engine.CloseAsync();
+        await jetStream.DeleteStreamAsync(stream);
+        await Assert.ThrowsAsync<PartitionDamagedException>(engine.OpenOnceAsync);
+    }
+
+    [Fact]
     public async Task Servers_that_stay_away_end_the_log_which_is_opened_anew_when_they_are_back()
     {
         NatsServer server = await nats.SingleAsync();

@@ -72,6 +72,28 @@ public sealed class JetStreamLeadershipTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Stream_that_is_gone_is_missed_unless_all_that_was_kept_of_it_is()
+    {
+        TopologyMap topology = Topology(leader: 1, epoch: 1);
+        await using (LocalSpu spu = await SpuAsync(1))
+            await (await LeadsAsync(spu, topology)).AppendAsync(Batches.Of("a"), AckLevel.Durable);
+
+        await using var connection = new NatsConnection(new NatsOpts { Url = (await nats.SingleAsync()).Url });
+        var jetStream = new NatsJSContext(connection);
+        string stream = StreamNames.Of(_clusterId, Id).Stream, bucket = $"edgestream-{_clusterId[..12]}";
+        string incarnation = (await jetStream.GetStreamAsync(stream)).Info.Config.Description![^32..];
+        await jetStream.DeleteStreamAsync(stream);
+        await using LocalSpu next = await SpuAsync(2);
+        await next.StartAsync(Topology(leader: 2, epoch: 2));
+        Assert.StartsWith($"the NATS stream '{stream}', which had this partition, is gone", next.Partitions[0].Problem, StringComparison.Ordinal);
+
+        // As an SC of a version before does, which knows of no mark.
+        await jetStream.PurgeStreamAsync($"KV_{bucket}", new NATS.Client.JetStream.Models.StreamPurgeRequest { Filter = $"$KV.{bucket}.{incarnation}.>" });
+        Assert.True(await next.ReopenAsync(Topology(leader: 2, epoch: 2)));
+        Assert.Equal(new AppendedRange(0, 0), await next.Partitions[0].Log.AppendAsync(Batches.Of("b"), AckLevel.Durable));
+    }
+
+    [Fact]
     public async Task Leader_that_nobody_writes_to_comes_to_know_that_another_has_its_place()
     {
         await using LocalSpu first = await SpuAsync(1), second = await SpuAsync(2);

@@ -22,6 +22,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using OvertakenPartition = EdgeStream.Protocol.V1.OvertakenPartition;
 using TopicSettings = EdgeStream.Cluster.Topology.TopicSettings;
 
 namespace EdgeStream.Cluster.Tests.Grpc;
@@ -155,7 +156,7 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
         using Link first = Register(1, instance: "a");
         await first.NextAsync(update => update.Topology is not null);
         using (Link second = Register(1, instance: "b"))
-            await second.EndsAsync(ErrorCode.InvalidArgument, "an SPU 1 is there already, at https://spu1:9444");
+            await second.EndsAsync(ErrorCode.SpuExists, "an SPU 1 is there already, at https://spu1:9444");
 
         await first.SendAsync(new SpuReport());
         using Link again = Register(1, instance: "a");
@@ -209,6 +210,43 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Partition_that_was_led_with_a_later_epoch_gets_a_still_later_one_where_its_leader_says_so_by_what_it_was_told_last()
+    {
+        const long Found = 1_000_000;
+        using Link link = Register(1);
+        await link.NextAsync(update => update.Topology is not null);
+        _ = _sc.Controller.CreateTopicAsync("t", 3, new TopicSettings());
+        SpuUpdate told = await link.NextAsync(update => update.Topology?.Topics.Count == 1);
+        long epoch = told.Topology.Topics[0].Partitions[0].LeaderEpoch;
+
+        // An SPU that does not lead it, and its leader as of a topology before, or of a topic that is gone: the SC knows better.
+        using Link other = Register(2);
+        await other.NextAsync(update => update.Topology?.Spus.Count == 2);
+        await other.SendAsync(new SpuReport { AppliedVersion = told.Topology.Version, Overtaken = { Overtaken(0, epoch, Found) } });
+        await link.SendAsync(new SpuReport
+        {
+            AppliedVersion = told.Topology.Version,
+            Overtaken =
+            {
+                Overtaken(0, epoch, Found), Overtaken(1, epoch - 1, 2 * Found), Overtaken(2, epoch, Found), Overtaken(2, epoch, long.MaxValue), Overtaken(9, epoch, Found),
+                new OvertakenPartition { Topic = "gone", ToldEpoch = 1, FoundEpoch = Found },
+            },
+        });
+        SpuUpdate raised = await link.NextAsync(update => update.Topology?.Topics[0].Partitions[0].LeaderEpoch > epoch);
+        long next = raised.Topology.Topics[0].Partitions[0].LeaderEpoch;
+        Assert.InRange(next, Found + 1, 2 * Found);
+        Assert.Equal([(0, 1, next), (1, 1, epoch), (2, 1, next)], raised.Topology.Topics[0].Partitions.Select(one => (one.Number, one.LeaderSpu, one.LeaderEpoch)));
+        Assert.Equal(StoredMessages.FromMessage(raised.Topology.Topics[0]).Partitions, _store.LoadTopics()[0].Partitions);
+
+        // What is said of before once more changes nothing, and whatever comes is later still, also at the next SC.
+        await link.SendAsync(new SpuReport { AppliedVersion = told.Topology.Version, Overtaken = { Overtaken(0, epoch, Found) } });
+        _ = _sc.Controller.CreateTopicAsync("u", 1, new TopicSettings());
+        SpuUpdate with = await link.NextAsync(update => update.Topology?.Topics.Count == 2);
+        Assert.Equal(next, with.Topology.Topics[0].Partitions[0].LeaderEpoch);
+        Assert.True(with.Topology.Topics[1].Partitions[0].LeaderEpoch > next);
+    }
+
+    [Fact]
     public async Task What_an_edge_brings_is_led_by_the_spu_that_asks()
     {
         using Link first = Register(1), second = Register(2);
@@ -247,6 +285,9 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     }
 
     private static Protocol.V1.GeoLocation Online(string name) => new() { Name = name, State = GeoLocationState.Online };
+
+    private static OvertakenPartition Overtaken(int partition, long told, long found) =>
+        new() { Topic = "t", Partition = partition, ToldEpoch = told, FoundEpoch = found };
 
     private static SpuHello Hello(int id, string zone = "", string instance = "process") =>
         new() { Id = id, Endpoints = { $"https://spu{id}:9444" }, Zone = zone, Instance = instance, SoftwareVersion = "1.0" };

@@ -120,6 +120,9 @@ public sealed class JetStreamEngine : IPartitionEngine
                 await _servers.DeleteStreamAsync(names.Stream).ConfigureAwait(false);
                 await Bucket.DeleteAsync(incarnation).ConfigureAwait(false);
             }
+
+            // Last: where it does not come to that, streams that are gone are missed.
+            await StreamMark.DeleteAsync(Bucket, topic.Name).ConfigureAwait(false);
         }
         catch (NatsJSApiException refusal)
         {

@@ -74,9 +74,9 @@ internal sealed partial class JetStreamLog
     /// stream; what lies at its ends and beside it; then the leader's entry, where it is another, and the epoch.
     /// </remarks>
     /// <exception cref="ClusterException">
-    /// The servers do not answer, refuse it, or have another's stream of that name. <see cref="ErrorCode.NotLeader"/>: another SPU was
-    /// told later to lead it, and nothing was touched.
+    /// The servers do not answer, refuse it, or have another's stream of that name.
     /// </exception>
+    /// <exception cref="LaterEpochException">Somebody was told later to lead it, and nothing was touched.</exception>
     public static async Task<JetStreamLog> OpenAsync(
         string clusterId, PartitionId id, TopicInfo topic, PartitionInfo info, LogSettings settings, IClockSource? clock,
         JetStreamServers servers, StateBucket bucket, JetStreamOptions options, TimeProvider time, ILogger logger)
@@ -84,7 +84,9 @@ internal sealed partial class JetStreamLog
         var names = StreamNames.Of(clusterId, id);
         try
         {
-            (StreamInfo stream, PartitionManifest manifest) = await EnsureStreamAsync(names, topic, info, settings, servers).ConfigureAwait(false);
+            var mark = new StreamMark(bucket, id);
+            (StreamInfo stream, PartitionManifest manifest) = await EnsureStreamAsync(names, mark, topic, info, settings, servers).ConfigureAwait(false);
+            await SetMarkAsync(mark, stream, manifest.Incarnation).ConfigureAwait(false);
             var leader = new LeaderEntry(bucket, manifest.Incarnation, id, info);
             Task<State> loading = LoadStateAsync(bucket, manifest.Incarnation);
             var writerId = Guid.NewGuid();
@@ -143,12 +145,24 @@ internal sealed partial class JetStreamLog
         Overflow = config.Discard == StreamConfigDiscard.New ? OverflowPolicy.Reject : OverflowPolicy.DropOldest,
     };
 
+    /// <exception cref="PartitionDamagedException">There was one, and it is gone.</exception>
     private static async Task<(StreamInfo Stream, PartitionManifest Manifest)> EnsureStreamAsync(
-        StreamNames names, TopicInfo topic, PartitionInfo info, LogSettings settings, JetStreamServers servers)
+        StreamNames names, StreamMark mark, TopicInfo topic, PartitionInfo info, LogSettings settings, JetStreamServers servers)
     {
         int replicas = topic.Settings.Replicas;
         PartitionManifest manifest = PartitionDirectories.NewManifest(topic, info);
-        StreamInfo? known = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false);
+        Task<StreamInfo?> finding = servers.FindStreamAsync(names.Stream);
+        await Task.WhenAll(finding, mark.LoadAsync()).ConfigureAwait(false);
+        StreamInfo? known = await finding.ConfigureAwait(false);
+
+        // Another SPU may have made it between the two answers.
+        if (known is null && await mark.IsMissedAsync(info).ConfigureAwait(false))
+        {
+            known = await servers.FindStreamAsync(names.Stream).ConfigureAwait(false) ?? throw new PartitionDamagedException(
+                $"the NATS stream '{names.Stream}', which had this partition, is gone, and a new one would give out the same offsets again; "
+                + "restore it from a copy, or delete the topic and make it again");
+        }
+
         if (known is null)
         {
             try
@@ -173,6 +187,18 @@ internal sealed partial class JetStreamLog
         }
 
         return (known, manifest with { Incarnation = incarnation });
+    }
+
+    /// <summary>Where there is no room for it, what is stored is served all the same: it is written the next time that it is opened.</summary>
+    private static async Task SetMarkAsync(StreamMark mark, StreamInfo stream, Guid incarnation)
+    {
+        try
+        {
+            await mark.SetAsync(incarnation).ConfigureAwait(false);
+        }
+        catch (ClusterException full) when (full.Code == ErrorCode.StorageFull && stream.State.Messages > 0)
+        {
+        }
     }
 
     /// <summary>Whether a stream is configured otherwise than it should be now.</summary>

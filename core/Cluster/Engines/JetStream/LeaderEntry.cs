@@ -16,13 +16,14 @@ internal sealed class LeaderEntry(StateBucket bucket, Guid incarnation, Partitio
 {
     private const int Size = sizeof(long) + sizeof(int);
 
-    private readonly StateEntry _entry = new(bucket, $"{incarnation:N}.leader");
+    private readonly StateEntry _entry = new(bucket, KeyOf(incarnation));
     private long _epoch;
 
+    public static string KeyOf(Guid incarnation) => $"{incarnation:N}.leader";
+
     /// <summary>Makes sure that nobody else was told later.</summary>
-    /// <exception cref="ClusterException">
-    /// <see cref="ErrorCode.NotLeader"/>: somebody was. <see cref="ErrorCode.Unavailable"/>: the servers do not answer.
-    /// </exception>
+    /// <exception cref="LaterEpochException">Somebody was.</exception>
+    /// <exception cref="ClusterException"><see cref="ErrorCode.Unavailable"/>: the servers do not answer.</exception>
     public async Task CheckAsync()
     {
         await _entry.LoadAsync().ConfigureAwait(false);
@@ -33,7 +34,11 @@ internal sealed class LeaderEntry(StateBucket bucket, Guid incarnation, Partitio
         _epoch = BinaryPrimitives.ReadInt64BigEndian(known.Span);
         int spu = BinaryPrimitives.ReadInt32BigEndian(known.Span[sizeof(long)..]);
         if (_epoch > info.LeaderEpoch || (_epoch == info.LeaderEpoch && spu != info.LeaderSpu))
-            throw ClusterException.NotLeader($"partition {id} is led by SPU {spu} since; ask there");
+        {
+            throw new LaterEpochException(_epoch, spu != info.LeaderSpu
+                ? $"partition {id} is led by SPU {spu} since; ask there"
+                : $"partition {id} was given to this SPU later, with epoch {_epoch}, than it knows, with {info.LeaderEpoch}; the SC is told");
+        }
     }
 
     /// <summary>Writes the epoch where it is a higher one than <see cref="CheckAsync"/> has found.</summary>

@@ -34,6 +34,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     private const string SpuPrefix = "spu.";
     private const string RevokedPrefix = "revoked.";
     private const string AuthorityKey = "authority";
+    private const string EpochsKey = "epochs";
 
     // Questions that are under way at once while all is loaded.
     private const int LoadingAtOnce = 16;
@@ -76,7 +77,10 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     public CancellationToken Superseded => _superseded.Token;
 
     /// <inheritdoc/>
-    public long NextEpoch => _last + 1;
+    public long NextEpoch => _last + 1 + EpochsAhead;
+
+    // Each write makes the next epoch greater by one at least; what was found greater still lies in between for ever.
+    private long EpochsAhead => _entries.TryGetValue(EpochsKey, out Entry entry) ? V1.StoredEpochs.Parser.ParseFrom(entry.Value.Span).Ahead : 0;
 
     /// <summary>Makes the bucket where there is none, takes it over from whoever has written it, and loads all of it.</summary>
     /// <param name="options">Where the servers are, and how many of them are to keep it.</param>
@@ -168,6 +172,11 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     public string? LoadAuthority() => _entries.TryGetValue(AuthorityKey, out Entry entry) ? V1.StoredAuthority.Parser.ParseFrom(entry.Value.Span).Fingerprint : null;
 
     public Task SaveAuthorityAsync(string fingerprint) => SaveAsync(AuthorityKey, new V1.StoredAuthority { Fingerprint = fingerprint });
+
+    /// <inheritdoc/>
+    public Task RaiseNextEpochAsync(long found) => found < NextEpoch
+        ? Task.CompletedTask
+        : SaveAsync(EpochsKey, new V1.StoredEpochs { Ahead = EpochsAhead + found + 1 - NextEpoch });
 
     /// <inheritdoc/>
     public Task SaveInviteAsync(Invite invite) => SaveAsync(InvitePrefix + invite.SecretHash, StoredMessages.ToMessage(invite));

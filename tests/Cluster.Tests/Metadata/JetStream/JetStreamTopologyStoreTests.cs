@@ -129,6 +129,27 @@ public sealed class JetStreamTopologyStoreTests(NatsFixture nats, ITestOutputHel
         Assert.Empty(third.LoadGeoLocations());
     }
 
+    [Fact]
+    public async Task Next_epoch_stays_above_what_was_found_at_whoever_writes_later()
+    {
+        const long Found = 5_000;
+        JetStreamOptions options = await nats.OptionsAsync(1);
+        await using JetStreamTopologyStore store = await MetadataServers.OpenTopologyAsync(options, _name);
+        long before = store.NextEpoch;
+        await store.RaiseNextEpochAsync(before - 1);
+        Assert.Equal(before, store.NextEpoch);
+        await store.RaiseNextEpochAsync(Found);
+        Assert.InRange(store.NextEpoch, Found + 1, Found + 10);
+        await store.RaiseNextEpochAsync(3 * Found);
+        long raised = store.NextEpoch;
+        Assert.InRange(raised, (3 * Found) + 1, (3 * Found) + 10);
+        await store.SaveTopicAsync(Topic("t"));
+        Assert.True(store.NextEpoch > raised);
+
+        await using JetStreamTopologyStore next = await MetadataServers.OpenTopologyAsync(options, _name, "sc-2");
+        Assert.True(next.NextEpoch > store.NextEpoch);
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(3)]

@@ -36,6 +36,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
 
     // Until this SC has been the active one: what is lost later is another loss.
     private bool _acceptsLoss;
+    private long _written;
     private volatile string? _unfit;
     private volatile string? _problem;
     private Task _running = Task.CompletedTask;
@@ -188,7 +189,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     {
         JetStreamOptions nats = _options.JetStream!;
         await using JetStreamTopologyStore store = await JetStreamTopologyStore
-            .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), _acceptsLoss, cancellationToken)
+            .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), _acceptsLoss, _written, cancellationToken)
             .ConfigureAwait(false);
         CheckAuthority(store.LoadAuthority());
         if (store.LoadAuthority() is null)
@@ -205,8 +206,11 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         using var hub = new HubAuthority(_authority, Rights, controller, store, state, _options.CertificateLife, TimeProvider.System);
         _active = new Activity(sc, hub);
         _problem = null;
-        _acceptsLoss = false;
         _logger.LogInformation("this SC is the active one");
+        if (_acceptsLoss)
+            _logger.LogWarning("it was started with --accept-metadata, which has done its work; start it without from now on, or the next loss is accepted unseen");
+
+        _acceptsLoss = false;
         try
         {
             using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, store.Superseded);
@@ -214,7 +218,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         }
         finally
         {
-            _active = null;
+            (_active, _written) = (null, store.Written);
             _logger.LogInformation("this SC stands by");
         }
     }

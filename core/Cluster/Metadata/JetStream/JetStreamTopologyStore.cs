@@ -59,6 +59,9 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
     /// <inheritdoc/>
     public long Term => Interlocked.Read(ref _term);
 
+    /// <summary>The sequence of its last write.</summary>
+    public long Written => _last;
+
     /// <summary>Cancelled with the first <see cref="TopologySupersededException"/>.</summary>
     public CancellationToken Superseded => _superseded.Token;
 
@@ -71,19 +74,21 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
     /// <param name="writer">The SC's name, for people.</param>
     /// <param name="logger">Told what becomes of the connection, and what is not as an SC has left it.</param>
     /// <param name="acceptsLoss">Whether to take what is left where some of it is lost or overwritten.</param>
+    /// <param name="written">What <see cref="Written"/> was when this SC had it open before: told where that is lost.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="ClusterException">
     /// The servers do not answer now, or the bucket is another's. <see cref="ErrorCode.StorageFailed"/>: it is not as an SC has left it.
     /// </exception>
     public static async Task<JetStreamTopologyStore> OpenAsync(
-        JetStreamOptions options, string cluster, string writer, ILogger logger, bool acceptsLoss = false, CancellationToken cancellationToken = default)
+        JetStreamOptions options, string cluster, string writer, ILogger logger, bool acceptsLoss = false, long written = 0,
+        CancellationToken cancellationToken = default)
     {
         var store = new JetStreamTopologyStore(options, cluster, writer, logger);
         try
         {
             await store._servers.EnsureReadyAsync().ConfigureAwait(false);
             await store._bucket.EnsureAsync(options.Replicas).ConfigureAwait(false);
-            while (!await store.TryTakeOverAsync(acceptsLoss, cancellationToken).ConfigureAwait(false))
+            while (!await store.TryTakeOverAsync(acceptsLoss, written, cancellationToken).ConfigureAwait(false))
                 cancellationToken.ThrowIfCancellationRequested();
 
             return store;
@@ -192,9 +197,17 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
         .Select(entry => entry.Value.Value);
 
     /// <summary>False where another has written meanwhile.</summary>
-    private async Task<bool> TryTakeOverAsync(bool acceptsLoss, CancellationToken cancellationToken)
+    private async Task<bool> TryTakeOverAsync(bool acceptsLoss, long written, CancellationToken cancellationToken)
     {
         await LoadAsync(acceptsLoss, cancellationToken).ConfigureAwait(false);
+        if (_last < written)
+        {
+            _logger.LogWarning(
+                "the last changes of the topology, revisions {First} to {Last} of {Stream}, are lost, with a NATS server's power or an older copy of its store; "
+                + "this SC goes on with what is stored; look whether topics and geo-locations are as they should be",
+                _last + 1, written, _bucket.Stream);
+        }
+
         try
         {
             long before = _entries.TryGetValue(TopologyKeys.Writer, out TopologyEntry entry) ? V1.StoredWriter.Parser.ParseFrom(entry.Value.Span).Term : 0;

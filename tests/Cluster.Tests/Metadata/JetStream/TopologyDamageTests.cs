@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Text;
 using EdgeStream.Cluster.Metadata.JetStream;
 using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Harness;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using NATS.Client.Core;
@@ -151,6 +153,40 @@ public sealed class TopologyDamageTests(NatsFixture nats)
         Assert.True(store.Superseded.IsCancellationRequested);
     }
 
+    [Fact]
+    public async Task Sc_says_what_it_has_written_itself_and_a_server_has_lost()
+    {
+        using var directory = new TemporaryDirectory();
+        using var server = new NatsServer(directory.Path);
+        await server.StartAsync();
+        await using var bucket = new Bucket(MetadataServers.At(server.Url), MetadataServers.NewName());
+        await (await bucket.OpenAsync("kept")).DisposeAsync();
+        server.Kill();
+        await CopyAsync(server.Store, directory.At("copy"));
+        await server.StartAsync();
+        long written;
+        await using (JetStreamTopologyStore store = await bucket.OpenAsync("lost", logger: _log))
+            written = store.Written;
+
+        await (await bucket.TryOpenAsync(logger: _log, written: written)).DisposeAsync();
+        Assert.Empty(_log.Lines);
+        server.Kill();
+        Directory.Delete(server.Store, recursive: true);
+        await CopyAsync(directory.At("copy"), server.Store);
+        await server.StartAsync();
+        await using JetStreamTopologyStore again = await bucket.TryOpenAsync(logger: _log, written: written);
+        Assert.Equal(["kept"], again.LoadTopics().Select(topic => topic.Name));
+        Assert.Contains(
+            $"the last changes of the topology, revisions {written - 1} to {written} of KV_", Assert.Single(_log.Lines, line => !line.Contains("the connection to NATS", StringComparison.Ordinal)), StringComparison.Ordinal);
+    }
+
+    private static async Task CopyAsync(string from, string to)
+    {
+        using Process copy = Process.Start("cp", ["-a", from, to]);
+        await copy.WaitForExitAsync();
+        Assert.Equal(0, copy.ExitCode);
+    }
+
     private static TopicInfo Topic(string name) => new(name, new TopicSettings(), [new PartitionInfo(0, 1)]);
 
     private async Task<Bucket> BucketAsync(int replicas = 1) => new(await nats.OptionsAsync(replicas), MetadataServers.NewName());
@@ -175,12 +211,12 @@ public sealed class TopologyDamageTests(NatsFixture nats)
 
         public Task<JetStreamTopologyStore> OpenAsync(ILogger? logger = null) => OpenAsync([], logger);
 
-        public Task<JetStreamTopologyStore> OpenAsync(string topic) => OpenAsync([topic]);
+        public Task<JetStreamTopologyStore> OpenAsync(string topic, ILogger? logger = null) => OpenAsync([topic], logger);
 
         public Task<JetStreamTopologyStore> OpenAsync(string one, string two, string three, ILogger? logger = null) => OpenAsync([one, two, three], logger);
 
-        public Task<JetStreamTopologyStore> TryOpenAsync(bool acceptsLoss = false, ILogger? logger = null) =>
-            JetStreamTopologyStore.OpenAsync(options, name, "sc-1", logger ?? NullLogger.Instance, acceptsLoss);
+        public Task<JetStreamTopologyStore> TryOpenAsync(bool acceptsLoss = false, ILogger? logger = null, long written = 0) =>
+            JetStreamTopologyStore.OpenAsync(options, name, "sc-1", logger ?? NullLogger.Instance, acceptsLoss, written);
 
         public async Task PutAsync(string key) => (await JetStream.PublishAsync(SubjectOf(key), Encoding.UTF8.GetBytes("anything"))).EnsureSuccess();
 

@@ -159,9 +159,11 @@ public sealed class DataCenterTests
     public async Task Sc_takes_what_others_have_left_of_its_topology_only_when_that_is_asked_for()
     {
         await using DataCenterNodes nodes = await StartAsync();
-        await RegisteredAsync(nodes, "spu-1", 1);
+        RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
         await CreateTopicAsync(nodes["sc"], "kept", 1);
         await CreateTopicAsync(nodes["sc"], "overwritten", 1);
+        string log = LogOf(await spu.UntilAsync("the topic is open", status => LogOf(status) is not null))!;
+        await spu.StopAsync();
         await nodes["sc"].StopAsync();
         await using (var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url }))
             (await new NatsJSContext(connection).PublishAsync("$KV.edgestream-edgestream-meta.topic.overwritten", "anything"u8.ToArray())).EnsureSuccess();
@@ -177,9 +179,17 @@ public sealed class DataCenterTests
         using EdgeStreamClient client = accepting.Connect();
         Assert.Equal(["kept"], (await client.GetTopologyAsync()).Topics.Select(topic => topic.Name));
 
+        // Its streams are there.
+        RunningNode other = await RegisteredAsync(nodes, "spu-2", 2);
+        await CreateTopicAsync(accepting, "overwritten", 1);
+        await other.UntilAsync("it goes on with its log", status => LogOf(status) == log);
+
         // Also for those that were not asked.
         await accepting.StopAsync();
         await refusing.UntilAsync("the other takes over", status => status.ScActive);
+
+        static string? LogOf(NodeStatus status) =>
+            status.Partitions.FirstOrDefault(partition => partition.Partition.Topic == "overwritten" && partition.Incarnation.Length > 0)?.Incarnation;
     }
 
     private static async Task<RunningNode> ActiveAsync(params RunningNode[] nodes)

@@ -102,17 +102,22 @@ internal static class NodeCommands
 
     public static Command Sc()
     {
+        Option<bool> acceptMetadata = new("--accept-metadata")
+        {
+            Description = "Go on with what is left of the cluster's metadata, where an SC says that some is lost or overwritten; for one start, after a look at what it says",
+        };
         var command = new CliCommand(
             "sc",
             "Run a streaming controller of a cluster: one of several, of which one is active and the others take over",
             "edgestream sc --config sc.toml --data ./sc --socket ./sc.sock")
         {
-            Options = { ClusterConfiguration, Listen, Advertise, Data, Budget, Http, Life },
+            Options = { ClusterConfiguration, Listen, Advertise, acceptMetadata, Data, Budget, Http, Life },
             HandlesSignals = true,
         };
         command.Does((result, _) => StopSignals.RunAsync(stop =>
         {
             (NodeOptions options, ClusterOptions cluster) = ClusterOf(result, "an SC", result.GetValue(Life));
+            cluster = cluster with { AcceptsLoss = result.GetValue(acceptMetadata) };
             return JetStreamSupport.IsSupported ? ScNode.RunAsync(options, cluster, stop) : throw new NotSupportedException("this build has no JetStream");
         }));
         return command;

@@ -39,6 +39,9 @@ public sealed class NatsServer : IDisposable
 
     public string Name { get; }
 
+    /// <summary>Where it keeps what it stores.</summary>
+    public string Store => Path.Combine(_home, "store");
+
     public string Address { get; }
 
     public int Port { get; }
@@ -60,7 +63,7 @@ public sealed class NatsServer : IDisposable
         server_name: {{Name}}
         listen: "{{Address}}:{{Port}}"
         http: "{{Monitor.Authority}}"
-        {{(jetStream ? $"jetstream {{ store_dir: \"{_home}/store\", max_mem: 64MB, max_file: {maxFileStore} }}" : "")}}
+        {{(jetStream ? $"jetstream {{ store_dir: \"{Store}\", max_mem: 64MB, max_file: {maxFileStore} }}" : "")}}
         {{_cluster}}
         {{settings}}
         """);

@@ -349,6 +349,7 @@ internal sealed class ScLink(
                 Zone = link.Self.Zone ?? "",
                 SoftwareVersion = BuildInfo.Version,
                 Instance = link._instance,
+                Term = link._newest.Term,
             };
             for (int report = 0; ; report++)
             {
@@ -416,9 +417,7 @@ internal sealed class ScLink(
         // An SC of a version that tells no term is believed.
         if (topology.Term > 0 && _newest.Cluster == topology.ClusterId && (topology.Term, topology.Version).CompareTo((_newest.Term, _newest.Version)) < 0)
         {
-            throw new ClusterException(
-                ErrorCode.Unavailable,
-                "that SC tells what another has changed since, so it is not the active one any more; where older metadata was restored, start this SPU anew");
+            throw new ClusterException(ErrorCode.Unavailable, "that SC tells what another has changed since, so it is not the active one any more");
         }
 
         _newest = (topology.ClusterId, topology.Term, topology.Version);

@@ -33,6 +33,10 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     private readonly X509Certificate2 _trusted;
     private readonly CancellationTokenSource _stop = new();
     private volatile Activity? _active;
+
+    // Until this SC has been the active one: what is lost later is another loss.
+    private bool _acceptsLoss;
+    private long _written;
     private volatile string? _unfit;
     private volatile string? _problem;
     private Task _running = Task.CompletedTask;
@@ -52,6 +56,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         string endpoint, ILoggerFactory loggers)
     {
         (_options, _cluster, _dataDirectory, _authority, _presence, _loggers) = (options, cluster, dataDirectory, authority, presence, loggers);
+        _acceptsLoss = cluster.AcceptsLoss;
         _logger = loggers.CreateLogger<ScRole>();
         _self = new ActiveSc(Environment.MachineName, [endpoint]);
         _lease = new ScLease(options.JetStream!, cluster.Name, _self, loggers.CreateLogger<ScLease>());
@@ -184,7 +189,8 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
     {
         JetStreamOptions nats = _options.JetStream!;
         await using JetStreamTopologyStore store = await JetStreamTopologyStore
-            .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), cancellationToken).ConfigureAwait(false);
+            .OpenAsync(nats, _cluster.Name, _self.Name, _loggers.CreateLogger<JetStreamTopologyStore>(), _acceptsLoss, _written, cancellationToken)
+            .ConfigureAwait(false);
         CheckAuthority(store.LoadAuthority());
         if (store.LoadAuthority() is null)
             await store.SaveAuthorityAsync(Convert.ToHexStringLower(_authority.Fingerprint)).ConfigureAwait(false);
@@ -201,6 +207,10 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         _active = new Activity(sc, hub);
         _problem = null;
         _logger.LogInformation("this SC is the active one");
+        if (_acceptsLoss)
+            _logger.LogWarning("it was started with --accept-metadata, which has done its work; start it without from now on, or the next loss is accepted unseen");
+
+        _acceptsLoss = false;
         try
         {
             using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, store.Superseded);
@@ -208,7 +218,7 @@ internal sealed class ScRole : IClusterView, IAsyncDisposable
         }
         finally
         {
-            _active = null;
+            (_active, _written) = (null, store.Written);
             _logger.LogInformation("this SC stands by");
         }
     }

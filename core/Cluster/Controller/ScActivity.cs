@@ -48,6 +48,24 @@ public sealed class ScActivity : IAsyncDisposable
         return new ScActivity(controller, spus, presence, time, logger);
     }
 
+    /// <summary>
+    /// Has an SPU that is about to register believe this SC, where it has been told by one of a later term. The write of that is what an SC
+    /// that was overtaken is refused.
+    /// </summary>
+    /// <exception cref="ClusterException">It could not be written.</exception>
+    public async Task OvertakeAsync(int spu, string instance, long term)
+    {
+        if (!Spus.IsBehind(spu, instance, term))
+            return;
+
+        long raised = await Controller.RaiseTermAsync(term).ConfigureAwait(false);
+        Spus.RaiseTerm(raised);
+        _logger.LogWarning(
+            "SPU {Id} knows the topology of an SC of term {Term}, of which nothing is stored any more: the last changes are lost, with a NATS server's power or an older copy of its store; "
+            + "this SC goes on with what is stored, as term {Raised}; look whether topics and geo-locations are as they should be",
+            spu, term, raised);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await _stop.CancelAsync().ConfigureAwait(false);

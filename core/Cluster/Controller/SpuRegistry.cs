@@ -73,10 +73,10 @@ public sealed class SpuRegistry : ISpus
     private readonly IPartitionEngine _engine;
     private readonly IPositionStore _positions;
     private readonly TimeProvider _time;
-    private readonly long _term;
 
     // Guards all below.
     private readonly Lock _lock = new();
+    private long _term;
     private readonly Dictionary<int, RegisteredSpu> _spus = [];
     private readonly Dictionary<int, long> _expected = [];
     private HashSet<int> _alive = [];
@@ -87,7 +87,7 @@ public sealed class SpuRegistry : ISpus
     /// <param name="positions">Where groups' positions lie; the caller's.</param>
     /// <param name="known">SPUs that the topology knows: they get a moment to come back to an SC that has just become active.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="term">Greater than that of any SC that was the active one before.</param>
+    /// <param name="term">The SC's.</param>
     public SpuRegistry(IPartitionEngine engine, IPositionStore positions, IEnumerable<SpuInfo> known, TimeProvider time, long term = 0)
     {
         (_engine, _positions, _time, _term) = (engine, positions, time, term);
@@ -205,6 +205,32 @@ public sealed class SpuRegistry : ISpus
             _alive.Add(info.Id);
             Signal();
             return spu;
+        }
+    }
+
+    /// <summary>
+    /// Whether an SPU has been told by another activity of a term that this one's is not above, so that it would not believe what it is told:
+    /// a greater one, or the same where nothing was told from here to that process.
+    /// </summary>
+    public bool IsBehind(int id, string instance, long term)
+    {
+        lock (_lock)
+            return term > _term || (term > 0 && term == _term && _spus.GetValueOrDefault(id)?.Instance != instance);
+    }
+
+    /// <summary>Tells the topology as that of a term which is greater.</summary>
+    public void RaiseTerm(long term)
+    {
+        lock (_lock)
+        {
+            if (term <= _term)
+                return;
+
+            _term = term;
+            if (_topology is { } told)
+                _topology = new VersionedTopology(told.Map, told.Version + 1, term);
+
+            Signal();
         }
     }
 

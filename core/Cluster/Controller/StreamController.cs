@@ -349,6 +349,21 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         return (map with { Spus = map.Spus.RemoveAll(spu => spu.Id == id) }, true);
     }, settles: false);
 
+    /// <summary>In a cluster: has a term above one that an SPU knows; the term, as it was written.</summary>
+    public async Task<long> RaiseTermAsync(long above)
+    {
+        await WaitForTurnAsync().ConfigureAwait(false);
+        try
+        {
+            await SpuStore.RaiseTermAsync(above).ConfigureAwait(false);
+            return SpuStore.Term;
+        }
+        finally
+        {
+            _changing.Release();
+        }
+    }
+
     /// <summary>In a cluster: gives partitions to other SPUs, as <paramref name="plan"/> says of the topology then.</summary>
     /// <returns>How many.</returns>
     public Task<int> MoveAsync(Func<TopologyMap, IReadOnlyList<PartitionMove>> plan) => ChangeAsync(async map =>

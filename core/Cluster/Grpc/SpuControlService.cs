@@ -16,8 +16,8 @@ public sealed class SpuControlService(
     private const int MaxWordLength = 256;
     private const int MaxProblemLength = 1000;
 
-    // There must always be later ones.
-    private const long HighestEpoch = long.MaxValue / 2;
+    // Epochs and terms grow by one: none comes near, and there must always be a greater one.
+    private const long HighestNumber = long.MaxValue / 2;
 
     // Each change of a large topology is told to each SPU, whole; so much of it in a second, and of several changes the last.
     private const double BytesPerSecond = 8 * 1024 * 1024;
@@ -33,6 +33,7 @@ public sealed class SpuControlService(
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU begins with its hello");
 
         SpuInfo info = Check(hello, GuardInterceptor.CallerOf(context));
+        await _sc.OvertakeAsync(info.Id, hello.Instance, hello.Term).ConfigureAwait(false);
         RegisteredSpu spu = _sc.Spus.Register(info, hello.Instance, hello.SoftwareVersion);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
         bool hasSaidSo = false;
@@ -93,6 +94,9 @@ public sealed class SpuControlService(
         if (hello.Id < 0 || hello.Zone.Length > MaxZoneLength || hello.Instance.Length is 0 or > MaxZoneLength || hello.Endpoints.Count is 0 or > MaxEndpoints)
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU has an id from 0 on, 1 to 8 endpoints, and a zone of 64 characters at most");
 
+        if (hello.Term is < 0 or > HighestNumber)
+            throw new ClusterException(ErrorCode.InvalidArgument, $"no SC has had the term {hello.Term}, which the SPU says that one had; start the SPU anew");
+
         if (hello.SoftwareVersion.Length > MaxWordLength || hello.Endpoints.Any(endpoint => endpoint.Length > MaxWordLength))
             throw new ClusterException(ErrorCode.InvalidArgument, $"an SPU's endpoints and version have {MaxWordLength} characters at most");
 
@@ -150,7 +154,7 @@ public sealed class SpuControlService(
         _sc.Spus.Report(
             spu, report.AppliedVersion, report.NatsServer.Length <= MaxWordLength ? report.NatsServer : "", report.Leaving,
             report.Problem.Length <= MaxProblemLength ? report.Problem : report.Problem[..MaxProblemLength],
-            [.. report.Overtaken.Take(OvertakenPartition.MostAtOnce).Select(TopologyMessages.FromMessage).Where(one => one.Found <= HighestEpoch)]);
+            [.. report.Overtaken.Take(OvertakenPartition.MostAtOnce).Select(TopologyMessages.FromMessage).Where(one => one.Found <= HighestNumber)]);
 
         // A name that nobody knows would stay for ever.
         foreach (V1.GeoLocation seen in report.GeoLocations.Where(seen => _sc.Controller.Current.GeoLocations.ContainsKey(seen.Name)))

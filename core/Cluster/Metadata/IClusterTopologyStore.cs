@@ -14,6 +14,15 @@ public interface IClusterTopologyStore : ITopologyStore
     /// <summary>Has <see cref="NextEpoch"/> be higher than an epoch that was found and that this store does not know of, from now on.</summary>
     Task RaiseNextEpochAsync(long found);
 
+    /// <summary>
+    /// Of the SC that writes: greater than that of any before, as far as what those have written is there. Where the last of it was lost,
+    /// as with a NATS server's power, SPUs may know a greater one: <see cref="RaiseTermAsync"/>.
+    /// </summary>
+    long Term { get; }
+
+    /// <summary>Has a <see cref="Term"/> above one that somebody knows, where it has not.</summary>
+    Task RaiseTermAsync(long above);
+
     /// <summary>Topics that are deleted, and of which something may be stored still. <see cref="ITopologyStore.LoadTopics"/> has none of them.</summary>
     IReadOnlyList<TopicInfo> LoadDeletedTopics();
 

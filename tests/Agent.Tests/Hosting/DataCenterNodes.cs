@@ -24,7 +24,7 @@ internal sealed class DataCenterNodes : IAsyncDisposable
     public RunningNode this[string name] => _nodes[name];
 
     /// <summary>Starts an SC with the CA of the first one, or one of its own.</summary>
-    public RunningNode StartSc(string name, bool hasOwnAuthority = false)
+    public RunningNode StartSc(string name, bool hasOwnAuthority = false, bool acceptsLoss = false)
     {
         string data = Path.Combine(_directory.Path, name);
         if (_nodes.Values.FirstOrDefault(node => node.IsSc) is { } first && !hasOwnAuthority)
@@ -34,7 +34,7 @@ internal sealed class DataCenterNodes : IAsyncDisposable
                 File.Copy(file, Path.Combine(data, "ca", Path.GetFileName(file)));
         }
 
-        return Start(name, isSc: true, (options, stop) => ScNode.RunAsync(options, new ClusterOptions(), stop));
+        return Start(name, isSc: true, (options, stop) => ScNode.RunAsync(options, new ClusterOptions { AcceptsLoss = acceptsLoss }, stop));
     }
 
     /// <summary>Starts an SPU, with an identity that the first SC's CA has signed.</summary>
@@ -105,10 +105,10 @@ internal sealed class RunningNode(string data, string endpoint, bool isSc, NodeO
     }
 
     /// <summary>Waits until its status is so.</summary>
-    public async Task<NodeStatus> UntilAsync(string what, Func<NodeStatus, bool> condition)
+    public async Task<NodeStatus> UntilAsync(string what, Func<NodeStatus, bool> condition, TimeSpan? deadline = null)
     {
         NodeStatus status = await StatusAsync();
-        await Condition.WaitAsync(() => $"{what}; it is: {status}", async () => condition(status = await StatusAsync()));
+        await Condition.WaitAsync(() => $"{what}; it is: {status}", async () => condition(status = await StatusAsync()), deadline);
         return status;
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using EdgeStream.Client;
 using EdgeStream.Cluster;
 using EdgeStream.Harness;
@@ -175,6 +176,109 @@ public sealed class DataCenterTests
         RunningNode sc = await nodes.StartSc("sc").ServingAsync();
         NodeStatus status = await sc.UntilAsync("it says what is wrong", status => status.Problems.Count > 0);
         Assert.Contains("JetStream", Assert.Single(status.Problems), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Older_topology_that_is_left_after_a_loss_is_served_by_spus_that_knew_the_newer_one()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode second = await nodes.StartSc("sc-2").ServingAsync();
+        RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "kept", 2);
+        string bucket = Path.Combine(nodes.Nats.Store, "jetstream", "$G", "streams", "KV_edgestream-edgestream-meta"), copy = nodes.Nats.Store + "-copy";
+        await KillNatsAsync(second);
+        await CopyAsync(bucket, copy);
+        await nodes.Nats.StartAsync();
+        RunningNode active = await ActiveAsync(nodes["sc"], second);
+        await spu.UntilAsync("the SPU is registered again", status => status.SpuRegistered);
+        for (int i = 0; i < 10; i++)
+            await CreateTopicAsync(active, $"lost-{i}", 1);
+
+        // So that its term is behind what is lost.
+        RunningNode next = active == second ? nodes["sc"] : second;
+        await active.StopAsync();
+        await next.UntilAsync("the next SC is the active one", status => status.ScActive);
+        await spu.UntilAsync("the SPU is registered with it", status => status.SpuRegistered);
+
+        await KillNatsAsync(next);
+        Directory.Delete(bucket, recursive: true);
+        await CopyAsync(copy, bucket);
+        await nodes.Nats.StartAsync();
+        await next.UntilAsync("the SC is the active one again", status => status.ScActive);
+        await spu.UntilAsync("the SPU believes it", status => status.SpuRegistered);
+        using EdgeStreamClient client = next.Connect();
+        Assert.Equal(["kept"], (await client.GetTopologyAsync()).Topics.Select(topic => topic.Name));
+        await CreateTopicAsync(next, "new", 1);
+        using EdgeStreamClient served = spu.Connect();
+        await Condition.WaitAsync(
+            () => "the SPU serves what is there",
+            async () => (await served.GetTopologyAsync()).Topics.Select(topic => topic.Name).SequenceEqual(["kept", "new"]));
+
+        async Task KillNatsAsync(RunningNode standby)
+        {
+            nodes.Nats.Kill();
+            await standby.UntilAsync("the lease is over", status => !status.ScActive && status.Problems.Count > 0);
+        }
+    }
+
+    [Fact]
+    public async Task Sc_takes_what_others_have_left_of_its_topology_only_when_that_is_asked_for()
+    {
+        await using DataCenterNodes nodes = await StartAsync();
+        RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
+        await CreateTopicAsync(nodes["sc"], "kept", 1);
+        await CreateTopicAsync(nodes["sc"], "overwritten", 1);
+        string log = LogOf(await spu.UntilAsync("the topic is open", status => LogOf(status) is not null))!;
+        await spu.StopAsync();
+        await nodes["sc"].StopAsync();
+        await using (var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url }))
+            (await new NatsJSContext(connection).PublishAsync("$KV.edgestream-edgestream-meta.topic.overwritten", "anything"u8.ToArray())).EnsureSuccess();
+
+        RunningNode refusing = await nodes.StartSc("sc-2").ServingAsync();
+        NodeStatus status = await refusing.UntilAsync("it says what is wrong", status => status.Problems.Count > 0);
+        Assert.Contains("'topic.overwritten' was written by something that is no SC", Assert.Single(status.Problems), StringComparison.Ordinal);
+        Assert.Contains("start an SC with --accept-metadata once", Assert.Single(status.Problems), StringComparison.Ordinal);
+        Assert.False(status.ScActive);
+
+        RunningNode accepting = await nodes.StartSc("sc-3", acceptsLoss: true).ServingAsync();
+        await accepting.UntilAsync("it is the active one", status => status.ScActive, TimeSpan.FromMinutes(2));
+        using EdgeStreamClient client = accepting.Connect();
+        Assert.Equal(["kept"], (await client.GetTopologyAsync()).Topics.Select(topic => topic.Name));
+
+        // Its streams are there.
+        RunningNode other = await RegisteredAsync(nodes, "spu-2", 2);
+        await CreateTopicAsync(accepting, "overwritten", 1);
+        await other.UntilAsync("it goes on with its log", status => LogOf(status) == log);
+
+        // Also for those that were not asked.
+        await accepting.StopAsync();
+        await refusing.UntilAsync("the other takes over", status => status.ScActive);
+
+        static string? LogOf(NodeStatus status) =>
+            status.Partitions.FirstOrDefault(partition => partition.Partition.Topic == "overwritten" && partition.Incarnation.Length > 0)?.Incarnation;
+    }
+
+    private static async Task<RunningNode> ActiveAsync(params RunningNode[] nodes)
+    {
+        RunningNode? active = null;
+        await Condition.WaitAsync(() => "one of them is the active one", async () =>
+        {
+            foreach (RunningNode node in nodes)
+            {
+                if ((await node.StatusAsync()).ScActive)
+                    active = node;
+            }
+
+            return active is not null;
+        });
+        return active!;
+    }
+
+    private static async Task CopyAsync(string from, string to)
+    {
+        using Process copy = Process.Start("cp", ["-a", from, to]);
+        await copy.WaitForExitAsync();
+        Assert.Equal(0, copy.ExitCode);
     }
 
     internal static async Task<DataCenterNodes> StartAsync()

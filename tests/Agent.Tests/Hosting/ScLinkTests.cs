@@ -70,6 +70,7 @@ public sealed class ScLinkTests : IAsyncLifetime
         SpuHello hello = sc.Reports.First().Hello;
         Assert.Equal((1, "https://spu1:9444", "rack-1"), (hello.Id, Assert.Single(hello.Endpoints), hello.Zone));
         Assert.NotEqual("", hello.Instance);
+        Assert.Equal(0, hello.Term);
         Assert.All(sc.Reports.Skip(1), report => Assert.Null(report.Hello));
         Assert.Equal((sc.Endpoint, (string?)null), (link.Controller, link.Problem));
         Assert.True(_view.GetPartition("t", 0).IsOpen);
@@ -98,6 +99,7 @@ public sealed class ScLinkTests : IAsyncLifetime
         Assert.Null(link.Problem);
         Assert.Equal(2, sc.Registrations);
         Assert.Single(sc.Reports.Select(report => report.Hello?.Instance).OfType<string>().Distinct());
+        Assert.Equal(3, sc.Reports.Last(report => report.Hello is not null).Hello.Term);
         await Eventually.HoldsAsync(() => sc.Reports.Last().AppliedVersion == 5, "it confirms the topology again");
     }
 

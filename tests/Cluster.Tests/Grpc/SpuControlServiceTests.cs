@@ -31,6 +31,7 @@ namespace EdgeStream.Cluster.Tests.Grpc;
 public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
 {
     private readonly TempDirectory _temp = new();
+    private readonly string _name = MetadataServers.NewName();
     private readonly GeoLocationPresence _presence = new(TimeProvider.System);
     private readonly List<IDisposable> _callers = [];
     private TestAuthority _authority = null!;
@@ -47,7 +48,7 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _authority = new TestAuthority(_temp.Path);
-        _store = await MetadataServers.OpenTopologyAsync(await nats.OptionsAsync(1), MetadataServers.NewName());
+        _store = await MetadataServers.OpenTopologyAsync(await nats.OptionsAsync(1), _name);
         _positions = new LiteDbMetadataStore(_temp.Sub("positions.db"));
         _engine = EngineUnderTest.Segments(_temp.Path);
         _spus = new SpuRegistry(_engine, _positions, _store.LoadSpus(), TimeProvider.System, _store.Term);
@@ -137,6 +138,8 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
             hello => hello.Zone = new string('x', 65),
             hello => hello.Instance = "",
             hello => hello.SoftwareVersion = new string('1', 300),
+            hello => hello.Term = -1,
+            hello => hello.Term = long.MaxValue,
         ])
         {
             SpuHello hello = Hello(1);
@@ -267,6 +270,36 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Spu_that_knows_a_later_term_than_is_stored_is_told_the_topology_as_of_one_that_is_later_still()
+    {
+        using Link first = Register(1);
+        await first.NextAsync(update => update.Topology is not null);
+        long term = _store.Term;
+        using Link second = Register(2, term: term + 10);
+        await second.NextAsync(update => update.Topology?.Term == term + 11);
+        await first.NextAsync(update => update.Topology?.Term == term + 11);
+        Assert.Equal(term + 11, _store.Term);
+
+        // One that this SC has told so itself, and one that has it from another: the same was given twice.
+        using Link again = Register(2, term: term + 11);
+        await again.NextAsync(update => update.Topology?.Term == term + 11);
+        using Link third = Register(3, term: term + 11);
+        await third.NextAsync(update => update.Topology?.Term == term + 12);
+        using Link fourth = Register(4, term: term + 5);
+        await fourth.NextAsync(update => update.Topology?.Term == term + 12);
+    }
+
+    [Fact]
+    public async Task Sc_that_was_overtaken_finds_out_by_what_an_spu_knows()
+    {
+        await using JetStreamTopologyStore next = await MetadataServers.OpenTopologyAsync(await nats.OptionsAsync(1), _name, "sc-2");
+        using Link link = Register(1, term: next.Term);
+        await link.EndsAsync(ErrorCode.Unavailable, "another has written the topology since");
+        Assert.True(_store.Superseded.IsCancellationRequested);
+        Assert.Empty(_spus.Alive);
+    }
+
+    [Fact]
     public async Task Sc_that_stands_by_or_comes_to_do_so_says_so()
     {
         using Link link = Register(1);
@@ -289,8 +322,8 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     private static OvertakenPartition Overtaken(int partition, long told, long found) =>
         new() { Topic = "t", Partition = partition, ToldEpoch = told, FoundEpoch = found };
 
-    private static SpuHello Hello(int id, string zone = "", string instance = "process") =>
-        new() { Id = id, Endpoints = { $"https://spu{id}:9444" }, Zone = zone, Instance = instance, SoftwareVersion = "1.0" };
+    private static SpuHello Hello(int id, string zone = "", string instance = "process", long term = 0) =>
+        new() { Id = id, Endpoints = { $"https://spu{id}:9444" }, Zone = zone, Instance = instance, SoftwareVersion = "1.0", Term = term };
 
     private static async Task RefusedAsync(ErrorCode code, Func<Task> call, string message = "")
     {
@@ -316,10 +349,10 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
 
     private Link Open(int id) => new(new SpuControl.SpuControlClient(Channel(id)).Register(cancellationToken: Cancelled));
 
-    private Link Register(int id, string zone = "", string instance = "process")
+    private Link Register(int id, string zone = "", string instance = "process", long term = 0)
     {
         Link link = Open(id);
-        _ = link.SendAsync(new SpuReport { Hello = Hello(id, zone, instance) });
+        _ = link.SendAsync(new SpuReport { Hello = Hello(id, zone, instance, term) });
         return link;
     }
 

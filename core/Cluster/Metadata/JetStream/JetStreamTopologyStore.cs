@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Globalization;
@@ -19,32 +18,17 @@ namespace EdgeStream.Cluster.Metadata.JetStream;
 /// </summary>
 /// <remarks>
 /// Each write expects the stream's last sequence to be that of the write before it, so the bucket is one history with one writer at a time:
-/// whoever opens it ends what another still has on its way. Each message also says, in a header, the sum of the revisions of all keys as it
-/// leaves them. Revisions only grow, so what was loaded is complete, and of that one instant, if and only if its sum is the last message's:
-/// whichever servers have answered.
+/// whoever opens it ends what another still has on its way. Each message also says what all of them come to, so that a load is known to be
+/// whole (<see cref="TopologyReading"/>). What others than SCs write there is passed over, and where it has taken the place of a value of
+/// this SC's, that is written again.
 /// </remarks>
-public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDisposable
+public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDisposable
 {
-    private const string SumHeader = "EdgeStream-Sum";
-    private const string ClusterKey = "cluster";
-    private const string WriterKey = "writer";
-    private const string TopicPrefix = "topic.";
-    private const string GeoLocationPrefix = "geo.";
-    private const string InvitePrefix = "invite.";
-    private const string SpuPrefix = "spu.";
-    private const string RevokedPrefix = "revoked.";
-    private const string AuthorityKey = "authority";
-    private const string EpochsKey = "epochs";
-
-    // Questions that are under way at once while all is loaded.
-    private const int LoadingAtOnce = 16;
-
     private static readonly TimeSpan RetryAfter = TimeSpan.FromMilliseconds(100);
 
-    // Servers may be behind each other for a moment; what stays so was not written by us.
-    private static readonly TimeSpan LoadPatience = TimeSpan.FromSeconds(15);
-
     private readonly JetStreamOptions _options;
+    private readonly string _writer;
+    private readonly ILogger _logger;
     private readonly JetStreamServers _servers;
     private readonly KeyValueBucket _bucket;
     private readonly CancellationTokenSource _superseded = new();
@@ -53,25 +37,30 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     private readonly SemaphoreSlim _writing = new(1);
 
     // Replaced with each write, and read at any time.
-    private volatile ImmutableSortedDictionary<string, Entry> _entries = ImmutableSortedDictionary.Create<string, Entry>(StringComparer.Ordinal);
+    private volatile ImmutableSortedDictionary<string, TopologyEntry> _entries = ImmutableSortedDictionary.Create<string, TopologyEntry>(StringComparer.Ordinal);
 
-    // Who writes owns these.
+    // Who writes owns these. The last one: keys of this SC's that others have written since, and that it writes again.
+    private readonly HashSet<string> _overwritten = new(StringComparer.Ordinal);
     private long _last;
     private long _sum;
     private TopologySupersededException? _problem;
+    private long _term;
 
-    private JetStreamTopologyStore(JetStreamOptions options, string cluster, ILogger logger)
+    private JetStreamTopologyStore(JetStreamOptions options, string cluster, string writer, ILogger logger)
     {
-        _options = options;
+        (_options, _writer, _logger) = (options, writer, logger);
         _servers = new JetStreamServers(options, logger);
         _bucket = new KeyValueBucket(_servers, $"edgestream-{cluster}-meta", $"EdgeStream {cluster} topology");
     }
 
     /// <inheritdoc/>
-    public string ClusterId => V1.StoredCluster.Parser.ParseFrom(_entries[ClusterKey].Value.Span).Id;
+    public string ClusterId => V1.StoredCluster.Parser.ParseFrom(_entries[TopologyKeys.Cluster].Value.Span).Id;
 
-    /// <summary>The sequence of the write that took the bucket over: that of an SC which does so later is greater.</summary>
-    public long Term { get; private set; }
+    /// <inheritdoc/>
+    public long Term => Interlocked.Read(ref _term);
+
+    /// <summary>The sequence of its last write.</summary>
+    public long Written => _last;
 
     /// <summary>Cancelled with the first <see cref="TopologySupersededException"/>.</summary>
     public CancellationToken Superseded => _superseded.Token;
@@ -80,24 +69,29 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     public long NextEpoch => _last + 1 + EpochsAhead;
 
     // Each write makes the next epoch greater by one at least; what was found greater still lies in between for ever.
-    private long EpochsAhead => _entries.TryGetValue(EpochsKey, out Entry entry) ? V1.StoredEpochs.Parser.ParseFrom(entry.Value.Span).Ahead : 0;
+    private long EpochsAhead => _entries.TryGetValue(TopologyKeys.Epochs, out TopologyEntry entry) ? V1.StoredEpochs.Parser.ParseFrom(entry.Value.Span).Ahead : 0;
 
     /// <summary>Makes the bucket where there is none, takes it over from whoever has written it, and loads all of it.</summary>
     /// <param name="options">Where the servers are, and how many of them are to keep it.</param>
     /// <param name="cluster">The cluster's name.</param>
     /// <param name="writer">The SC's name, for people.</param>
-    /// <param name="logger">Told what becomes of the connection.</param>
+    /// <param name="logger">Told what becomes of the connection, and what is not as an SC has left it.</param>
+    /// <param name="acceptsLoss">Whether to take what is left where some of it is lost or overwritten.</param>
+    /// <param name="written">What <see cref="Written"/> was when this SC had it open before: told where that is lost.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    /// <exception cref="ClusterException">The servers do not answer now, or the bucket is another's.</exception>
+    /// <exception cref="ClusterException">
+    /// The servers do not answer now, or the bucket is another's. <see cref="ErrorCode.StorageFailed"/>: it is not as an SC has left it.
+    /// </exception>
     public static async Task<JetStreamTopologyStore> OpenAsync(
-        JetStreamOptions options, string cluster, string writer, ILogger logger, CancellationToken cancellationToken = default)
+        JetStreamOptions options, string cluster, string writer, ILogger logger, bool acceptsLoss = false, long written = 0,
+        CancellationToken cancellationToken = default)
     {
-        var store = new JetStreamTopologyStore(options, cluster, logger);
+        var store = new JetStreamTopologyStore(options, cluster, writer, logger);
         try
         {
             await store._servers.EnsureReadyAsync().ConfigureAwait(false);
             await store._bucket.EnsureAsync(options.Replicas).ConfigureAwait(false);
-            while (!await store.TryTakeOverAsync(writer, cancellationToken).ConfigureAwait(false))
+            while (!await store.TryTakeOverAsync(acceptsLoss, written, cancellationToken).ConfigureAwait(false))
                 cancellationToken.ThrowIfCancellationRequested();
 
             return store;
@@ -113,23 +107,23 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     /// <exception cref="ClusterException">The servers do not answer now, or the bucket is another's.</exception>
     public static async Task<string?> FindAuthorityAsync(JetStreamOptions options, string cluster, ILogger logger)
     {
-        await using var store = new JetStreamTopologyStore(options, cluster, logger);
+        await using var store = new JetStreamTopologyStore(options, cluster, writer: "", logger);
         await store._servers.EnsureReadyAsync().ConfigureAwait(false);
         if (!await store._bucket.ExistsAsync().ConfigureAwait(false))
             return null;
 
-        (ReadOnlyMemory<byte> value, _) = await store._bucket.ReadAsync(AuthorityKey).ConfigureAwait(false);
-        return value.IsEmpty ? null : V1.StoredAuthority.Parser.ParseFrom(value.Span).Fingerprint;
+        return await store._servers.FindLastAsync(store._bucket.Stream, store._bucket.SubjectOf(TopologyKeys.Authority)).ConfigureAwait(false) is { } found
+            && TopologyReading.IsOwn(found) ? V1.StoredAuthority.Parser.ParseFrom(found.Data.Span).Fingerprint : null;
     }
 
     /// <inheritdoc/>
     public IReadOnlyList<TopicInfo> LoadTopics() => LoadTopics(deleted: false);
 
     /// <inheritdoc/>
-    public Task SaveTopicAsync(TopicInfo topic) => SaveAsync(TopicPrefix + KeyValueBucket.PartOf(topic.Name), StoredMessages.ToMessage(topic));
+    public Task SaveTopicAsync(TopicInfo topic) => SaveAsync(TopologyKeys.OfTopic(topic.Name), StoredMessages.ToMessage(topic));
 
     /// <inheritdoc/>
-    public Task DeleteTopicAsync(string name) => SaveAsync(TopicPrefix + KeyValueBucket.PartOf(name), null);
+    public Task DeleteTopicAsync(string name) => SaveAsync(TopologyKeys.OfTopic(name), null);
 
     /// <inheritdoc/>
     public IReadOnlyList<TopicInfo> LoadDeletedTopics() => LoadTopics(deleted: true);
@@ -139,58 +133,65 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
     {
         V1.StoredTopic message = StoredMessages.ToMessage(topic);
         message.Deleted = true;
-        return SaveAsync(TopicPrefix + KeyValueBucket.PartOf(topic.Name), message);
+        return SaveAsync(TopologyKeys.OfTopic(topic.Name), message);
     }
 
     /// <inheritdoc/>
     public IReadOnlyList<GeoLocationInfo> LoadGeoLocations() =>
-        [.. ValuesOf(GeoLocationPrefix).Select(value => StoredMessages.FromMessage(V1.StoredGeoLocation.Parser.ParseFrom(value.Span)))];
+        [.. ValuesOf(TopologyKeys.GeoLocations).Select(value => StoredMessages.FromMessage(V1.StoredGeoLocation.Parser.ParseFrom(value.Span)))];
 
     /// <inheritdoc/>
     public Task SaveGeoLocationAsync(GeoLocationInfo geoLocation) =>
-        SaveAsync(GeoLocationPrefix + KeyValueBucket.PartOf(geoLocation.Name), StoredMessages.ToMessage(geoLocation));
+        SaveAsync(TopologyKeys.OfGeoLocation(geoLocation.Name), StoredMessages.ToMessage(geoLocation));
 
     /// <inheritdoc/>
     public IReadOnlyList<SpuInfo> LoadSpus() =>
-        [.. ValuesOf(SpuPrefix).Select(value => StoredMessages.FromMessage(V1.StoredSpu.Parser.ParseFrom(value.Span)))];
+        [.. ValuesOf(TopologyKeys.Spus).Select(value => StoredMessages.FromMessage(V1.StoredSpu.Parser.ParseFrom(value.Span)))];
 
     /// <inheritdoc/>
-    public Task SaveSpuAsync(SpuInfo spu) => SaveAsync(SpuKey(spu.Id), StoredMessages.ToMessage(spu));
+    public Task SaveSpuAsync(SpuInfo spu) => SaveAsync(TopologyKeys.OfSpu(spu.Id), StoredMessages.ToMessage(spu));
 
     /// <inheritdoc/>
-    public Task DeleteSpuAsync(int id) => SaveAsync(SpuKey(id), null);
+    public Task DeleteSpuAsync(int id) => SaveAsync(TopologyKeys.OfSpu(id), null);
 
     /// <inheritdoc/>
     public IReadOnlyList<string> LoadRevokedNames() =>
-        [.. ValuesOf(RevokedPrefix).Select(value => V1.StoredRevokedName.Parser.ParseFrom(value.Span).Name)];
+        [.. ValuesOf(TopologyKeys.RevokedNames).Select(value => V1.StoredRevokedName.Parser.ParseFrom(value.Span).Name)];
 
     /// <inheritdoc/>
     public Task SaveRevokedNameAsync(string name) =>
-        SaveAsync(RevokedPrefix + KeyValueBucket.PartOf(name), new V1.StoredRevokedName { Name = name });
+        SaveAsync(TopologyKeys.OfRevokedName(name), new V1.StoredRevokedName { Name = name });
 
     /// <summary>The fingerprint of the CA that the SCs of the cluster have; null where none has said it yet.</summary>
-    public string? LoadAuthority() => _entries.TryGetValue(AuthorityKey, out Entry entry) ? V1.StoredAuthority.Parser.ParseFrom(entry.Value.Span).Fingerprint : null;
+    public string? LoadAuthority() => _entries.TryGetValue(TopologyKeys.Authority, out TopologyEntry entry) ? V1.StoredAuthority.Parser.ParseFrom(entry.Value.Span).Fingerprint : null;
 
-    public Task SaveAuthorityAsync(string fingerprint) => SaveAsync(AuthorityKey, new V1.StoredAuthority { Fingerprint = fingerprint });
+    public Task SaveAuthorityAsync(string fingerprint) => SaveAsync(TopologyKeys.Authority, new V1.StoredAuthority { Fingerprint = fingerprint });
 
     /// <inheritdoc/>
     public Task RaiseNextEpochAsync(long found) => found < NextEpoch
         ? Task.CompletedTask
-        : SaveAsync(EpochsKey, new V1.StoredEpochs { Ahead = EpochsAhead + found + 1 - NextEpoch });
+        : SaveAsync(TopologyKeys.Epochs, new V1.StoredEpochs { Ahead = EpochsAhead + found + 1 - NextEpoch });
 
     /// <inheritdoc/>
-    public Task SaveInviteAsync(Invite invite) => SaveAsync(InvitePrefix + invite.SecretHash, StoredMessages.ToMessage(invite));
+    public Task SaveInviteAsync(Invite invite) => SaveAsync(TopologyKeys.OfInvite(invite.SecretHash), StoredMessages.ToMessage(invite));
 
     /// <inheritdoc/>
     public Invite? FindInvite(string secretHash) =>
-        _entries.TryGetValue(InvitePrefix + secretHash, out Entry entry) && !entry.Value.IsEmpty ? ToInvite(entry.Value) : null;
+        _entries.TryGetValue(TopologyKeys.OfInvite(secretHash), out TopologyEntry entry) && !entry.Value.IsEmpty ? ToInvite(entry.Value) : null;
 
     /// <inheritdoc/>
     public async Task DeleteInvitesAsync(string geoLocation)
     {
-        foreach (Invite invite in ValuesOf(InvitePrefix).Select(ToInvite).Where(invite => invite.GeoLocation == geoLocation))
-            await SaveAsync(InvitePrefix + invite.SecretHash, null).ConfigureAwait(false);
+        foreach (Invite invite in ValuesOf(TopologyKeys.Invites).Select(ToInvite).Where(invite => invite.GeoLocation == geoLocation))
+            await SaveAsync(TopologyKeys.OfInvite(invite.SecretHash), null).ConfigureAwait(false);
     }
+
+    /// <inheritdoc/>
+    public Task RaiseTermAsync(long above) => WriteAsync(async () =>
+    {
+        if (Term <= above)
+            await TakeTermAsync(above + 1).ConfigureAwait(false);
+    });
 
     public async ValueTask DisposeAsync()
     {
@@ -203,7 +204,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
 
     private IReadOnlyList<TopicInfo> LoadTopics(bool deleted) =>
     [
-        .. ValuesOf(TopicPrefix).Select(value => V1.StoredTopic.Parser.ParseFrom(value.Span))
+        .. ValuesOf(TopologyKeys.Topics).Select(value => V1.StoredTopic.Parser.ParseFrom(value.Span))
             .Where(topic => topic.Deleted == deleted).Select(StoredMessages.FromMessage),
     ];
 
@@ -212,15 +213,23 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         .Select(entry => entry.Value.Value);
 
     /// <summary>False where another has written meanwhile.</summary>
-    private async Task<bool> TryTakeOverAsync(string writer, CancellationToken cancellationToken)
+    private async Task<bool> TryTakeOverAsync(bool acceptsLoss, long written, CancellationToken cancellationToken)
     {
-        await LoadAsync(cancellationToken).ConfigureAwait(false);
+        await LoadAsync(acceptsLoss, cancellationToken).ConfigureAwait(false);
+        if (_last < written)
+        {
+            _logger.LogWarning(
+                "the last changes of the topology, revisions {First} to {Last} of {Stream}, are lost, with a NATS server's power or an older copy of its store; "
+                + "this SC goes on with what is stored; look whether topics and geo-locations are as they should be",
+                _last + 1, written, _bucket.Stream);
+        }
+
         try
         {
-            await AppendAsync(WriterKey, new V1.StoredWriter { Name = writer, Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
-            Term = _last;
-            if (!_entries.ContainsKey(ClusterKey))
-                await AppendAsync(ClusterKey, new V1.StoredCluster { Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
+            long before = _entries.TryGetValue(TopologyKeys.Writer, out TopologyEntry entry) ? V1.StoredWriter.Parser.ParseFrom(entry.Value.Span).Term : 0;
+            await TakeTermAsync(Math.Max(before, _last) + 1).ConfigureAwait(false);
+            if (!_entries.ContainsKey(TopologyKeys.Cluster))
+                await AppendAsync(TopologyKeys.Cluster, new V1.StoredCluster { Id = Guid.NewGuid().ToString("N") }.ToByteArray()).ConfigureAwait(false);
 
             return true;
         }
@@ -230,7 +239,16 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
         }
     }
 
-    private async Task SaveAsync(string key, IMessage? message)
+    private async Task TakeTermAsync(long term)
+    {
+        var taken = new V1.StoredWriter { Name = _writer, Id = Guid.NewGuid().ToString("N"), Term = term };
+        await AppendAsync(TopologyKeys.Writer, taken.ToByteArray()).ConfigureAwait(false);
+        Interlocked.Exchange(ref _term, term);
+    }
+
+    private Task SaveAsync(string key, IMessage? message) => WriteAsync(() => AppendAsync(key, message?.ToByteArray() ?? []));
+
+    private async Task WriteAsync(Func<Task> write)
     {
         await _writing.WaitAsync().ConfigureAwait(false);
         try
@@ -238,7 +256,7 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
             if (_problem is { } problem)
                 throw problem;
 
-            await AppendAsync(key, message?.ToByteArray() ?? []).ConfigureAwait(false);
+            await write().ConfigureAwait(false);
         }
         catch (TopologySupersededException problem) when (_problem is null)
         {
@@ -254,6 +272,25 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
 
     private async Task AppendAsync(string key, byte[] value)
     {
+        while (true)
+        {
+            // First what others have written over: without it nobody could tell that what is there is whole.
+            string next = _overwritten.FirstOrDefault(key);
+            if (await TryAppendAsync(next, next == key ? value : _entries[next].Value.ToArray()).ConfigureAwait(false) is { } foreign)
+            {
+                PassOver(foreign);
+                continue;
+            }
+
+            _overwritten.Remove(next);
+            if (next == key)
+                return;
+        }
+    }
+
+    /// <summary>Null where it is stored; what lies in its place where that is of no SC.</summary>
+    private async Task<StoredMessage?> TryAppendAsync(string key, byte[] value)
+    {
         // Nothing is sent, and nothing lost, where there is no connection to begin with.
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
         if (value.Length > _servers.MaxPayload)
@@ -263,28 +300,44 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
                 $"'{key}' takes {value.Length} bytes, and the NATS servers take {_servers.MaxPayload} in one message; raise their max_payload");
         }
 
-        ImmutableSortedDictionary<string, Entry> entries = _entries;
+        ImmutableSortedDictionary<string, TopologyEntry> entries = _entries;
         long sequence = _last + 1;
-        long sum = _sum + sequence - (entries.TryGetValue(key, out Entry before) ? before.Revision : 0);
+        long sum = _sum + sequence - (entries.TryGetValue(key, out TopologyEntry before) ? before.Revision : 0);
         var headers = new NatsHeaders
         {
             ["Nats-Expected-Last-Sequence"] = _last.ToString(CultureInfo.InvariantCulture),
-            [SumHeader] = sum.ToString(CultureInfo.InvariantCulture),
+            [TopologyReading.SumHeader] = sum.ToString(CultureInfo.InvariantCulture),
         };
         if (value.Length == 0)
             headers[KeyValueBucket.OperationHeader] = KeyValueBucket.Deleted;
 
-        await SendAsync(_bucket.SubjectOf(key), value, headers, sequence).ConfigureAwait(false);
-        _entries = entries.SetItem(key, new Entry(value, sequence));
+        if (await SendAsync(_bucket.SubjectOf(key), value, headers, sequence).ConfigureAwait(false) is { } foreign)
+            return foreign;
+
+        _entries = entries.SetItem(key, new TopologyEntry(value, sequence));
         _sum = sum;
         _last = sequence;
+        return null;
+    }
+
+    private void PassOver(StoredMessage foreign)
+    {
+        string key = foreign.Subject[_bucket.SubjectOf("").Length..];
+        _last = (long)foreign.Seq;
+        if (_entries.ContainsKey(key))
+            _overwritten.Add(key);
+
+        _logger.LogWarning(
+            "'{Key}' in {Stream} was written by something that is no SC; {What}", key, _bucket.Stream,
+            _entries.ContainsKey(key) ? "the SC's value is written again" : "it is passed over");
     }
 
     /// <summary>
     /// A message whose answer is lost may be stored, or come to be: it is sent again until one of the two is, which the other makes
     /// impossible, and if neither is accepted, what lies in its place tells whose it is.
     /// </summary>
-    private async Task SendAsync(string subject, byte[] value, NatsHeaders headers, long sequence)
+    /// <returns>What lies in its place where that is of no SC, and this was not stored; null where it was.</returns>
+    private async Task<StoredMessage?> SendAsync(string subject, byte[] value, NatsHeaders headers, long sequence)
     {
         long began = Stopwatch.GetTimestamp();
         for (bool isFirst = true; ; isFirst = false)
@@ -295,12 +348,15 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
             switch (outcome.Result)
             {
                 case PublishResult.Stored when outcome.Sequence == sequence:
-                    return;
+                    return null;
                 case PublishResult.Full when isFirst:
                     throw _servers.Full("the topology", outcome.Problem);
                 case PublishResult.Misplaced when await FindWrittenAsync(sequence).ConfigureAwait(false) is { } written:
                     if ((long)written.Seq == sequence && written.Subject == subject && written.Data.Span.SequenceEqual(value))
-                        return;
+                        return null;
+
+                    if ((long)written.Seq == sequence && !TopologyReading.IsOwn(written))
+                        return written;
 
                     throw new TopologySupersededException("another has written the topology since");
             }
@@ -324,68 +380,4 @@ public sealed class JetStreamTopologyStore : IClusterTopologyStore, IAsyncDispos
             return null;
         }
     }
-
-    private async Task LoadAsync(CancellationToken cancellationToken)
-    {
-        long began = Stopwatch.GetTimestamp();
-        while (!await TryLoadAsync().ConfigureAwait(false))
-        {
-            if (Stopwatch.GetElapsedTime(began) > LoadPatience)
-            {
-                throw new ClusterException(
-                    ErrorCode.StorageFailed,
-                    $"'{_bucket.Stream}' in NATS at {_options.Address} is not as an SC has left it; others write to it, or parts of it were deleted");
-            }
-
-            await Task.Delay(RetryAfter, cancellationToken).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>False where what was read is not all of one instant.</summary>
-    private async Task<bool> TryLoadAsync()
-    {
-        StreamInfo info = await _servers.FindStreamAsync(_bucket.Stream).ConfigureAwait(false)
-            ?? throw _servers.Unavailable($"the stream '{_bucket.Stream}' is gone");
-        long first = (long)info.State.FirstSeq, last = (long)info.State.LastSeq;
-        if (info.State.Messages == 0)
-        {
-            (_last, _sum, _entries) = (last, 0, _entries.Clear());
-            return true;
-        }
-
-        var read = new ConcurrentBag<StoredMessage>();
-        long part = Math.Max(1, (last - first + LoadingAtOnce) / LoadingAtOnce);
-        await Task.WhenAll(Enumerable.Range(0, LoadingAtOnce).Select(i => first + (i * part)).TakeWhile(from => from <= last).Select(
-            from => ReadAsync(from, Math.Min(last, from + part - 1), read))).ConfigureAwait(false);
-        if (read.MaxBy(message => message.Seq) is not { } newest || (long)newest.Seq != last
-            || !long.TryParse(JetStreamServers.HeaderOf(newest, SumHeader), NumberStyles.None, CultureInfo.InvariantCulture, out long sum)
-            || read.Sum(message => (long)message.Seq) != sum
-            || read.DistinctBy(message => message.Subject).Count() != read.Count)
-        {
-            return false;
-        }
-
-        string prefix = _bucket.SubjectOf("");
-        _entries = _entries.Clear().AddRange(read.Select(message =>
-            KeyValuePair.Create(message.Subject[prefix.Length..], new Entry(message.Data, (long)message.Seq))));
-        (_last, _sum) = (last, sum);
-        return true;
-    }
-
-    private async Task ReadAsync(long first, long last, ConcurrentBag<StoredMessage> into)
-    {
-        for (long next = first; next <= last;)
-        {
-            StoredMessage? found = await _servers.FindNextAsync(_bucket.Stream, next, _bucket.SubjectOf(">")).ConfigureAwait(false);
-            if (found is null || (long)found.Seq > last)
-                return;
-
-            into.Add(found);
-            next = (long)found.Seq + 1;
-        }
-    }
-
-    private readonly record struct Entry(ReadOnlyMemory<byte> Value, long Revision);
-
-    private static string SpuKey(int id) => string.Create(CultureInfo.InvariantCulture, $"{SpuPrefix}{id}");
 }

@@ -98,13 +98,17 @@ public sealed class ScLease : IAsyncDisposable
                     return term;
                 }
             }
+            catch (ClusterException full) when (full.Code == ErrorCode.StorageFull)
+            {
+                problem = $"this SC cannot become the active one: {full.Message}; while none is active, no topic can be deleted to make room";
+            }
             catch (ClusterException unavailable)
             {
-                problem = unavailable.Message;
+                problem = $"which SC is the active one cannot be told now: {unavailable.Message}";
             }
 
             if (problem is not null && problem != _problem)
-                _logger.LogWarning("which SC is the active one cannot be told now: {Problem}", problem);
+                _logger.LogWarning("{Problem}", problem);
 
             _problem = problem;
             await Task.Delay(LookInterval, cancellationToken).ConfigureAwait(false);

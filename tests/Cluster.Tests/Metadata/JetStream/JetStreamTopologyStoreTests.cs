@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Text;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Metadata.JetStream;
 using EdgeStream.Cluster.Nats;
@@ -7,7 +6,6 @@ using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Harness;
 using EdgeStream.Testing;
-using Microsoft.Extensions.Logging.Abstractions;
 using NATS.Client.Core;
 using NATS.Client.JetStream;
 
@@ -270,20 +268,6 @@ public sealed class JetStreamTopologyStoreTests(NatsFixture nats, ITestOutputHel
                 saved.Add(name);
             }
         }
-    }
-
-    [Fact]
-    public async Task What_others_have_written_into_the_bucket_is_noticed()
-    {
-        JetStreamOptions options = await nats.OptionsAsync(1);
-        await using JetStreamTopologyStore store = await MetadataServers.OpenTopologyAsync(options, _name);
-        await using var connection = new NatsConnection(new NatsOpts { Url = options.Servers[0] });
-        await new NatsJSContext(connection).PublishAsync($"$KV.edgestream-{_name}-meta.topic.t", Encoding.UTF8.GetBytes("anything"));
-
-        await Assert.ThrowsAsync<TopologySupersededException>(() => store.SaveTopicAsync(Topic("t")));
-        Task OpenAsync() => JetStreamTopologyStore.OpenAsync(options, _name, "sc-2", NullLogger.Instance);
-        ClusterException refused = await Assert.ThrowsAsync<ClusterException>(OpenAsync);
-        Assert.Contains("is not as an SC has left it", refused.Message, StringComparison.Ordinal);
     }
 
     private static TopicInfo Topic(string name) => new(name, new TopicSettings(), [new PartitionInfo(0, 1)]);

@@ -2,6 +2,7 @@ using EdgeStream.Cluster.Metadata.JetStream;
 using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Harness;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace EdgeStream.Cluster.Tests.Metadata.JetStream;
@@ -21,7 +22,7 @@ internal static class MetadataServers
         : At([.. (await nats.ClusterAsync()).Urls]) with { Replicas = replicas };
 
     /// <summary>As an SC does it: servers that have just started have no leader yet.</summary>
-    public static async Task<JetStreamTopologyStore> OpenTopologyAsync(JetStreamOptions options, string name, string writer = "sc-1")
+    public static async Task<JetStreamTopologyStore> OpenTopologyAsync(JetStreamOptions options, string name, string writer = "sc-1", ILogger? logger = null)
     {
         JetStreamTopologyStore? store = null;
         string problem = "";
@@ -31,7 +32,7 @@ internal static class MetadataServers
             {
                 try
                 {
-                    store = await JetStreamTopologyStore.OpenAsync(options, name, writer, NullLogger.Instance);
+                    store = await JetStreamTopologyStore.OpenAsync(options, name, writer, logger ?? NullLogger.Instance);
                     return true;
                 }
                 catch (ClusterException early) when (early.Code is ErrorCode.Unavailable or ErrorCode.InvalidArgument)

@@ -153,12 +153,7 @@ public sealed class ScLeaseTests(NatsFixture nats) : IDisposable
         await using ScTerm term = await first.WaitAsync(default).InTimeAsync();
         await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
         var jetStream = new NatsJSContext(connection);
-        await jetStream.CreateStreamAsync(new StreamConfig("filler", ["filler"]));
-        PubAckResponse answer;
-        do
-            answer = await jetStream.PublishAsync("filler", new byte[100_000]);
-        while (answer.Error is null);
-
+        await FillAsync(jetStream);
         await Eventually.HoldsAsync(() => first.Problem is not null, "the holder says what is wrong");
         Assert.Contains("has no room for 'active'", first.Problem, StringComparison.Ordinal);
         using var limit = new CancellationTokenSource(ScLease.Duration * 2);
@@ -169,6 +164,37 @@ public sealed class ScLeaseTests(NatsFixture nats) : IDisposable
         await jetStream.DeleteStreamAsync("filler");
         await Eventually.HoldsAsync(() => first.Problem is null, "it is renewed again");
         Assert.True(term.IsHeld);
+    }
+
+    [Fact]
+    public async Task Nobody_takes_the_lease_without_room_and_who_waits_says_why()
+    {
+        using var server = new NatsServer(
+            _directory.Path, "small", jetStream: false, settings: $"jetstream {{ store_dir: \"{_directory.At("store")}\", max_mem: 64MB, max_file: 2MB }}");
+        await server.StartAsync();
+        await using ScLease lease = Lease(MetadataServers.At(server.Url), "sc-1");
+        await (await lease.WaitAsync(default).InTimeAsync()).DisposeAsync();
+        await using var connection = new NatsConnection(new NatsOpts { Url = server.Url });
+        var jetStream = new NatsJSContext(connection);
+        await FillAsync(jetStream);
+
+        Task<ScTerm> waiting = lease.WaitAsync(default);
+        await Eventually.HoldsAsync(() => lease.Problem is not null, "it says what is wrong");
+        Assert.Contains("this SC cannot become the active one: NATS at", lease.Problem, StringComparison.Ordinal);
+        Assert.Contains("raise max_file_store there, or free some of it; while none is active, no topic can be deleted to make room", lease.Problem, StringComparison.Ordinal);
+
+        await jetStream.DeleteStreamAsync("filler");
+        await using ScTerm term = await waiting.InTimeAsync();
+        Assert.Null(lease.Problem);
+    }
+
+    private static async Task FillAsync(NatsJSContext jetStream)
+    {
+        await jetStream.CreateStreamAsync(new StreamConfig("filler", ["filler"]));
+        PubAckResponse answer;
+        do
+            answer = await jetStream.PublishAsync("filler", new byte[100_000]);
+        while (answer.Error is null);
     }
 
     private ScLease Lease(JetStreamOptions options, string name) => new(options, _name, new ActiveSc(name, [$"https://{name}:9443"]), NullLogger.Instance);

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -60,6 +61,7 @@ public sealed class NodeServer : IAsyncDisposable
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(5));
         builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>().AllowLargeMessages<SpuControlService>();
         services(builder.Services);
+        builder.Services.TryAddSingleton<IClusterView, UnknownCluster>();
         WebApplication application = builder.Build();
         map(application);
         await application.StartAsync();

@@ -11,6 +11,7 @@ using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
 using EdgeStream.Harness;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Testing;
@@ -22,6 +23,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -173,6 +175,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<GeoLocationPresence>().AddSingleton<ICallerAuthenticator, EverybodyIsAdmin>();
         builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>();
         services(builder.Services);
+        builder.Services.TryAddSingleton<IClusterView, UnknownCluster>();
         WebApplication application = builder.Build();
         map(application);
         await application.StartAsync();

@@ -286,6 +286,10 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
         public ValueTask CheckReplicasAsync(int replicas) => ValueTask.CompletedTask;
 
+        public void CheckSync(SyncPolicy sync)
+        {
+        }
+
         public void CheckRoomFor(int partitions)
         {
         }

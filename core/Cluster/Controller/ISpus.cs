@@ -3,6 +3,7 @@ using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Controller;
 
@@ -17,6 +18,9 @@ public interface ISpus
 
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     ValueTask CheckReplicasAsync(int replicas);
+
+    /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
+    void CheckSync(SyncPolicy sync);
 
     /// <exception cref="ClusterException">There is no room for so many more partitions.</exception>
     void CheckRoomFor(int partitions);

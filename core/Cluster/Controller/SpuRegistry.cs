@@ -4,6 +4,7 @@ using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Controller;
 
@@ -268,6 +269,9 @@ public sealed class SpuRegistry : ISpus
 
     /// <inheritdoc/>
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
+
+    /// <inheritdoc/>
+    public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
 
     /// <inheritdoc/>
     public void CheckRoomFor(int partitions) => _engine.CheckRoomFor(partitions, 0);

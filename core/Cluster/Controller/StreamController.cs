@@ -89,6 +89,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         Names.CheckTopic(name);
         settings = settings with { Replicas = settings.Replicas == 0 ? _spus.DefaultReplicas : settings.Replicas };
         TopicLimits.Check(settings);
+        _spus.CheckSync(settings.Sync);
         geoLocations ??= [];
         if (geoLocations.Count > 0 && !settings.IsDown)
             throw new ClusterException(ErrorCode.InvalidArgument, "geo-locations are chosen for topics that flow down; add --down");
@@ -176,6 +177,11 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             settings = settings with { TimeToLive = topic.Settings.TimeToLive };
 
         TopicLimits.Check(settings);
+
+        // One that was stored before is not in the way of the rest.
+        if (settings.Sync != topic.Settings.Sync)
+            _spus.CheckSync(settings.Sync);
+
         if (settings.Replicas != topic.Settings.Replicas)
             await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
 

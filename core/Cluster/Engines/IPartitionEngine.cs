@@ -65,6 +65,10 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <exception cref="ClusterException">They cannot.</exception>
     ValueTask CheckReplicasAsync(int replicas);
 
+    /// <summary>Whether a topic can say when its records are synced; changes nothing.</summary>
+    /// <exception cref="ClusterException">It cannot say so here.</exception>
+    void CheckSync(SyncPolicy sync);
+
     /// <summary>What is stored of a partition, whichever SPU leads it, without its being opened; null where nothing is, or that cannot be told.</summary>
     /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>
     ValueTask<StoredLog?> FindStoredAsync(PartitionId id);

@@ -121,6 +121,11 @@ public sealed class SegmentEngine : IPartitionEngine
         ErrorCode.InvalidArgument,
         $"the segment log of one machine has 1 replica, not {replicas}; for more run a hub with storage.engine = \"jetstream\" on NATS servers");
 
+    /// <summary>Each topic as it likes.</summary>
+    public void CheckSync(SyncPolicy sync)
+    {
+    }
+
     public ValueTask<StoredLog?> FindStoredAsync(PartitionId id) => new((StoredLog?)null);
 
     public ValueTask<string?> FindStreamLeaderAsync(PartitionId id, CancellationToken cancellationToken) => new((string?)null);

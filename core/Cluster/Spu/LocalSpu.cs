@@ -99,6 +99,9 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
 
+    /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
+    public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
+
     /// <inheritdoc cref="IPartitionEngine.Clean"/>
     public void Clean() => _engine.Clean();
 

@@ -149,6 +149,16 @@ public sealed class JetStreamEngine : IPartitionEngine
         await Bucket.CheckReplicasAsync(replicas).ConfigureAwait(false);
     }
 
+    public void CheckSync(SyncPolicy sync)
+    {
+        if (sync != SyncPolicy.Commit)
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument,
+                "records in NATS JetStream are synced as 'sync_interval' of the NATS servers says, for all topics (docs/cluster.md says what that promises); leave sync out");
+        }
+    }
+
     public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
     {
         var stream = (JetStreamLog)log;

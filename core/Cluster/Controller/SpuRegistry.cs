@@ -347,7 +347,8 @@ public sealed class SpuRegistry : ISpus
             Task changed;
             lock (_lock)
             {
-                if (_spus.Values.All(spu => spu.Applied >= version || !IsAlive(spu)))
+                // Who is cut off from NATS can open nothing, and others get what it has.
+                if (_spus.Values.All(spu => spu.Applied >= version || !IsAlive(spu) || IsCutOff(spu)))
                     return;
 
                 changed = _changed.Task;

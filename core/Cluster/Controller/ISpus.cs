@@ -19,6 +19,9 @@ public interface ISpus
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     ValueTask CheckReplicasAsync(int replicas);
 
+    /// <inheritdoc cref="IPartitionEngine.HasReplicasAsync"/>
+    ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken);
+
     /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
     void CheckSync(SyncPolicy sync);
 

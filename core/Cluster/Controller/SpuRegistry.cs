@@ -271,6 +271,10 @@ public sealed class SpuRegistry : ISpus
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
 
     /// <inheritdoc/>
+    public ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken) =>
+        _engine.HasReplicasAsync(partition, replicas, cancellationToken);
+
+    /// <inheritdoc/>
     public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
 
     /// <inheritdoc/>

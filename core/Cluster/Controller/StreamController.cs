@@ -190,6 +190,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
     });
 
+    /// <inheritdoc cref="ReplicaChange.CountPendingAsync"/>
+    public Task<int> CountPendingAsync(TopicInfo topic, CancellationToken cancellationToken) => ReplicaChange.CountPendingAsync(_spus, topic, cancellationToken);
+
     /// <summary>Deletes a topic. Where its records cannot be deleted now, in a cluster <see cref="RemoveDeletedAsync"/> does that later.</summary>
     /// <exception cref="EdgeStreamException">There is no such topic; or, where SC and SPU are one process, its records cannot be deleted now.</exception>
     public Task DeleteTopicAsync(string name) => ChangeAsync(async map =>

@@ -65,6 +65,9 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <exception cref="ClusterException">They cannot.</exception>
     ValueTask CheckReplicasAsync(int replicas);
 
+    /// <summary>Whether a partition is stored at so many places, all of it at each; false where that cannot be told.</summary>
+    ValueTask<bool> HasReplicasAsync(PartitionId id, int replicas, CancellationToken cancellationToken);
+
     /// <summary>Whether a topic can say when its records are synced; changes nothing.</summary>
     /// <exception cref="ClusterException">It cannot say so here.</exception>
     void CheckSync(SyncPolicy sync);

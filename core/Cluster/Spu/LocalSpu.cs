@@ -99,6 +99,10 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
 
+    /// <inheritdoc cref="IPartitionEngine.HasReplicasAsync"/>
+    public ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken) =>
+        _engine.HasReplicasAsync(partition, replicas, cancellationToken);
+
     /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
     public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
 

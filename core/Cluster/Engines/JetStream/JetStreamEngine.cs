@@ -149,6 +149,20 @@ public sealed class JetStreamEngine : IPartitionEngine
         await Bucket.CheckReplicasAsync(replicas).ConfigureAwait(false);
     }
 
+    public async ValueTask<bool> HasReplicasAsync(PartitionId id, int replicas, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _servers.EnsureReadyAsync().ConfigureAwait(false);
+            StreamInfo? known = await _servers.FindStreamAsync(StreamNames.Of(_clusterId!, id).Stream, cancellationToken).ConfigureAwait(false);
+            return known?.Config.NumReplicas == replicas && (known.Cluster?.Replicas?.Count(peer => peer.Current) ?? 0) >= replicas - 1;
+        }
+        catch (Exception error) when (error is EdgeStreamException or NatsJSException)
+        {
+            return false;
+        }
+    }
+
     public void CheckSync(SyncPolicy sync)
     {
         if (sync != SyncPolicy.Commit)

@@ -22,6 +22,9 @@ public interface IPartitionEngine : IAsyncDisposable
     /// </summary>
     bool ReopensFailed { get; }
 
+    /// <summary>What keeps all partitions from being used, in one line; null while nothing does.</summary>
+    string? Problem { get; }
+
     /// <summary>Called once, before the first partition is opened. That the store cannot be reached is no failure here.</summary>
     /// <exception cref="EdgeStreamException">The data directory belongs to another engine, or cannot be used.</exception>
     ValueTask StartAsync(TopologyMap topology);

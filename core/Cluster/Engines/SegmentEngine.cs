@@ -47,6 +47,9 @@ public sealed class SegmentEngine : IPartitionEngine
 
     public bool ReopensFailed => false;
 
+    /// <summary>Each partition has its own.</summary>
+    public string? Problem => null;
+
     private DiskBudget Budget => _resources.Budget;
 
     public ValueTask StartAsync(TopologyMap topology)

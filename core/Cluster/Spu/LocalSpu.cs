@@ -50,6 +50,9 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
     /// <inheritdoc cref="IPartitionEngine.RetryAfter"/>
     public TimeSpan RetryAfter => _engine.RetryAfter;
 
+    /// <inheritdoc cref="IPartitionEngine.Problem"/>
+    public string? StoreProblem => _engine.Problem;
+
     /// <summary>Whether <see cref="ReopenAsync"/> has something to do.</summary>
     public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.SettingsProblem is not null);
 

@@ -1,5 +1,5 @@
-using EdgeStream.Cluster.Topology;
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
 using Microsoft.Extensions.Hosting;
 
 namespace EdgeStream.Cluster.Grpc;

@@ -61,6 +61,9 @@ internal static class CheckCommand
     {
         if (kind != "edge")
         {
+            if (read.IsForEdge)
+                return new Finding("configuration", Verdict.Problem, AgentConfiguration.IsForEdgeProblem);
+
             string engine = read.JetStream is { } nats ? $" on NATS JetStream, {Plural.Of(nats.Servers.Count, "server")}" : "";
             string cluster = kind == "hub" ? "" : $", cluster '{(read.Cluster ?? new ClusterOptions()).Name}'";
             return new Finding("configuration", Verdict.Ok, $"{LocalNode.NameOf(kind)}{engine}{cluster}");

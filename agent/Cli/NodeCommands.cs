@@ -217,7 +217,7 @@ internal static class NodeCommands
 
         AgentConfiguration configuration = ConfigurationFiles.Load(file);
         return configuration.IsForEdge
-            ? throw new ConfigurationException($"{file}: topics, sources, sinks and an uplink are for an edge; a node of a data center has data, socket, [http], [storage] and [cluster]")
+            ? throw new ConfigurationException($"{file}: {AgentConfiguration.IsForEdgeProblem}")
             : configuration;
     }
 

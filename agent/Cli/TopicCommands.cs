@@ -34,6 +34,12 @@ internal static class TopicCommands
         return new Command("partition", "Look at partitions") { Subcommands = { list } };
     }
 
+    /// <summary>What has become of a change, in a line.</summary>
+    internal static string DescribeChange(Topic topic) => topic.PartitionsPending == 0
+        ? $"topic '{topic.Name}' changed"
+        : $"topic '{topic.Name}' changed; {Plural.Of(topic.PartitionsPending, "partition")} of {topic.Partitions.Count} not at {Plural.Of(topic.Settings.Replicas, "NATS server")} yet: "
+            + $"'edgestream partition list --topic {topic.Name}' shows how it goes on, and what is in its way";
+
     private static CliCommand Create()
     {
         var name = new Argument<string>("name") { Description = "Letters, digits, '-', '_' and '.'" };
@@ -118,7 +124,7 @@ internal static class TopicCommands
             request.Name = result.GetValue(name);
             using var client = ConnectionOptions.Open(result);
             Topic topic = await client.CallAsync(c => c.ControlPlane.AlterTopicAsync(request));
-            result.InvocationConfiguration.Output.WriteLine($"topic '{topic.Name}' changed");
+            result.InvocationConfiguration.Output.WriteLine(DescribeChange(topic));
         });
         return command;
     }

@@ -27,7 +27,7 @@ internal sealed class TopicSettingOptions
 
     public Option<string?> Sync { get; } = new("--sync")
     {
-        Description = "When to sync: commit (the default), an interval such as 1s to spare the card, or os (every 30s). Durable waits for it",
+        Description = "When to sync: commit (the default), an interval such as 1s to spare the card, or os (every 30s). Durable waits for it. Not on JetStream",
         HelpName = "policy",
     };
 

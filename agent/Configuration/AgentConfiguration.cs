@@ -31,6 +31,10 @@ internal sealed record GpioSinkConfiguration(string? Chip, GpioSinkOptions Line)
 /// <summary>An edge's configuration, checked: nothing in it can be refused any more for what it says.</summary>
 internal sealed record AgentConfiguration
 {
+    /// <summary>What is wrong where <see cref="IsForEdge"/> is, and the node is one of a data center.</summary>
+    public const string IsForEdgeProblem =
+        "topics, sources, sinks and an uplink are for an edge; a node of a data center has data, socket, [http], [storage] and [cluster]";
+
     /// <summary>Where all state is kept; null leaves it to command line, environment and default.</summary>
     public string? Data { get; init; }
 

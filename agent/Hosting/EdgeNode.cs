@@ -128,12 +128,12 @@ internal static class EdgeNode
             logger.LogWarning("topic {Topic} exists with another mirror setting or number of partitions than configured; they stay as they are", topic.Name);
 
         if (known.Settings == topic.Settings with
-            {
-                Mirror = known.Settings.Mirror,
-                AtEveryEdge = known.Settings.AtEveryEdge,
-                Down = known.Settings.Down,
-                TimeToLive = known.Settings.TimeToLive,
-            })
+        {
+            Mirror = known.Settings.Mirror,
+            AtEveryEdge = known.Settings.AtEveryEdge,
+            Down = known.Settings.Down,
+            TimeToLive = known.Settings.TimeToLive,
+        })
         {
             return;
         }

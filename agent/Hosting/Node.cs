@@ -44,6 +44,12 @@ internal abstract class Node : IAsyncDisposable
     // By then a node that has only started has nothing more to do.
     private static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
 
+    // At each address where it listens, so who fills one keeps nobody from the others. 5,000 edges with a connection each, as many that they have
+    // lost and that nobody has noticed yet (KeepAlive), and their clients; where nothing bounds it, strangers have all the memory. An edge has
+    // programs of its own machine, and little memory.
+    private const int MaxConnectionsInDataCenter = 20_000;
+    private const int MaxConnectionsAtEdge = 256;
+
     private HttpEndpoint? _http;
     private volatile bool _serving;
 
@@ -122,6 +128,8 @@ internal abstract class Node : IAsyncDisposable
         SystemdService.AddTo(builder.Services);
         builder.Services.AddSingleton(Presence);
         AddParts(builder.Services);
+        bool isEdge = Kind == "edge";
+        builder.Services.AddSingleton(new ReaderStreams(isEdge ? ReaderStreams.MostAtEdge : ReaderStreams.MostInDataCenter));
         builder.Services.AddSingleton(TimeProvider.System);
         builder.Services.AddSingleton(authenticator);
         builder.Services.AddGuardedGrpc()
@@ -134,6 +142,7 @@ internal abstract class Node : IAsyncDisposable
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxConcurrentConnections = isEdge ? MaxConnectionsAtEdge : MaxConnectionsInDataCenter;
             kestrel.Limits.Http2.KeepAlivePingDelay = KeepAlive;
 
             // Enough to fill a link of 10 Mbit/s and 600 ms; what an edge sends is bounded by what the mirror grants it (HubFlow).

@@ -14,6 +14,9 @@ internal static class NodeLogging
 
         // Kestrel reports each broken connection of a peer here; callers get their own errors.
         filters.AddFilter("Microsoft.AspNetCore.Server.Kestrel", LogLevel.Error);
+
+        // Here, that one was refused because there are too many: nobody else says why.
+        filters.AddFilter("Microsoft.AspNetCore.Server.Kestrel.Connections", LogLevel.Warning);
         filters.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         return new LoggerFactory([CreateProvider()], filters);
     }

@@ -39,8 +39,8 @@ internal sealed class OneProcessNode : Node
 
     public override string Kind => Controller.IsHub ? "hub" : "edge";
 
-    /// <summary>What a person should know of the start.</summary>
-    public override IEnumerable<string> Problems => _startProblem is null ? [] : [_startProblem];
+    /// <summary>What a person should know of the start, and of where the partitions lie.</summary>
+    public override IEnumerable<string> Problems => new[] { _startProblem, Spu.StoreProblem }.OfType<string>();
 
     /// <summary>Opens the state: recovery included, so what comes after it may serve.</summary>
     public static async Task<OneProcessNode> OpenAsync(NodeOptions options, bool isHub, ILoggerFactory loggers)

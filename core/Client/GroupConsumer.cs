@@ -139,7 +139,7 @@ public sealed class GroupConsumer : IAsyncDisposable
     /// <summary>What trying again may cure.</summary>
     private static bool IsPassing(ErrorCode code) => code
         is ErrorCode.Unavailable or ErrorCode.Internal or ErrorCode.StorageFull or ErrorCode.StorageFailed or ErrorCode.PartitionNotFound
-        or ErrorCode.OffsetOutOfRange;
+        or ErrorCode.OffsetOutOfRange or ErrorCode.TooManyStreams;
 
     private void Tell(string problem)
     {

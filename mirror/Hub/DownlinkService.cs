@@ -1,6 +1,6 @@
 using EdgeStream.Cluster;
-using EdgeStream.Cluster.Topology;
 using EdgeStream.Cluster.Grpc;
+using EdgeStream.Cluster.Topology;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using EdgeStream.Client;
 using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Spu;
@@ -5,6 +6,7 @@ using EdgeStream.ClusterTesting;
 using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
+using Grpc.Net.Client;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -32,7 +34,7 @@ public sealed class InProcessNode : IAsyncDisposable
 
     public string Socket => _temp.Sub("node.sock");
 
-    public static async Task<InProcessNode> StartAsync(LogOptions? options = null, LogResources? resources = null)
+    public static async Task<InProcessNode> StartAsync(LogOptions? options = null, LogResources? resources = null, int maxStreams = 1000)
     {
         var node = new InProcessNode();
         node.Parts = await NodeParts.StartAsync(node._temp.Sub("data"), options: options, files: node.Files, resources: resources);
@@ -43,12 +45,27 @@ public sealed class InProcessNode : IAsyncDisposable
                 kestrel.ListenUnixSocket(node.Socket, endpoint => endpoint.Protocols = HttpProtocols.Http2);
                 kestrel.Listen(System.Net.IPAddress.Loopback, 0, endpoint => endpoint.Protocols = HttpProtocols.Http2);
             },
-            services => services.AddSingleton<ICallerAuthenticator, NoAuthenticator>().AddSingleton(node.HubClock));
+            services => services.AddSingleton<ICallerAuthenticator, NoAuthenticator>().AddSingleton(node.HubClock).AddSingleton(new ReaderStreams(maxStreams)));
         node.Client = node.NewClient();
         return node;
     }
 
     public EdgeStreamClient NewClient() => new(new ClientOptions { Endpoint = $"unix:{Socket}" });
+
+    /// <summary>For calls that the client has no word for.</summary>
+    public GrpcChannel NewChannel() => GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions
+    {
+        HttpHandler = new SocketsHttpHandler
+        {
+            ConnectCallback = async (_, cancellationToken) =>
+            {
+                var socket = new System.Net.Sockets.Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(Socket), cancellationToken);
+                return new NetworkStream(socket, ownsSocket: true);
+            },
+        },
+        DisposeHttpClient = true,
+    });
 
     public Task<Topic> CreateTopicAsync(string name, string compression = "none", int partitions = 1) =>
         Client.CallAsync(client => client.ControlPlane.CreateTopicAsync(new CreateTopicRequest

@@ -22,9 +22,11 @@ public sealed class JetStreamHubTests
 
         // NATS comes last: the hub waits for it, and says so.
         await Task.WhenAll(hub.StartAsync(), edge.StartAsync());
+        await ShowsAsync("it has no NATS", status => status.Contains("no server can be reached", StringComparison.Ordinal));
         await hub.CommandAsync("topic", "create", "orders");
-        Assert.Contains("no server can be reached", await hub.CommandAsync("status"), StringComparison.Ordinal);
+        Assert.Contains("orders/0: NATS", await hub.CommandAsync("status"), StringComparison.Ordinal);
         await nats.StartAsync();
+        await ShowsAsync("it has NATS", status => !status.Contains("no server can be reached", StringComparison.Ordinal));
         await Sites.JoinAsync(edge, hub, $"127.0.0.1:{port}");
         await ProduceAsync(edge, directory, 1000);
         await WaitUntilMirroredAsync();
@@ -48,6 +50,12 @@ public sealed class JetStreamHubTests
         Assert.Equal("a\nb", (await hub.CommandAsync("consume", "orders", "-B", "-d")).Trim());
         await RefusesAsync("3 replicas need as many NATS servers", "topic", "create", "many", "--replicas", "3", "--socket", hub.Socket);
         await RefusesAsync("storage.engine = \"jetstream\"", "topic", "create", "many", "--replicas", "2", "--socket", edge.Socket);
+
+        Task ShowsAsync(string what, Func<string, bool> expected)
+        {
+            string shown = "";
+            return Condition.WaitAsync(() => $"the hub says that {what}: {shown}", async () => expected(shown = await hub.CommandAsync("status")));
+        }
 
         async Task WaitUntilMirroredAsync()
         {

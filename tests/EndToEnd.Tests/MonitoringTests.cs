@@ -40,6 +40,56 @@ public sealed class MonitoringTests : IDisposable
     }
 
     [Fact]
+    public async Task Connections_that_nobody_ends_are_bounded_and_keep_nobody_from_the_socket()
+    {
+        using NodeProcess edge = NodeProcess.Edge(_directory.Path, "");
+        await edge.StartAsync();
+        Uri address = await edge.HttpAsync();
+        List<TcpClient> connections = [];
+        try
+        {
+            do
+                connections.Add(new TcpClient());
+            while (connections.Count < 1000 && await IsServedAsync(connections[^1]));
+
+            Assert.Equal(257, connections.Count);
+            await edge.Process.WaitForLineAsync("the maximum number of concurrent connections has been reached");
+            await edge.CommandAsync("status");
+
+            connections[0].Dispose();
+            await Condition.WaitAsync(() => "there is room again", async () =>
+            {
+                try
+                {
+                    return await GetAsync(address, "/healthz") == (HttpStatusCode.OK, "ok\n");
+                }
+                catch (HttpRequestException)
+                {
+                    return false;
+                }
+            });
+        }
+        finally
+        {
+            connections.ForEach(connection => connection.Dispose());
+        }
+
+        async Task<bool> IsServedAsync(TcpClient connection)
+        {
+            await connection.ConnectAsync(IPAddress.Parse(address.Host), address.Port);
+            try
+            {
+                await connection.GetStream().WriteAsync("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"u8.ToArray());
+                return await connection.GetStream().ReadAsync(new byte[1]) == 1;
+            }
+            catch (IOException)
+            {
+                return false;
+            }
+        }
+    }
+
+    [Fact]
     public async Task Problems_make_a_node_unhealthy_but_not_unready()
     {
         int nobody = FreePort.Take();

@@ -286,6 +286,12 @@ internal sealed class InProcessCluster : IAsyncDisposable
 
         public ValueTask CheckReplicasAsync(int replicas) => ValueTask.CompletedTask;
 
+        public ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken) => new(true);
+
+        public void CheckSync(SyncPolicy sync)
+        {
+        }
+
         public void CheckRoomFor(int partitions)
         {
         }

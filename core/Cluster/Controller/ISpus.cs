@@ -3,6 +3,7 @@ using EdgeStream.Cluster.Engines;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.Storage;
+using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Controller;
 
@@ -17,6 +18,12 @@ public interface ISpus
 
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     ValueTask CheckReplicasAsync(int replicas);
+
+    /// <inheritdoc cref="IPartitionEngine.HasReplicasAsync"/>
+    ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken);
+
+    /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
+    void CheckSync(SyncPolicy sync);
 
     /// <exception cref="ClusterException">There is no room for so many more partitions.</exception>
     void CheckRoomFor(int partitions);
@@ -46,7 +53,7 @@ public interface ISpus
     Task ApplyAsync(TopologyMap topology);
 
     /// <summary>
-    /// Completes when all SPUs that are there serve the newest topology, or have had a few seconds for it. Safe beside the other calls.
+    /// Completes when all SPUs that are there, and could, serve the newest topology, or have had a few seconds for it. Safe beside the other calls.
     /// </summary>
     Task SettleAsync();
 

@@ -92,8 +92,8 @@ public sealed class ScActivity : IAsyncDisposable
             }
             catch (Exception error) when (!Ended.IsCancellationRequested)
             {
-                if (problem != error.Message)
-                    _logger.LogError("partitions cannot be given to other SPUs now: {Problem}; it is tried again", problem = error.Message);
+                if (IsNews(error, ref problem))
+                    _logger.LogError("partitions cannot be given to other SPUs now: {Problem}; it is tried again", problem);
 
                 await Task.Delay(BalanceInterval, _time, Ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -119,8 +119,8 @@ public sealed class ScActivity : IAsyncDisposable
             }
             catch (Exception error) when (!Ended.IsCancellationRequested)
             {
-                if (problem != error.Message)
-                    _logger.LogWarning("what is left of deleted topics cannot be deleted now: {Problem}; it is tried again", problem = error.Message);
+                if (IsNews(error, ref problem))
+                    _logger.LogWarning("what is left of deleted topics cannot be deleted now: {Problem}; it is tried again", problem);
             }
             catch (Exception)
             {
@@ -145,6 +145,14 @@ public sealed class ScActivity : IAsyncDisposable
                 "{Raised} partitions, {First} among them, were led with later epochs than the topology has, as where copies of different times were restored; they have still later ones now",
                 raised.Count, raised[0]);
         }
+    }
+
+    /// <summary>What is tried again is told once, as long as it is the same that stands in its way.</summary>
+    private static bool IsNews(Exception error, ref string? told)
+    {
+        bool isNews = told != error.Message;
+        told = error.Message;
+        return isNews;
     }
 
     private async Task MoveAsync()

@@ -4,6 +4,7 @@ using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Spu;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.Storage.Log;
 
 namespace EdgeStream.Cluster.Controller;
 
@@ -316,6 +317,13 @@ public sealed class SpuRegistry : ISpus
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
 
     /// <inheritdoc/>
+    public ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken) =>
+        _engine.HasReplicasAsync(partition, replicas, cancellationToken);
+
+    /// <inheritdoc/>
+    public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
+
+    /// <inheritdoc/>
     public void CheckRoomFor(int partitions) => _engine.CheckRoomFor(partitions, 0);
 
     /// <inheritdoc/>
@@ -389,7 +397,8 @@ public sealed class SpuRegistry : ISpus
             Task changed;
             lock (_lock)
             {
-                if (_spus.Values.All(spu => spu.Applied >= version || !IsAlive(spu)))
+                // Who is cut off from NATS can open nothing, and others get what it has.
+                if (_spus.Values.All(spu => spu.Applied >= version || !IsAlive(spu) || IsCutOff(spu)))
                     return;
 
                 changed = _changed.Task;

@@ -92,6 +92,7 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         Names.CheckTopic(name);
         settings = settings with { Replicas = settings.Replicas == 0 ? _spus.DefaultReplicas : settings.Replicas };
         TopicLimits.Check(settings);
+        _spus.CheckSync(settings.Sync);
         geoLocations ??= [];
         if (geoLocations.Count > 0 && !settings.IsDown)
             throw new ClusterException(ErrorCode.InvalidArgument, "geo-locations are chosen for topics that flow down; add --down");
@@ -179,6 +180,11 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
             settings = settings with { TimeToLive = topic.Settings.TimeToLive };
 
         TopicLimits.Check(settings);
+
+        // One that was stored before is not in the way of the rest.
+        if (settings.Sync != topic.Settings.Sync)
+            _spus.CheckSync(settings.Sync);
+
         if (settings.Replicas != topic.Settings.Replicas)
             await _spus.CheckReplicasAsync(settings.Replicas).ConfigureAwait(false);
 
@@ -186,6 +192,9 @@ public sealed class StreamController : IClusterView, IMirrorPartitions, IDisposa
         topic = topic with { Settings = settings };
         return (await SaveTopicAsync(map, topic).ConfigureAwait(false), topic);
     });
+
+    /// <inheritdoc cref="ReplicaChange.CountPendingAsync"/>
+    public Task<int> CountPendingAsync(TopicInfo topic, CancellationToken cancellationToken) => ReplicaChange.CountPendingAsync(_spus, topic, cancellationToken);
 
     /// <summary>Deletes a topic. Where its records cannot be deleted now, in a cluster <see cref="RemoveDeletedAsync"/> does that later.</summary>
     /// <exception cref="EdgeStreamException">There is no such topic; or, where SC and SPU are one process, its records cannot be deleted now.</exception>

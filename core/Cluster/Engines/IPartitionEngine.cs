@@ -22,6 +22,9 @@ public interface IPartitionEngine : IAsyncDisposable
     /// </summary>
     bool ReopensFailed { get; }
 
+    /// <summary>What keeps all partitions from being used, in one line; null while nothing does.</summary>
+    string? Problem { get; }
+
     /// <summary>Called once, before the first partition is opened. That the store cannot be reached is no failure here.</summary>
     /// <exception cref="EdgeStreamException">The data directory belongs to another engine, or cannot be used.</exception>
     ValueTask StartAsync(TopologyMap topology);
@@ -62,6 +65,13 @@ public interface IPartitionEngine : IAsyncDisposable
     /// <summary>Finds out, as far as that can be told now, whether so many replicas can be had; changes nothing.</summary>
     /// <exception cref="ClusterException">They cannot.</exception>
     ValueTask CheckReplicasAsync(int replicas);
+
+    /// <summary>Whether a partition is stored at so many places, all of it at each; false where that cannot be told.</summary>
+    ValueTask<bool> HasReplicasAsync(PartitionId id, int replicas, CancellationToken cancellationToken);
+
+    /// <summary>Whether a topic can say when its records are synced; changes nothing.</summary>
+    /// <exception cref="ClusterException">It cannot say so here.</exception>
+    void CheckSync(SyncPolicy sync);
 
     /// <summary>What is stored of a partition, whichever SPU leads it, without its being opened; null where nothing is, or that cannot be told.</summary>
     /// <exception cref="EdgeStreamException">Who knows it cannot be asked now.</exception>

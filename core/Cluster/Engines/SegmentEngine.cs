@@ -47,6 +47,9 @@ public sealed class SegmentEngine : IPartitionEngine
 
     public bool ReopensFailed => false;
 
+    /// <summary>Each partition has its own.</summary>
+    public string? Problem => null;
+
     private DiskBudget Budget => _resources.Budget;
 
     public ValueTask StartAsync(TopologyMap topology)
@@ -121,11 +124,19 @@ public sealed class SegmentEngine : IPartitionEngine
         ErrorCode.InvalidArgument,
         $"the segment log of one machine has 1 replica, not {replicas}; for more run a hub with storage.engine = \"jetstream\" on NATS servers");
 
+    /// <summary>One it is, and no other was let through.</summary>
+    public ValueTask<bool> HasReplicasAsync(PartitionId id, int replicas, CancellationToken cancellationToken) => new(true);
+
+    /// <summary>Each topic as it likes.</summary>
+    public void CheckSync(SyncPolicy sync)
+    {
+    }
+
     public ValueTask<StoredLog?> FindStoredAsync(PartitionId id) => new((StoredLog?)null);
 
     public ValueTask<string?> FindStreamLeaderAsync(PartitionId id, CancellationToken cancellationToken) => new((string?)null);
 
-    /// <summary>One it is, and no other was let through.</summary>
+    /// <inheritdoc cref="HasReplicasAsync"/>
     public ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas) => ValueTask.CompletedTask;
 
     /// <summary>Measures what else lies in the data directory, drops what is too old or too much.</summary>

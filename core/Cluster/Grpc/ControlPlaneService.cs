@@ -40,9 +40,13 @@ public sealed class ControlPlaneService(
         if (request.HasTimeToLiveMs && !cluster.IsHub)
             throw new ClusterException(ErrorCode.WrongRole, "how long a record counts that flows down, the hub says; change it there");
 
-        return TopologyMessages.ToMessage(await Controller
-            .AlterTopicAsync(request.Name, settings => TopicSettingsMessages.Change(settings, request))
-            .ConfigureAwait(false));
+        StreamController controller = Controller;
+        TopicInfo topic = await controller.AlterTopicAsync(request.Name, settings => TopicSettingsMessages.Change(settings, request)).ConfigureAwait(false);
+        V1.Topic answer = TopologyMessages.ToMessage(topic);
+        if (request.HasReplicas)
+            answer.PartitionsPending = await controller.CountPendingAsync(topic, context.CancellationToken).ConfigureAwait(false);
+
+        return answer;
     }
 
     public override Task<V1.ListGapsResponse> ListGaps(V1.ListGapsRequest request, ServerCallContext context)

@@ -1,5 +1,5 @@
-using EdgeStream.Cluster.Topology;
 using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Topology;
 using Microsoft.Extensions.Hosting;
 
 namespace EdgeStream.Cluster.Grpc;
@@ -8,5 +8,7 @@ namespace EdgeStream.Cluster.Grpc;
 /// <param name="cluster">Finds partitions.</param>
 /// <param name="lifetime">Its stopping ends the streams: Kestrel would wait for them otherwise.</param>
 /// <param name="hubClock">At an edge: what is known of the hub's time.</param>
-public sealed partial class DataPlaneService(IClusterView cluster, IHostApplicationLifetime lifetime, HubClock? hubClock = null)
+/// <param name="streams">How many are read at once; null for any.</param>
+public sealed partial class DataPlaneService(
+    IClusterView cluster, IHostApplicationLifetime lifetime, HubClock? hubClock = null, ReaderStreams? streams = null)
     : V1.DataPlane.DataPlaneBase;

@@ -49,7 +49,7 @@ public static class RpcErrors
             => StatusCode.NotFound,
         ErrorCode.TopicExists or ErrorCode.GeoLocationExists or ErrorCode.SpuExists => StatusCode.AlreadyExists,
         ErrorCode.OffsetOutOfRange => StatusCode.OutOfRange,
-        ErrorCode.StorageFull => StatusCode.ResourceExhausted,
+        ErrorCode.StorageFull or ErrorCode.TooManyStreams => StatusCode.ResourceExhausted,
         ErrorCode.StorageFailed => StatusCode.DataLoss,
         ErrorCode.Unauthenticated or ErrorCode.CertificateExpired => StatusCode.Unauthenticated,
         ErrorCode.PermissionDenied or ErrorCode.TokenUnknown or ErrorCode.TokenUsed or ErrorCode.TokenExpired

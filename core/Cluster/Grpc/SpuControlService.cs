@@ -1,5 +1,5 @@
-using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Controller;
+using EdgeStream.Cluster.Metadata;
 using EdgeStream.Cluster.Topology;
 using Grpc.Core;
 using Microsoft.Extensions.Hosting;

@@ -50,6 +50,9 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
     /// <inheritdoc cref="IPartitionEngine.RetryAfter"/>
     public TimeSpan RetryAfter => _engine.RetryAfter;
 
+    /// <inheritdoc cref="IPartitionEngine.Problem"/>
+    public string? StoreProblem => _engine.Problem;
+
     /// <summary>Whether <see cref="ReopenAsync"/> has something to do.</summary>
     public bool HasClosed => _partitions.Values.Any(partition => IsClosed(partition) || partition.SettingsProblem is not null);
 
@@ -107,6 +110,13 @@ public sealed class LocalSpu : ISpus, IAsyncDisposable
 
     /// <inheritdoc cref="IPartitionEngine.CheckReplicasAsync"/>
     public ValueTask CheckReplicasAsync(int replicas) => _engine.CheckReplicasAsync(replicas);
+
+    /// <inheritdoc cref="IPartitionEngine.HasReplicasAsync"/>
+    public ValueTask<bool> HasReplicasAsync(PartitionId partition, int replicas, CancellationToken cancellationToken) =>
+        _engine.HasReplicasAsync(partition, replicas, cancellationToken);
+
+    /// <inheritdoc cref="IPartitionEngine.CheckSync"/>
+    public void CheckSync(SyncPolicy sync) => _engine.CheckSync(sync);
 
     /// <inheritdoc cref="IPartitionEngine.Clean"/>
     public void Clean() => _engine.Clean();

@@ -63,9 +63,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task Spu_says_who_it_is_and_serves_and_confirms_what_it_is_told()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc);
         await Eventually.HoldsAsync(() => sc.Reports.Any(report => report.AppliedVersion == 5), "it confirms the topology");
         SpuHello hello = sc.Reports.First().Hello;
         Assert.Equal((1, "https://spu1:9444", "rack-1"), (hello.Id, Assert.Single(hello.Endpoints), hello.Zone));
@@ -85,9 +83,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task Lost_stream_is_made_again_by_the_same_process_and_what_was_told_goes_on_meanwhile()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc);
         sc.Refusal = new ClusterException(ErrorCode.Unavailable, "this SC stands by, and there is no active one at the moment");
         sc.Break(new ClusterException(ErrorCode.Unavailable, "this SC is not the active one any more; ask the others"));
         await Eventually.HoldsAsync(() => link.Problem?.Contains("there is no active one at the moment", StringComparison.Ordinal) == true, "it says what is wrong");
@@ -135,9 +131,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task What_was_overtaken_or_is_of_another_cluster_is_not_served(string cluster, long term, long version, string problem)
     {
         (FakeSc first, FakeSc second) = (_scs[0], _scs[1]);
-        first.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(first);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(first);
         first.Welcome = Update(term, version, leader: 2, cluster);
         first.Break(new ClusterException(ErrorCode.Unavailable, "lost"));
         await Eventually.HoldsAsync(() => link.Problem?.Contains(problem, StringComparison.Ordinal) == true, "it says why it does not take it");
@@ -154,9 +148,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task What_is_told_in_the_wrong_order_within_a_stream_ends_it()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc);
         sc.Tell(Update(term: 3, version: 4, leader: 2));
         await Eventually.HoldsAsync(() => sc.Registrations == 2 && link.Controller is not null, "it registers anew");
         Assert.Contains(_log, line => line.Contains("not the active one any more", StringComparison.Ordinal));
@@ -167,9 +159,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task Sc_of_a_version_that_tells_no_term_is_believed()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc);
         sc.Tell(Update(term: 0, version: 1, leader: 2));
         await Eventually.HoldsAsync(() => _view.Current.Topics["t"].Partitions[0].LeaderSpu == 2, "it is served");
         Assert.Equal(1, sc.Registrations);
@@ -179,9 +169,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task Spu_that_stops_says_so_and_leaves_when_another_leads_what_it_led()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc);
         Assert.DoesNotContain(sc.Reports, report => report.Leaving);
         Task stopping = link.StopAsync();
         await Eventually.HoldsAsync(() => sc.Reports.Last().Leaving, "it says that it stops");
@@ -197,9 +185,7 @@ public sealed class ScLinkTests : IAsyncLifetime
     public async Task Spu_that_stops_waits_for_nobody_where_there_is_no_other()
     {
         FakeSc sc = _scs[0];
-        sc.Welcome = Update(term: 3, version: 5, leader: 1, otherIsThere: false);
-        ScLink link = Start(sc);
-        await link.Served.InTimeAsync();
+        ScLink link = await ServeAsync(sc, otherIsThere: false);
         await link.StopAsync().InTimeAsync();
         Assert.True(sc.HasSaidGoodbye);
         Assert.True(_view.GetPartition("t", 0).IsOpen);
@@ -281,6 +267,15 @@ public sealed class ScLinkTests : IAsyncLifetime
         sc.Ensure = _ => throw new ClusterException(ErrorCode.TopicExists, "the hub has a topic 'u' that is no mirror topic; rename one of the two");
         var refused = await Assert.ThrowsAsync<ClusterException>(() => link.EnsureMirrorPartitionAsync("u", "north").InTimeAsync());
         Assert.Equal((ErrorCode.TopicExists, "the hub has a topic 'u' that is no mirror topic; rename one of the two"), (refused.Code, refused.Message));
+    }
+
+    /// <summary>Registers with an SC that welcomes the SPU with version 5 of its term 3, and serves that: it leads the one partition.</summary>
+    private async Task<ScLink> ServeAsync(FakeSc sc, bool otherIsThere = true)
+    {
+        sc.Welcome = Update(term: 3, version: 5, leader: 1, otherIsThere: otherIsThere);
+        ScLink link = Start(sc);
+        await link.Served.InTimeAsync();
+        return link;
     }
 
     private ScLink Start(params FakeSc[] scs)

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
-using EdgeStream.ClusterTesting;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
 using EdgeStream.Mirror.Enrolment;
 using EdgeStream.Mirror.Uplink;
 using EdgeStream.Storage.Files;

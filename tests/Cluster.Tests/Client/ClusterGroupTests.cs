@@ -4,8 +4,8 @@ using System.Text;
 using EdgeStream.Client;
 using EdgeStream.Cluster.Groups;
 using EdgeStream.Cluster.Tests.Engines;
-using EdgeStream.Protocol.V1;
 using EdgeStream.Harness;
+using EdgeStream.Protocol.V1;
 using EdgeStream.Testing;
 using Record = EdgeStream.Storage.Records.Record;
 

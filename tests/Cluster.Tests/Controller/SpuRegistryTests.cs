@@ -237,6 +237,25 @@ public sealed class SpuRegistryTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Change_does_not_wait_for_an_spu_that_is_cut_off_from_nats()
+    {
+        SpuRegistry spus = Create();
+        RegisteredSpu first = spus.Register(Spu(1), "i", "1.0"), second = spus.Register(Spu(2), "j", "1.0");
+        spus.Report(second, 0, "n2");
+        spus.Report(second, 0, "");
+        _time.Advance(SpuRegistry.WithoutNatsTolerated);
+        spus.Report(second, 0, "");
+        await spus.ApplyAsync(Map());
+        spus.Report(first, spus.Topology!.Version, "");
+        Task settled = spus.SettleAsync();
+        Assert.False(settled.IsCompleted);
+
+        // Only where the other one has it: else nobody would be waited for.
+        spus.Report(first, spus.Topology.Version, "n1");
+        await settled.InTimeAsync();
+    }
+
+    [Fact]
     public async Task Topology_is_put_into_a_message_once_for_all_who_are_told()
     {
         SpuRegistry spus = Create();

@@ -205,7 +205,9 @@ public sealed class StreamControllerTests : IDisposable
     {
         TopicSettings wanted = new()
         {
-            RetentionBytes = 32 << 20, RetentionAge = TimeSpan.FromDays(7), Overflow = OverflowPolicy.Reject,
+            RetentionBytes = 32 << 20,
+            RetentionAge = TimeSpan.FromDays(7),
+            Overflow = OverflowPolicy.Reject,
             Sync = SyncPolicy.Every(TimeSpan.FromSeconds(1)),
         };
         await using (NodeParts parts = await StartAsync())

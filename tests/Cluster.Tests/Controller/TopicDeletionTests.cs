@@ -25,6 +25,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     private readonly string _name = MetadataServers.NewName();
     private readonly List<Sc> _scs = [];
     private NatsServer _server = null!;
+    private NatsServer? _own;
     private FaultyLink _link = null!;
     private NatsConnection _connection = null!;
 
@@ -42,6 +43,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
 
         await _connection.DisposeAsync();
         _link.Dispose();
+        _own?.Dispose();
         _temp.Dispose();
     }
 
@@ -49,7 +51,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     public async Task Sc_that_another_has_followed_deletes_nothing()
     {
         Sc old = await StartAsync();
-        await old.Controller.CreateTopicAsync("t", 2, Plain);
+        await old.CreateTopicAsync("t", 2, Plain);
         await WriteAsync(old, "t");
         Sc next = await StartAsync();
         await Assert.ThrowsAsync<TopologySupersededException>(() => old.Controller.DeleteTopicAsync("t").InTimeAsync());
@@ -62,14 +64,14 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     public async Task Topic_is_deleted_though_its_records_cannot_be_and_they_go_later()
     {
         Sc sc = await StartAsync();
-        await sc.Controller.CreateTopicAsync("t", 2, Plain);
-        await sc.Controller.CreateTopicAsync("other", 1, Plain);
+        await sc.CreateTopicAsync("t", 2, Plain);
+        await sc.CreateTopicAsync("other", 1, Plain);
         await WriteAsync(sc, "t");
         await WriteAsync(sc, "other");
         _link.Fault = LinkFault.Cut;
         await sc.Controller.DeleteTopicAsync("t").InTimeAsync();
         Assert.Equal(["other"], sc.Controller.Current.Topics.Keys);
-        var refused = await Assert.ThrowsAsync<ClusterException>(() => sc.Controller.CreateTopicAsync("t", 1, Plain).InTimeAsync());
+        var refused = await Assert.ThrowsAsync<ClusterException>(() => sc.CreateTopicAsync("t", 1, Plain).InTimeAsync());
         Assert.Equal(ErrorCode.Unavailable, refused.Code);
         Assert.StartsWith("a topic 't' was deleted, and its records cannot be deleted now, which is tried again by itself: NATS at", refused.Message, StringComparison.Ordinal);
         await Assert.ThrowsAsync<ClusterException>(() => sc.Controller.RemoveDeletedAsync().InTimeAsync());
@@ -80,7 +82,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
         Assert.Equal(1, await CountStreamsAsync(sc));
         Assert.Empty(sc.Store.LoadDeletedTopics());
         Assert.Equal(["a"], await ReadAsync(sc, "other"));
-        await sc.Controller.CreateTopicAsync("t", 2, Plain);
+        await sc.CreateTopicAsync("t", 2, Plain);
         Assert.Empty(await ReadAsync(sc, "t"));
     }
 
@@ -106,7 +108,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
 
         // Before anybody has tidied.
         Sc next = await StartAsync();
-        await next.Controller.CreateTopicAsync("t", 1, Plain);
+        await next.CreateTopicAsync("t", 1, Plain);
         Assert.Empty(await ReadAsync(next, "t"));
         Assert.Empty(next.Store.LoadDeletedTopics());
         Assert.Equal("t", Assert.Single(next.Store.LoadTopics()).Name);
@@ -116,7 +118,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     public async Task Spu_that_serves_a_deleted_topic_still_does_not_pass_for_a_leader_of_the_new_one()
     {
         Sc sc = await StartAsync();
-        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        await sc.CreateTopicAsync("t", 1, Plain);
         TopicInfo old = sc.Controller.Current.Topics["t"];
         await sc.Controller.DeleteTopicAsync("t");
 
@@ -126,7 +128,7 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
         IPartitionLog ghost = await ghosts.OpenAsync(new PartitionId("t", 0), old, old.Partitions[0]);
         await ghost.AppendAsync(Batches.Of("ghost"), AckLevel.Durable);
 
-        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        await sc.CreateTopicAsync("t", 1, Plain);
         Assert.True(sc.Controller.Current.Topics["t"].Partitions[0].LeaderEpoch > old.Partitions[0].LeaderEpoch);
         await WriteAsync(sc, "t");
         await Assert.ThrowsAnyAsync<Exception>(() => ghost.AppendAsync(Batches.Of("ghost"), AckLevel.Durable).AsTask().InTimeAsync());
@@ -138,37 +140,38 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
     [Fact]
     public async Task Topic_is_deleted_though_there_is_no_room_to_write_so()
     {
-        using var small = new NatsServer(
-            _temp.Sub("nats"), "small", jetStream: false, settings: $"jetstream {{ store_dir: \"{_temp.Sub("store")}\", max_mem: 64MB, max_file: 4MB }}");
-        await small.StartAsync();
-        (NatsServer usual, _server) = (_server, small);
-        using var link = new FaultyLink(small.Port);
-        (FaultyLink usualLink, _link) = (_link, link);
+        await UseOwnServerAsync("max_mem: 64MB, max_file: 4MB");
         Sc sc = await StartAsync();
-        await sc.Controller.CreateTopicAsync("t", 1, Plain);
+        await sc.CreateTopicAsync("t", 1, Plain);
         await OpenAsync(sc, "t", async log =>
         {
             while (await Record.ExceptionAsync(() => log.AppendAsync(Batches.Of(new string('x', 10_000)), AckLevel.Durable).AsTask()) is null)
             {
             }
         });
-        var full = await Assert.ThrowsAsync<ClusterException>(() => sc.Controller.CreateTopicAsync("u", 1, Plain).InTimeAsync());
+        var full = await Assert.ThrowsAsync<ClusterException>(() => sc.CreateTopicAsync("u", 1, Plain).InTimeAsync());
         Assert.Equal(ErrorCode.StorageFull, full.Code);
 
         await sc.Controller.DeleteTopicAsync("t").InTimeAsync();
-        await sc.Controller.CreateTopicAsync("u", 1, Plain);
+        await sc.CreateTopicAsync("u", 1, Plain);
         Assert.Equal(["u"], sc.Controller.Current.Topics.Keys);
         Assert.Equal(["u"], sc.Store.LoadTopics().Select(topic => topic.Name));
-        await sc.DisposeAsync();
-        _scs.Remove(sc);
-        (_server, _link) = (usual, usualLink);
+    }
+
+    /// <summary>Has a server of the test's own in the place of the one that all share.</summary>
+    private async Task UseOwnServerAsync(string limits)
+    {
+        _own = new NatsServer(_temp.Sub("nats"), "own", jetStream: false, settings: $"jetstream {{ store_dir: \"{_temp.Sub("store")}\", {limits} }}");
+        await _own.StartAsync();
+        _link.Dispose();
+        (_server, _link) = (_own, new FaultyLink(_own.Port));
     }
 
     /// <summary>An SC deletes a topic whose records it cannot reach; they can be reached again on return.</summary>
     private async Task DeleteWithoutRecordsAsync(int partitions)
     {
         Sc old = await StartAsync();
-        await old.Controller.CreateTopicAsync("t", partitions, Plain);
+        await old.CreateTopicAsync("t", partitions, Plain);
         await WriteAsync(old, "t");
         _link.Fault = LinkFault.Cut;
         await old.Controller.DeleteTopicAsync("t").InTimeAsync();
@@ -236,19 +239,27 @@ public sealed class TopicDeletionTests(NatsFixture nats) : IAsyncLifetime
         IPartitionEngine engine = EngineUnderTest.JetStream(DirectoryOf($"sc-{Guid.NewGuid():N}"), [$"nats://127.0.0.1:{_link.Port}"]);
         var state = new JetStreamSpuStateStore(MetadataServers.At(_server.Url), store.ClusterId, NullLogger.Instance);
         var spus = new SpuRegistry(engine, state, store.LoadSpus(), TimeProvider.System, store.Term);
-        var sc = new Sc(store, engine, state, spus, new StreamController(store, spus));
+        RegisteredSpu spu = spus.Register(new SpuInfo(1, ["https://spu1:9443"]), "process", "1.0");
+        var sc = new Sc(store, engine, state, spus, spu, new StreamController(store, spus));
         _scs.Add(sc);
         await engine.StartAsync(sc.Controller.Current);
         await sc.Controller.StartAsync();
-        RegisteredSpu spu = spus.Register(new SpuInfo(1, ["https://spu1:9443"]), "process", "1.0");
-        spus.Report(spu, long.MaxValue, "");
         return sc;
     }
 
     private string DirectoryOf(string name) => Directory.CreateDirectory(_temp.Sub(name)).FullName;
 
-    private sealed record Sc(JetStreamTopologyStore Store, IPartitionEngine Engine, JetStreamSpuStateStore State, SpuRegistry Spus, StreamController Controller) : IAsyncDisposable
+    private sealed record Sc(
+        JetStreamTopologyStore Store, IPartitionEngine Engine, JetStreamSpuStateStore State, SpuRegistry Spus, RegisteredSpu Spu, StreamController Controller)
+        : IAsyncDisposable
     {
+        /// <summary>However long the test has taken by now, its SPU is there.</summary>
+        public Task<TopicInfo> CreateTopicAsync(string name, int partitions, TopicSettings settings)
+        {
+            Spus.Report(Spu, long.MaxValue, "");
+            return Controller.CreateTopicAsync(name, partitions, settings);
+        }
+
         public async ValueTask DisposeAsync()
         {
             Controller.Dispose();

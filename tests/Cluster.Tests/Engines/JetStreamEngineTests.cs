@@ -46,6 +46,21 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Servers_that_are_away_are_told_of_before_there_is_a_partition()
+    {
+        using var server = new NatsServer(_directory.Path);
+        await using IPartitionEngine engine = EngineUnderTest.JetStream(_directory.Path, [server.Url]);
+        await engine.StartAsync(TopologyMap.Unknown with { ClusterId = _clusterId });
+        await Condition.WaitAsync(
+            () => $"it says that there is none: {engine.Problem}",
+            () => Task.FromResult(engine.Problem?.StartsWith($"NATS at {server.Url}: no server can be reached", StringComparison.Ordinal) == true));
+        await server.StartAsync();
+        await Condition.WaitAsync(() => $"it has found it: {engine.Problem}", () => Task.FromResult(engine.Problem is null));
+        server.Kill();
+        await Condition.WaitAsync(() => "it says that it is gone", () => Task.FromResult(engine.Problem is not null));
+    }
+
+    [Fact]
     public async Task What_is_stored_can_be_seen_without_taking_the_writers_place()
     {
         await using EngineUnderTest writer = await EngineAsync("writer");

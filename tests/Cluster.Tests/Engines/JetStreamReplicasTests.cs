@@ -1,14 +1,20 @@
 using System.Globalization;
+using EdgeStream.Client;
 using EdgeStream.Cluster.Engines.JetStream;
-using EdgeStream.Cluster.Spu;
+using EdgeStream.Cluster.Grpc;
 using EdgeStream.Cluster.Topology;
 using EdgeStream.ClusterTesting;
 using EdgeStream.Harness;
+using EdgeStream.Protocol.V1;
 using EdgeStream.Storage.Log;
 using EdgeStream.Testing;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
 using NATS.Client.Core;
 using NATS.Client.JetStream;
 using NATS.Client.JetStream.Models;
+using Partition = EdgeStream.Cluster.Spu.Partition;
+using TopicSettings = EdgeStream.Cluster.Topology.TopicSettings;
 
 namespace EdgeStream.Cluster.Tests.Engines;
 
@@ -123,8 +129,13 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
         {
             IPartitionLog log = await CreateAsync(node, replicas: 1, retentionBytes: 100_000_000);
             await log.AppendAsync(Batches.Of("a"), AckLevel.Durable);
-            await node.Controller.AlterTopicAsync("t", settings => settings with { Replicas = 3 });
+
+            // It is to be so, and the answer says that it is not yet.
+            Topic answer = await AlterAsync(node, replicas: 3);
+            Assert.Equal((3, 1), (answer.Settings.Replicas, answer.PartitionsPending));
             await ShowsAsync(node);
+            Assert.Equal(0, (await AlterAsync(node, replicas: 1)).PartitionsPending);
+            await AlterAsync(node, replicas: 3);
         }
 
         await using NodeParts again = await StartAsync(cluster.Urls);
@@ -144,6 +155,19 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Answer_to_a_change_says_when_all_partitions_have_the_replicas()
+    {
+        await using NodeParts node = await StartAsync((await nats.ClusterAsync()).Urls);
+        await CreateAsync(node, replicas: 1);
+        int? pending = null;
+        await Condition.WaitAsync(
+            () => $"three servers have it: {pending} pending",
+            async () => (pending = (await AlterAsync(node, replicas: 3)).PartitionsPending) == 0);
+        IReadOnlyList<ReplicaState> states = await node.Controller.GetPartition("t", 0).Log.FindReplicasAsync(CancellationToken.None);
+        Assert.Equal(3, states.Count(state => state.IsCurrent));
+    }
+
+    [Fact]
     public async Task Log_of_one_machine_has_one_replica()
     {
         await using NodeParts node = await NodeParts.StartAsync(_directory.At("log"), isHub: true);
@@ -152,6 +176,18 @@ public sealed class JetStreamReplicasTests(NatsFixture nats) : IDisposable
         Assert.Contains("storage.engine = \"jetstream\"", refused.Message, StringComparison.Ordinal);
         await node.Controller.AlterTopicAsync("t", settings => settings with { Replicas = 1, RetentionAge = TimeSpan.FromHours(1) });
         Assert.Empty(await node.Controller.GetPartition("t", 0).Log.FindReplicasAsync(CancellationToken.None));
+    }
+
+    /// <summary>Over its API, as the command does.</summary>
+    private async Task<Topic> AlterAsync(NodeParts node, int replicas)
+    {
+        string socket = _directory.At($"{Guid.NewGuid():N}");
+        await using NodeServer server = await NodeServer.StartAsync(
+            node,
+            kestrel => kestrel.ListenUnixSocket(socket, endpoint => endpoint.Protocols = HttpProtocols.Http2),
+            services => services.AddSingleton<ICallerAuthenticator, NoAuthenticator>());
+        using var client = new EdgeStreamClient(new ClientOptions { Endpoint = $"unix:{socket}" });
+        return await client.CallAsync(one => one.ControlPlane.AlterTopicAsync(new AlterTopicRequest { Name = "t", Replicas = replicas }));
     }
 
     private Task<NodeParts> StartAsync(IReadOnlyList<string> servers) =>

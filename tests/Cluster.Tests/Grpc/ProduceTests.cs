@@ -82,7 +82,7 @@ public sealed class ProduceTests : IAsyncLifetime
     public async Task Unknown_partition_is_refused(string topic, int partition, ErrorCode code)
     {
         Assert.Equal(code, (await Assert.ThrowsAsync<ClientException>(() => _node.Client.ProduceAsync(topic, partition))).Code);
-        using GrpcChannel channel = Channel();
+        using GrpcChannel channel = _node.NewChannel();
         using var call = new DataPlane.DataPlaneClient(channel).Produce();
         await call.RequestStream.WriteAsync(new ProduceRequest { Open = new ProduceOpen { Topic = topic, Partition = partition } });
         await AssertEndsAsync(call, code);
@@ -91,7 +91,7 @@ public sealed class ProduceTests : IAsyncLifetime
     [Fact]
     public async Task Stream_begins_with_the_partition()
     {
-        using GrpcChannel channel = Channel();
+        using GrpcChannel channel = _node.NewChannel();
         using var call = new DataPlane.DataPlaneClient(channel).Produce();
         await call.RequestStream.WriteAsync(new ProduceRequest { Batches = ByteString.CopyFrom(Batches.Of("a")) });
         await AssertEndsAsync(call, ErrorCode.InvalidArgument);
@@ -101,7 +101,7 @@ public sealed class ProduceTests : IAsyncLifetime
     [MemberData(nameof(Damages))]
     public async Task Corrupt_batch_ends_its_stream_alone_and_is_not_stored(string damage)
     {
-        using GrpcChannel channel = Channel();
+        using GrpcChannel channel = _node.NewChannel();
         using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> bad = await OpenAsync(channel);
         using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> good = await OpenAsync(channel);
         Assert.Equal(0, (await ProduceAsync(bad, Batches.Of("before"))).BaseOffset);
@@ -117,7 +117,7 @@ public sealed class ProduceTests : IAsyncLifetime
     [Fact]
     public async Task Appends_before_a_corrupt_batch_are_acknowledged()
     {
-        using GrpcChannel channel = Channel();
+        using GrpcChannel channel = _node.NewChannel();
         using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = await OpenAsync(channel);
         for (int i = 0; i < 10; i++)
             await call.RequestStream.WriteAsync(new ProduceRequest { Batches = ByteString.CopyFrom(Batches.Of($"{i}")) });
@@ -165,7 +165,7 @@ public sealed class ProduceTests : IAsyncLifetime
         _node.Files.BeforeSync = name => Assert.True(!name.EndsWith(".log", StringComparison.Ordinal) || syncMayRun.Wait(Eventually.Deadline));
         byte[] batch = Batches.Of(new string('x', 60_000));
         const int Count = 400;
-        using GrpcChannel channel = Channel();
+        using GrpcChannel channel = _node.NewChannel();
         using AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse> call = await OpenAsync(channel);
         Task producing = Task.Run(async () =>
         {
@@ -220,20 +220,6 @@ public sealed class ProduceTests : IAsyncLifetime
                 return [.. Batches.Of("whole"), .. Damage("wrong checksum")];
         }
     }
-
-    private GrpcChannel Channel() => GrpcChannel.ForAddress("http://localhost", new GrpcChannelOptions
-    {
-        HttpHandler = new SocketsHttpHandler
-        {
-            ConnectCallback = async (_, cancellationToken) =>
-            {
-                var socket = new System.Net.Sockets.Socket(System.Net.Sockets.AddressFamily.Unix, System.Net.Sockets.SocketType.Stream, System.Net.Sockets.ProtocolType.Unspecified);
-                await socket.ConnectAsync(new System.Net.Sockets.UnixDomainSocketEndPoint(_node.Socket), cancellationToken);
-                return new System.Net.Sockets.NetworkStream(socket, ownsSocket: true);
-            },
-        },
-        DisposeHttpClient = true,
-    });
 
     private static async Task<AsyncDuplexStreamingCall<ProduceRequest, ProduceResponse>> OpenAsync(GrpcChannel channel)
     {

@@ -22,7 +22,9 @@ public sealed class CommandSourceTests : IDisposable
     {
         await using RunningSource run = await RunningSource.StartAsync(Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "echo one; echo two; echo; exec sleep 1000"], Topic = "t", Key = "k",
+            Command = ["/bin/sh", "-c", "echo one; echo two; echo; exec sleep 1000"],
+            Topic = "t",
+            Key = "k",
         }));
         await Condition.WaitAsync("both came", () => _sink.StoredValues is ["one", "two"]);
         Assert.Equal("k", Encoding.UTF8.GetString(_sink.Stored[0].Key!.Value.Span));
@@ -41,7 +43,8 @@ public sealed class CommandSourceTests : IDisposable
     {
         IOException error = await RunToItsEndAsync(Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "echo reading; echo 'no sensor' >&2; exit 3"], Topic = "t",
+            Command = ["/bin/sh", "-c", "echo reading; echo 'no sensor' >&2; exit 3"],
+            Topic = "t",
         }));
         Assert.Equal("'/bin/sh' ended with code 3: no sensor", error.Message);
         Assert.Equal(["reading"], _sink.StoredValues);
@@ -69,7 +72,8 @@ public sealed class CommandSourceTests : IDisposable
     {
         CommandSource source = Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "trap 'echo bye; exit' TERM; sleep 1000 & echo $!; while :; do sleep 0.1; done"], Topic = "t",
+            Command = ["/bin/sh", "-c", "trap 'echo bye; exit' TERM; sleep 1000 & echo $!; while :; do sleep 0.1; done"],
+            Topic = "t",
         });
         RunningSource run = await RunningSource.StartAsync(source);
         await Condition.WaitAsync("it printed", () => _sink.Stored.Count == 1);
@@ -96,7 +100,8 @@ public sealed class CommandSourceTests : IDisposable
     {
         CommandSource source = Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo next"], Topic = "t",
+            Command = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo next"],
+            Topic = "t",
         });
         await RunToItsEndAsync(source);
         Assert.Equal(["next"], _sink.StoredValues);
@@ -108,7 +113,8 @@ public sealed class CommandSourceTests : IDisposable
     {
         CommandSource source = Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; exec sleep 1000"], Topic = "t",
+            Command = ["/bin/sh", "-c", "head -c 10000000 /dev/zero | tr '\\0' x; exec sleep 1000"],
+            Topic = "t",
         });
         await using RunningSource run = await RunningSource.StartAsync(source);
         await Condition.WaitAsync("it is counted", () => source.Counters.DroppedFor(DropReason.TooLong) == 1);
@@ -166,7 +172,9 @@ public sealed class CommandSourceTests : IDisposable
     {
         CommandSource source = Source(new CommandOptions
         {
-            Command = ["/bin/sh", "-c", "echo begin; exec sleep 1000"], Topic = "t", Every = TimeSpan.FromMilliseconds(500),
+            Command = ["/bin/sh", "-c", "echo begin; exec sleep 1000"],
+            Topic = "t",
+            Every = TimeSpan.FromMilliseconds(500),
         });
         await using RunningSource run = await RunningSource.StartAsync(source);
         await Condition.WaitAsync("it ran again", () => _sink.StoredValues is ["begin", "begin", ..]);

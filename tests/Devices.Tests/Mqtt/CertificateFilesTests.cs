@@ -78,12 +78,21 @@ public sealed class CertificateFilesTests : IDisposable
 
     private static MqttSourceOptions Client(string? authorities, string? cert, string? key) => new()
     {
-        Broker = new Uri("mqtts://localhost"), ClientId = "c", Rules = [new MqttTopicRule("a", "t")], CaFile = authorities, CertFile = cert, KeyFile = key,
+        Broker = new Uri("mqtts://localhost"),
+        ClientId = "c",
+        Rules = [new MqttTopicRule("a", "t")],
+        CaFile = authorities,
+        CertFile = cert,
+        KeyFile = key,
     };
 
     private static EmbeddedBrokerOptions Broker(string? authorities, string cert, string key) => new()
     {
-        Listen = null, TlsListen = new IPEndPoint(IPAddress.Loopback, 8883), Rules = [new MqttTopicRule("a", "t")],
-        ClientCaFile = authorities, CertFile = cert, KeyFile = key,
+        Listen = null,
+        TlsListen = new IPEndPoint(IPAddress.Loopback, 8883),
+        Rules = [new MqttTopicRule("a", "t")],
+        ClientCaFile = authorities,
+        CertFile = cert,
+        KeyFile = key,
     };
 }

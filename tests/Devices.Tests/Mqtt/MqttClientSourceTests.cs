@@ -136,7 +136,9 @@ public sealed class MqttClientSourceTests : IAsyncLifetime
         var source = new MqttClientSource(
             new MqttSourceOptions
             {
-                Broker = new Uri($"mqtt://127.0.0.1:{_broker.Port}"), ClientId = "edge", Rules = [new MqttTopicRule("s/+/t", "readings")],
+                Broker = new Uri($"mqtt://127.0.0.1:{_broker.Port}"),
+                ClientId = "edge",
+                Rules = [new MqttTopicRule("s/+/t", "readings")],
             },
             _sink,
             TimeProvider.System,

@@ -48,9 +48,15 @@ public sealed class SubscribersTests
     {
         var message = new MqttApplicationMessage
         {
-            Topic = "s/°", Payload = new ReadOnlySequence<byte>(new byte[size]), QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
-            ContentType = "text/plain", ResponseTopic = "r", CorrelationData = [1, 2, 3], MessageExpiryInterval = 60,
-            PayloadFormatIndicator = MqttPayloadFormatIndicator.CharacterData, UserProperties = [new MqttUserProperty("unit", "°C"u8.ToArray())],
+            Topic = "s/°",
+            Payload = new ReadOnlySequence<byte>(new byte[size]),
+            QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
+            ContentType = "text/plain",
+            ResponseTopic = "r",
+            CorrelationData = [1, 2, 3],
+            MessageExpiryInterval = 60,
+            PayloadFormatIndicator = MqttPayloadFormatIndicator.CharacterData,
+            UserProperties = [new MqttUserProperty("unit", "°C"u8.ToArray())],
         };
         var roomy = new Connection();
         Subscriber any = Open("any", roomy);
@@ -146,7 +152,9 @@ public sealed class SubscribersTests
         void Keep(string topic, int size) => _subscribers.Publish(
             new MqttApplicationMessage
             {
-                Topic = topic, Payload = new ReadOnlySequence<byte>(new byte[size]), Retain = true,
+                Topic = topic,
+                Payload = new ReadOnlySequence<byte>(new byte[size]),
+                Retain = true,
                 QualityOfServiceLevel = MqttQualityOfServiceLevel.AtLeastOnce,
             },
             "device");

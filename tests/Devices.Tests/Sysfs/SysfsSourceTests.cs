@@ -47,7 +47,11 @@ public sealed class SysfsSourceTests : IDisposable
         string file = Write("temp", "100");
         SysfsSource source = Source(new SysfsOptions
         {
-            Path = file, Topic = "t", Every = TimeSpan.FromSeconds(1), Change = 10, AtLeastEvery = TimeSpan.FromSeconds(4),
+            Path = file,
+            Topic = "t",
+            Every = TimeSpan.FromSeconds(1),
+            Change = 10,
+            AtLeastEvery = TimeSpan.FromSeconds(4),
         });
         await using RunningSource run = await RunningSource.StartAsync(source);
         foreach (string value in (string[])["105", "95", "111", "111", "111", "111"])

@@ -28,6 +28,8 @@ public sealed class JetStreamEngine : IPartitionEngine
     private readonly ConcurrentDictionary<JetStreamLog, bool> _open = new();
     private readonly CancellationTokenSource _stop = new();
     private Task _maintaining = Task.CompletedTask;
+    private Task _watching = Task.CompletedTask;
+    private volatile string? _problem;
     private string? _clusterId;
     private StateBucket? _bucket;
 
@@ -54,6 +56,9 @@ public sealed class JetStreamEngine : IPartitionEngine
     /// <summary>What is stored the servers know, whatever this process was told.</summary>
     public bool ReopensFailed => true;
 
+    /// <summary>Also while there is no partition yet.</summary>
+    public string? Problem => _problem;
+
     /// <summary>A stream cannot be set aside under another name.</summary>
     public bool DeletesStored => true;
 
@@ -70,6 +75,7 @@ public sealed class JetStreamEngine : IPartitionEngine
         _clusterId = topology.ClusterId;
         _bucket = new StateBucket(_servers, topology.ClusterId);
         _maintaining = Task.Run(MaintainAsync);
+        _watching = Task.Run(WatchAsync);
         return ValueTask.CompletedTask;
     }
 
@@ -152,6 +158,30 @@ public sealed class JetStreamEngine : IPartitionEngine
         await Bucket.CheckReplicasAsync(replicas).ConfigureAwait(false);
     }
 
+    public async ValueTask<bool> HasReplicasAsync(PartitionId id, int replicas, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await _servers.EnsureReadyAsync().ConfigureAwait(false);
+            StreamInfo? known = await _servers.FindStreamAsync(StreamNames.Of(_clusterId!, id).Stream, cancellationToken).ConfigureAwait(false);
+            return known?.Config.NumReplicas == replicas && (known.Cluster?.Replicas?.Count(peer => peer.Current) ?? 0) >= replicas - 1;
+        }
+        catch (Exception error) when (error is EdgeStreamException or NatsJSException)
+        {
+            return false;
+        }
+    }
+
+    public void CheckSync(SyncPolicy sync)
+    {
+        if (sync != SyncPolicy.Commit)
+        {
+            throw new ClusterException(
+                ErrorCode.InvalidArgument,
+                "records in NATS JetStream are synced as 'sync_interval' of the NATS servers says, for all topics (docs/cluster.md says what that promises); leave sync out");
+        }
+    }
+
     public async ValueTask ChangeReplicasAsync(IPartitionLog log, int replicas)
     {
         var stream = (JetStreamLog)log;
@@ -172,7 +202,10 @@ public sealed class JetStreamEngine : IPartitionEngine
     {
         await _stop.CancelAsync().ConfigureAwait(false);
         await _maintaining.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+        // What it asks ends with the connection.
         await _servers.DisposeAsync().ConfigureAwait(false);
+        await _watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _bucket?.Dispose();
         _stop.Dispose();
     }
@@ -196,6 +229,28 @@ public sealed class JetStreamEngine : IPartitionEngine
         {
             if (!await Bucket.ExistsAsync().ConfigureAwait(false))
                 throw;
+        }
+    }
+
+    /// <summary>Connects, and knows whether that is done: where there is no partition, nobody else would find out.</summary>
+    private async Task WatchAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            try
+            {
+                await _servers.EnsureReadyAsync().ConfigureAwait(false);
+                _problem = null;
+            }
+            catch (Exception error) when (!_stop.IsCancellationRequested)
+            {
+                if (_problem is null)
+                    _logger.LogWarning("{Problem}", error.Message);
+
+                _problem = error.Message;
+            }
+
+            await Task.Delay(RetryAfter, _stop.Token).ConfigureAwait(false);
         }
     }
 

@@ -12,8 +12,8 @@ namespace EdgeStream.Cluster.Engines.JetStream;
 /// <content>The writer: one loop that gives offsets and sends, and one that takes the acknowledgements, in the same order.</content>
 internal sealed partial class JetStreamLog
 {
-    /// <summary>A message is sent when it has as much; one larger batch goes alone.</summary>
-    private const int MessageBytes = 256 * 1024;
+    /// <summary>A message is sent when it has as much, or what the servers take at most; one larger batch goes alone.</summary>
+    private const int MessageBytes = 1024 * 1024;
 
     /// <summary>
     /// Messages on their way at once. No more than one: of two, the first may be refused because another writer's epoch has its place, and

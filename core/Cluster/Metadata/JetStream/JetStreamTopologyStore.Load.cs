@@ -13,7 +13,7 @@ public sealed partial class JetStreamTopologyStore
     private const int NamedAtMost = 5;
 
     // Servers may be behind each other for a moment; what stays so was not written by us.
-    private static readonly TimeSpan LoadPatience = TimeSpan.FromSeconds(15);
+    private TimeSpan LoadPatience => _options.Patience / 2;
 
     private async Task LoadAsync(bool acceptsLoss, CancellationToken cancellationToken)
     {

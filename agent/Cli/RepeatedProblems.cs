@@ -13,7 +13,7 @@ internal sealed class RepeatedProblems(TextWriter output, TimeProvider time)
     // What passes by itself has passed by then: another SPU has taken over, or a NATS server's streams have other leaders.
     private static readonly TimeSpan LastsFrom = TimeSpan.FromSeconds(10);
 
-    // Tries follow each other within less, also where each of them waits for somebody who does not answer.
+    // A problem that is not seen again for so long has passed: tries follow each other within less, also those that wait for somebody who does not answer.
     private static readonly TimeSpan PassedAfter = TimeSpan.FromSeconds(15);
 
     // What was told, and when. Several partitions may have a problem each, by turns.
@@ -33,7 +33,7 @@ internal sealed class RepeatedProblems(TextWriter output, TimeProvider time)
             if (_told.TryAdd(problem, time.GetTimestamp()))
                 output.WriteLine($"{problem}; trying again");
 
-            if (!_hasSaidWhereToLook && Lasts(problem))
+            if (!_hasSaidWhereToLook && NoteWhetherLasting(problem))
             {
                 _hasSaidWhereToLook = true;
                 output.WriteLine("this lasts; 'edgestream partition list' and 'edgestream status' say why, of a cluster at its active SC");
@@ -41,7 +41,8 @@ internal sealed class RepeatedProblems(TextWriter output, TimeProvider time)
         }
     }
 
-    private bool Lasts(string problem)
+    /// <summary>Takes note that a problem is there, and tells whether it has been for long.</summary>
+    private bool NoteWhetherLasting(string problem)
     {
         foreach (string passed in _seen.Where(seen => time.GetElapsedTime(seen.Value.Last) >= PassedAfter).Select(seen => seen.Key).ToList())
             _seen.Remove(passed);

@@ -44,9 +44,9 @@ internal abstract class Node : IAsyncDisposable
     // By then a node that has only started has nothing more to do.
     private static readonly TimeSpan SettledAfter = TimeSpan.FromSeconds(5);
 
-    // At each address where it listens, so who fills one keeps nobody from the others. 5,000 edges with a connection each, as many that they have
-    // lost and that nobody has noticed yet (KeepAlive), and their clients; where nothing bounds it, strangers have all the memory. An edge has
-    // programs of its own machine, and little memory.
+    // Without a bound, strangers could take all the memory. It is for each address where the node listens, so who fills one keeps nobody from the
+    // others. In a data center: 5,000 edges with a connection each, as many again that were lost and that nobody has noticed yet (KeepAlive), and
+    // clients. An edge serves programs of its own machine, and has little memory.
     private const int MaxConnectionsInDataCenter = 20_000;
     private const int MaxConnectionsAtEdge = 256;
 

@@ -8,8 +8,8 @@ internal static class NodePaths
     public const string DefaultConfiguration = "/etc/edgestream/edgestream.toml";
 
     /// <summary>
-    /// Command line before environment, where a variable that is set to nothing is not set, before configuration before default; absolute, for
-    /// the server takes no other.
+    /// Command line before environment before configuration before default; absolute, for the server takes no other. A variable that is set to
+    /// nothing counts as not set.
     /// </summary>
     public static string Socket(string? given, string? configured = null, Func<string, string?>? variable = null) =>
         Path.GetFullPath(given ?? Find("EDGESTREAM_SOCKET", variable) ?? configured ?? DefaultSocket);

@@ -9,7 +9,10 @@ internal sealed record ClusterOptions
     /// <summary>How others reach this process: <c>https://host:port</c>; null for this machine's name and the port that it listens on.</summary>
     public string? Advertise { get; init; }
 
-    /// <summary>Of an SC: whether it takes what is left of a topology that is not as an SC has left it, the first time that it becomes the active one.</summary>
+    /// <summary>
+    /// Of an SC (<c>--accept-metadata</c>): whether it goes on with what is left of a topology of which some is lost or overwritten, the first time
+    /// that it becomes the active one.
+    /// </summary>
     public bool AcceptsLoss { get; init; }
 
     /// <summary>Of an SPU: its number; null for that of its identity.</summary>

@@ -53,7 +53,7 @@ public interface ISpus
     Task ApplyAsync(TopologyMap topology);
 
     /// <summary>
-    /// Completes when all SPUs that are there, and could, serve the newest topology, or have had a few seconds for it. Safe beside the other calls.
+    /// Completes when all SPUs that are there and have NATS serve the newest topology, or have had a few seconds for it. Safe beside the other calls.
     /// </summary>
     Task SettleAsync();
 

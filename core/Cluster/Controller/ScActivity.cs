@@ -49,11 +49,11 @@ public sealed class ScActivity : IAsyncDisposable
     }
 
     /// <summary>
-    /// Has an SPU that is about to register believe this SC, where it has been told by one of a later term. The write of that is what an SC
-    /// that was overtaken is refused.
+    /// Takes a later term where an SPU that is about to register knows one that this SC's is not above: it would not believe what this SC tells.
+    /// An SC that another has overtaken cannot do so: NATS refuses the write.
     /// </summary>
     /// <exception cref="ClusterException">It could not be written.</exception>
-    public async Task OvertakeAsync(int spu, string instance, long term)
+    public async Task EnsureBelievedAsync(int spu, string instance, long term)
     {
         if (!Spus.IsBehind(spu, instance, term))
             return;
@@ -61,7 +61,7 @@ public sealed class ScActivity : IAsyncDisposable
         long raised = await Controller.RaiseTermAsync(term).ConfigureAwait(false);
         Spus.RaiseTerm(raised);
         _logger.LogWarning(
-            "SPU {Id} knows the topology of an SC of term {Term}, of which nothing is stored any more: the last changes are lost, with a NATS server's power or an older copy of its store; "
+            "SPU {Id} knows the topology of an SC of term {Term}, of which nothing is stored any more: the last changes are lost, as where a NATS server's power failed or an older copy of its store was put back; "
             + "this SC goes on with what is stored, as term {Raised}; look whether topics and geo-locations are as they should be",
             spu, term, raised);
     }

@@ -143,7 +143,7 @@ public sealed class SpuRegistry : ISpus
         }
     }
 
-    /// <summary>What SPUs that are there cannot open because of later epochs, by SPU: also such as only they think to lead.</summary>
+    /// <summary>What SPUs that are there cannot open because of later epochs, by SPU; also partitions that the topology gives to others by now.</summary>
     public ILookup<int, OvertakenPartition> Overtaken
     {
         get
@@ -210,8 +210,8 @@ public sealed class SpuRegistry : ISpus
     }
 
     /// <summary>
-    /// Whether an SPU has been told by another activity of a term that this one's is not above, so that it would not believe what it is told:
-    /// a greater one, or the same where nothing was told from here to that process.
+    /// Whether an SPU would not believe this SC: it knows a greater term; or the same, and this SC has told that process nothing yet, so another
+    /// has used the term as well.
     /// </summary>
     public bool IsBehind(int id, string instance, long term)
     {

@@ -12,7 +12,10 @@ public sealed class ReaderStreams(int most)
     /// <summary>A mirror topic of 5,000 geo-locations can be read by two at once, a stream for each partition.</summary>
     public const int MostInDataCenter = 10_000;
 
-    /// <summary>Of 256 KiB each (<see cref="DataPlaneService"/>), a quarter of what the unit lets an edge have.</summary>
+    /// <summary>
+    /// With 256 KiB each, which <see cref="DataPlaneService"/> reads at once where nobody asks for more, a quarter of the memory that an edge's
+    /// systemd unit lets it have (<c>MemoryMax</c>).
+    /// </summary>
     public const int MostAtEdge = 256;
 
     private int _open;

@@ -33,7 +33,7 @@ public sealed class SpuControlService(
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU begins with its hello");
 
         SpuInfo info = Check(hello, GuardInterceptor.CallerOf(context));
-        await _sc.OvertakeAsync(info.Id, hello.Instance, hello.Term).ConfigureAwait(false);
+        await _sc.EnsureBelievedAsync(info.Id, hello.Instance, hello.Term).ConfigureAwait(false);
         RegisteredSpu spu = _sc.Spus.Register(info, hello.Instance, hello.SoftwareVersion);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
         bool hasSaidSo = false;

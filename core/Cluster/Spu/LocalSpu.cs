@@ -11,7 +11,8 @@ using Microsoft.Extensions.Logging;
 namespace EdgeStream.Cluster.Spu;
 
 /// <summary>
-/// The streaming processing unit: owns the logs of the partitions that the topology gives to it, wherever its engine keeps them.
+/// The streaming processing unit of this process: owns the logs of the partitions that the topology gives to it, wherever its engine keeps them.
+/// An SC knows those of other processes by <see cref="RegisteredSpu"/>.
 /// Lookups are safe from any thread; the topology is applied by one caller at a time.
 /// </summary>
 public sealed class LocalSpu : ISpus, IAsyncDisposable

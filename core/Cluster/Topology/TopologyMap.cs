@@ -133,7 +133,10 @@ public sealed record TopologyMap(
     /// <summary>Of programs and SPUs: the names whose certificates are refused.</summary>
     public ImmutableSortedSet<string> RevokedNames { get; init; } = ImmutableSortedSet.Create<string>(StringComparer.Ordinal);
 
-    /// <summary>Whether it is more than what an SPU knows that was not told yet what there is, or whose place another process has: that names no SPU.</summary>
+    /// <summary>
+    /// Whether an SC has told it. It has not where an SPU has just started, or where another process was registered in its place: such a map
+    /// names no SPU, and whoever asks has to ask another.
+    /// </summary>
     public bool IsTold => ClusterId.Length > 0 && !Spus.IsEmpty;
 
     /// <summary>Of a node that was not told yet what there is.</summary>

@@ -63,8 +63,7 @@ public sealed class DataCenterTests
     {
         await using DataCenterNodes nodes = await StartAsync();
         RunningNode first = await RegisteredAsync(nodes, "spu-1", 1);
-        await CreateTopicAsync(nodes["sc"], "orders", 3);
-        await first.UntilAsync("its partitions are open", status => AreOpen(status, 3));
+        await CreateOrdersAsync(nodes, first, 3);
         await first.StopAsync();
 
         // As where the topology was restored, and what lies beside the partitions was not.
@@ -79,8 +78,7 @@ public sealed class DataCenterTests
     {
         await using DataCenterNodes nodes = await StartAsync();
         RunningNode spu = await RegisteredAsync(nodes, "spu-1", 1);
-        await CreateTopicAsync(nodes["sc"], "orders", 2);
-        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        await CreateOrdersAsync(nodes, spu, 2);
         using EdgeStreamClient sc = nodes["sc"].Connect();
         string stream = $"edgestream-{(await sc.GetTopologyAsync()).ClusterId[..12]}-orders-0";
         await using var connection = new NatsConnection(new NatsOpts { Url = nodes.Nats.Url });
@@ -94,8 +92,7 @@ public sealed class DataCenterTests
             "the SC says so", status => status.Problems.Any(problem => problem.StartsWith($"SPU 1: orders/0: {reason}", StringComparison.Ordinal)));
 
         await sc.CallAsync(c => c.ControlPlane.DeleteTopicAsync(new DeleteTopicRequest { Name = "orders" }));
-        await CreateTopicAsync(nodes["sc"], "orders", 2);
-        await spu.UntilAsync("its partitions are open", status => AreOpen(status, 2));
+        await CreateOrdersAsync(nodes, spu, 2);
         await nodes["sc"].UntilAsync("nothing is wrong", status => status.Problems.Count == 0);
     }
 
@@ -105,8 +102,7 @@ public sealed class DataCenterTests
         await using DataCenterNodes nodes = await StartAsync();
         RunningNode second = await nodes.StartSc("sc-2").ServingAsync();
         RunningNode original = await RegisteredAsync(nodes, "spu-1", 1);
-        await CreateTopicAsync(nodes["sc"], "orders", 4);
-        await original.UntilAsync("its partitions are open", status => AreOpen(status, 4));
+        await CreateOrdersAsync(nodes, original, 4);
         RunningNode copy = await nodes.StartSpu("copy", 1).ServingAsync();
         await copy.UntilAsync("the copy is refused", status => status.Problems.Any(problem => problem.Contains("is there already", StringComparison.Ordinal)));
         await nodes["sc"].UntilAsync("the SC says so", status => status.Problems.Any(problem => problem.StartsWith("SPU 1 is there twice", StringComparison.Ordinal)));
@@ -301,6 +297,13 @@ public sealed class DataCenterTests
     {
         using EdgeStreamClient client = sc.Connect();
         await client.CallAsync(c => c.ControlPlane.CreateTopicAsync(new CreateTopicRequest { Name = name, Partitions = partitions, Settings = new TopicSettings() }));
+    }
+
+    /// <summary>Makes the topic <c>orders</c>, and waits until the SPU, which is the only one, has it open.</summary>
+    private static async Task CreateOrdersAsync(DataCenterNodes nodes, RunningNode spu, int partitions)
+    {
+        await CreateTopicAsync(nodes["sc"], "orders", partitions);
+        await spu.UntilAsync("its partitions are open", status => AreOpen(status, partitions));
     }
 
     private static bool AreOpen(NodeStatus status, int partitions) =>

@@ -5,7 +5,7 @@ using EdgeStream.Protocol.V1;
 
 namespace EdgeStream.Agent.Tests.Hosting;
 
-/// <summary>Certificates of programs and SPUs that are withdrawn while they are in use.</summary>
+/// <summary>Certificates of programs and SPUs whose names are revoked while they are in use.</summary>
 public sealed class RevocationTests
 {
     [Fact(Timeout = 120_000)]

@@ -127,7 +127,7 @@ public sealed class JetStreamEngine : IPartitionEngine
                 await Bucket.DeleteAsync(incarnation).ConfigureAwait(false);
             }
 
-            // Last: where it does not come to that, streams that are gone are missed.
+            // Last: where a deletion stops half-way, partitions stay closed whose streams are gone, and none begins anew at offset 0.
             await StreamMark.DeleteAsync(Bucket, topic.Name).ConfigureAwait(false);
         }
         catch (NatsJSApiException refusal)
@@ -232,7 +232,7 @@ public sealed class JetStreamEngine : IPartitionEngine
         }
     }
 
-    /// <summary>Connects, and knows whether that is done: where there is no partition, nobody else would find out.</summary>
+    /// <summary>Keeps <see cref="Problem"/> true: where there is no partition, nobody else connects.</summary>
     private async Task WatchAsync()
     {
         while (!_stop.IsCancellationRequested)

@@ -14,7 +14,7 @@ internal sealed partial class JetStreamLog
     // Producers have fewer on their way, however small they are.
     private const int MaxSequencesMessages = 20_000;
 
-    // Messages that are asked for at once: as many as have so many bytes, by those before.
+    // Messages that are asked for at once: as many as come to these bytes, judged by the size of those that were read before.
     private const int MaxAskedAtOnce = 64;
     private const int AskedBytes = 2 * 1024 * 1024;
 

@@ -19,8 +19,8 @@ internal sealed class StreamMark(StateBucket bucket, PartitionId id)
     public Task LoadAsync() => _entry.LoadAsync();
 
     /// <summary>
-    /// Whether a stream that is gone is missed. Not where nobody has led it, so that nothing was appended, or what else was kept of it is gone as
-    /// well: an SC of an older version deletes a topic so, and leaves the mark.
+    /// Whether a stream that is gone had records, so that none may be made in its place. It had none where nobody has led it; and where what else
+    /// was kept of it is gone as well, an SC of an older version has deleted the topic, which leaves the mark.
     /// </summary>
     /// <exception cref="ClusterException">The servers do not answer.</exception>
     public async Task<bool> IsMissedAsync(PartitionInfo info) =>

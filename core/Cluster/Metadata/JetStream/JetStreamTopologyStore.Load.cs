@@ -71,7 +71,7 @@ public sealed partial class JetStreamTopologyStore
         int Count(string prefix) => reading.Entries.Count(entry => entry.Key.StartsWith(prefix, StringComparison.Ordinal) && !entry.Value.Value.IsEmpty);
     }
 
-    /// <summary>Null where not all that there is could be read: who answers is behind who has said what there is.</summary>
+    /// <summary>Null where not all that there is could be read: the server that was asked for messages is behind the one that said how many there are.</summary>
     private async Task<TopologyReading?> ReadAsync()
     {
         StreamInfo info = await _servers.FindStreamAsync(_bucket.Stream).ConfigureAwait(false)

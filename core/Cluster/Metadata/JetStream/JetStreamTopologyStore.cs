@@ -39,7 +39,7 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
     // Replaced with each write, and read at any time.
     private volatile ImmutableSortedDictionary<string, TopologyEntry> _entries = ImmutableSortedDictionary.Create<string, TopologyEntry>(StringComparer.Ordinal);
 
-    // Who writes owns these. The last one: keys of this SC's that others have written since, and that it writes again.
+    // Who writes owns these. First: keys of this SC's that others have written since, and that it writes again.
     private readonly HashSet<string> _overwritten = new(StringComparer.Ordinal);
     private long _last;
     private long _sum;
@@ -219,7 +219,7 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
         if (_last < written)
         {
             _logger.LogWarning(
-                "the last changes of the topology, revisions {First} to {Last} of {Stream}, are lost, with a NATS server's power or an older copy of its store; "
+                "the last changes of the topology, revisions {First} to {Last} of {Stream}, are lost, as where a NATS server's power failed or an older copy of its store was put back; "
                 + "this SC goes on with what is stored; look whether topics and geo-locations are as they should be",
                 _last + 1, written, _bucket.Stream);
         }

@@ -16,7 +16,7 @@ internal static class TopologyKeys
     public const string Spus = "spu.";
     public const string RevokedNames = "revoked.";
 
-    private static readonly string[] All = [Topics, GeoLocations, Invites, Spus, RevokedNames];
+    private static readonly string[] Prefixes = [Topics, GeoLocations, Invites, Spus, RevokedNames];
 
     public static string OfTopic(string name) => Topics + KeyValueBucket.PartOf(name);
 
@@ -28,6 +28,6 @@ internal static class TopologyKeys
 
     public static string OfRevokedName(string name) => RevokedNames + KeyValueBucket.PartOf(name);
 
-    /// <summary>Whether an SC may write a key.</summary>
-    public static bool IsOne(string key) => key is Cluster or Writer or Authority or Epochs || All.Any(prefix => key.StartsWith(prefix, StringComparison.Ordinal));
+    /// <summary>Whether a key is one that SCs write.</summary>
+    public static bool IsOne(string key) => key is Cluster or Writer or Authority or Epochs || Prefixes.Any(prefix => key.StartsWith(prefix, StringComparison.Ordinal));
 }

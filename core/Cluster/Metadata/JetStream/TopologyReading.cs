@@ -13,9 +13,9 @@ internal readonly record struct TopologyEntry(ReadOnlyMemory<byte> Value, long R
 /// SC has left. Immutable.
 /// </summary>
 /// <remarks>
-/// Each write of an SC says the sum of the revisions of all of theirs as it leaves them. Revisions only grow, so what was read is theirs as the
-/// newest of it left it if and only if its sum is the one that this one says: whichever servers have answered, and whatever others have
-/// written beside it.
+/// Each message of an SC says the sum of the revisions of all keys of SCs, as that write leaves them. Revisions only grow, so what was read is
+/// all that there was after the newest of these writes if and only if it adds up to the sum which that one says: whichever servers have
+/// answered, and whatever others have written beside it.
 /// </remarks>
 internal sealed class TopologyReading
 {
@@ -64,8 +64,8 @@ internal sealed class TopologyReading
             if (_newest is null)
                 return _messages.Count < Last ? "nothing of it is there any more" : null;
 
-            // Where the newest of an SC's was written over, the one before it fits as well. So a key of an SC's is looked at, behind which
-            // something is gone that may have been it.
+            // That the sum fits is not enough: where others wrote over the SCs' last message, the one before it is the newest that is left, and its
+            // sum fits too. What gives it away is a key of an SC's behind that, written by others, and a sequence before it that is gone.
             bool fits = Sum == SumOf(_newest);
             StoredMessage[] behind = [.. _messages.TakeWhile(message => message != _newest).Reverse()];
             if (behind.Where((message, i) => TopologyKeys.IsOne(KeyOf(message)) && (!fits || (long)message.Seq > (long)_newest.Seq + 1 + i)).FirstOrDefault() is { } over)

@@ -65,6 +65,8 @@ internal static class CertificateCommands
             string revoked = result.GetValue(name)!;
             await client.CallAsync(c => c.ControlPlane.RevokeCertificateAsync(new RevokeCertificateRequest { Name = revoked }));
             result.InvocationConfiguration.Output.WriteLine($"the certificates of '{revoked}' are refused from now on, those of any role");
+            if (revoked.All(char.IsAsciiDigit))
+                result.InvocationConfiguration.Error.WriteLine($"an SPU's name is spu-{revoked}: 'edgestream cert revoke spu-{revoked}' shuts that out");
         });
         return revoke;
     }

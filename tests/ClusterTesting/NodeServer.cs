@@ -62,6 +62,7 @@ public sealed class NodeServer : IAsyncDisposable
         builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>().AllowLargeMessages<SpuControlService>();
         services(builder.Services);
         builder.Services.TryAddSingleton<IClusterView, UnknownCluster>();
+        builder.Services.TryAddSingleton(new ReaderStreams(ReaderStreams.MostInDataCenter));
         WebApplication application = builder.Build();
         map(application);
         await application.StartAsync();

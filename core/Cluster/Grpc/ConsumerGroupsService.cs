@@ -8,7 +8,7 @@ namespace EdgeStream.Cluster.Grpc;
 
 /// <summary>Consumer groups, as the SPU serves them that coordinates them.</summary>
 public sealed class ConsumerGroupsService(
-    IClusterView cluster, Accessor<GroupCoordinator> coordinator, TimeProvider time, IHostApplicationLifetime lifetime, ReaderStreams? streams = null) : V1.ConsumerGroups.ConsumerGroupsBase
+    IClusterView cluster, Accessor<GroupCoordinator> coordinator, TimeProvider time, IHostApplicationLifetime lifetime, ReaderStreams streams) : V1.ConsumerGroups.ConsumerGroupsBase
 {
     /// <summary>A member that says nothing for so long is gone, or hangs: others get its share.</summary>
     public static readonly TimeSpan SilenceTimeout = TimeSpan.FromSeconds(30);
@@ -30,7 +30,7 @@ public sealed class ConsumerGroupsService(
         if (join.Member.Length > MaxMemberName)
             throw new ClusterException(ErrorCode.InvalidArgument, $"a member's name has {MaxMemberName} characters at most");
 
-        using IDisposable? open = streams?.Open();
+        using IDisposable open = streams.Open();
         GroupMember member = await coordinator.Value.JoinAsync(join.Group, join.Topic, join.FromEnd, ToPositions(join.Ends), join.Member).ConfigureAwait(false);
         try
         {

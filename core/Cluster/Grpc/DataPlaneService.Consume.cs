@@ -26,7 +26,7 @@ public sealed partial class DataPlaneService
             _ => Math.Min(request.MaxBytes, MaxChunkBytes),
         };
 
-        using IDisposable? open = streams?.Open();
+        using IDisposable open = streams.Open();
         long start = await StartOffsetAsync(request, log, stop.Token).ConfigureAwait(false);
         long end = log.Offsets.Durable;
         using IPartitionReader reader = log.OpenReader(start);

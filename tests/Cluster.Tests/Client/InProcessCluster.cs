@@ -176,6 +176,7 @@ internal sealed class InProcessCluster : IAsyncDisposable
         builder.Services.AddGuardedGrpc().AllowLargeMessages<DataPlaneService>();
         services(builder.Services);
         builder.Services.TryAddSingleton<IClusterView, UnknownCluster>();
+        builder.Services.TryAddSingleton(new ReaderStreams(ReaderStreams.MostInDataCenter));
         WebApplication application = builder.Build();
         map(application);
         await application.StartAsync();

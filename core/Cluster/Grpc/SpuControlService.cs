@@ -32,7 +32,7 @@ public sealed class SpuControlService(
         if (!await requestStream.MoveNext(stop.Token).ConfigureAwait(false) || requestStream.Current.Hello is not { } hello)
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU begins with its hello");
 
-        SpuInfo info = Check(hello, GuardInterceptor.CallerOf(context));
+        SpuInfo info = Check(hello, GuardInterceptor.CallerOf(context), _sc.Spus.Topology?.Term ?? 0);
         await _sc.EnsureBelievedAsync(info.Id, hello.Instance, hello.Term).ConfigureAwait(false);
         RegisteredSpu spu = _sc.Spus.Register(info, hello.Instance, hello.SoftwareVersion);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
@@ -83,7 +83,7 @@ public sealed class SpuControlService(
     }
 
     /// <summary>What it says of itself, which its certificate must bear out.</summary>
-    private static SpuInfo Check(V1.SpuHello hello, CallerIdentity caller)
+    private static SpuInfo Check(V1.SpuHello hello, CallerIdentity caller, long term)
     {
         if (caller.Role != CallerRole.Local && IdOf(caller) != hello.Id)
         {
@@ -94,7 +94,8 @@ public sealed class SpuControlService(
         if (hello.Id < 0 || hello.Zone.Length > MaxZoneLength || hello.Instance.Length is 0 or > MaxZoneLength || hello.Endpoints.Count is 0 or > MaxEndpoints)
             throw new ClusterException(ErrorCode.InvalidArgument, "an SPU has an id from 0 on, 1 to 8 endpoints, and a zone of 64 characters at most");
 
-        if (hello.Term is < 0 or > HighestNumber)
+        // Terms of SCs go on above the highest that was believed, and who was told of those has to come back.
+        if (hello.Term < 0 || hello.Term > Math.Max(HighestNumber, term))
             throw new ClusterException(ErrorCode.InvalidArgument, $"no SC has had the term {hello.Term}, which the SPU says that one had; start the SPU anew");
 
         if (hello.SoftwareVersion.Length > MaxWordLength || hello.Endpoints.Any(endpoint => endpoint.Length > MaxWordLength))

@@ -220,6 +220,25 @@ public sealed class JetStreamEngineTests(NatsFixture nats) : IDisposable
     }
 
     [Fact]
+    public async Task Topic_whose_stream_somebody_has_deleted_leaves_nothing_behind_when_it_goes()
+    {
+        await using EngineUnderTest engine = await EngineAsync("one");
+        await (await engine.OpenAsync()).SaveSettingsAsync(new Dictionary<string, string?> { ["x"] = "1" });
+        await using var connection = new NatsConnection(new NatsOpts { Url = (await nats.SingleAsync()).Url });
+        var jetStream = new NatsJSContext(connection);
+        string bucket = $"KV_edgestream-{_clusterId[..12]}";
+        Assert.NotEqual(0, (await jetStream.GetStreamAsync(bucket)).Info.State.Messages);
+        await engine.CloseAsync();
+        await jetStream.DeleteStreamAsync(StreamNames.Of(_clusterId, engine.Id).Stream);
+        await engine.DeleteAsync();
+        Assert.Equal(0, (await jetStream.GetStreamAsync(bucket)).Info.State.Messages);
+
+        // Nor is it missed where nothing was kept at all.
+        await jetStream.DeleteStreamAsync(bucket);
+        await engine.DeleteAsync();
+    }
+
+    [Fact]
     public async Task Servers_that_stay_away_end_the_log_which_is_opened_anew_when_they_are_back()
     {
         NatsServer server = await nats.SingleAsync();

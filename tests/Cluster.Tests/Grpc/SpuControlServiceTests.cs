@@ -290,6 +290,21 @@ public sealed class SpuControlServiceTests(NatsFixture nats) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Spu_that_says_the_highest_term_keeps_no_other_from_coming_back()
+    {
+        const long Highest = long.MaxValue / 2;
+        using Link other = Register(1);
+        await other.NextAsync(update => update.Topology is not null);
+        using Link liar = Register(2, term: Highest);
+        await other.NextAsync(update => update.Topology?.Term == Highest + 1);
+        using (Link again = Register(1, term: Highest + 1))
+            await again.NextAsync(update => update.Topology?.Term == Highest + 1);
+
+        using (Link higher = Register(3, term: Highest + 2))
+            await higher.EndsAsync(ErrorCode.InvalidArgument, $"no SC has had the term {Highest + 2}");
+    }
+
+    [Fact]
     public async Task Sc_that_was_overtaken_finds_out_by_what_an_spu_knows()
     {
         await using JetStreamTopologyStore next = await MetadataServers.OpenTopologyAsync(await nats.OptionsAsync(1), _name, "sc-2");

@@ -116,15 +116,22 @@ public sealed class JetStreamEngine : IPartitionEngine
         await _servers.EnsureReadyAsync().ConfigureAwait(false);
         try
         {
+            bool hasBucket = await Bucket.ExistsAsync().ConfigureAwait(false);
             foreach (PartitionInfo info in topic.Partitions)
             {
-                var names = StreamNames.Of(_clusterId!, new PartitionId(topic.Name, info.Number));
+                var id = new PartitionId(topic.Name, info.Number);
+                var names = StreamNames.Of(_clusterId!, id);
                 StreamInfo? known = await _servers.FindStreamAsync(names.Stream).ConfigureAwait(false);
-                if (names.FindIncarnation(known?.Config.Description) is not { } incarnation)
-                    continue;
+                Guid? incarnation = names.FindIncarnation(known?.Config.Description);
+                if (incarnation is not null)
+                    await _servers.DeleteStreamAsync(names.Stream).ConfigureAwait(false);
 
-                await _servers.DeleteStreamAsync(names.Stream).ConfigureAwait(false);
-                await Bucket.DeleteAsync(incarnation).ConfigureAwait(false);
+                // What was kept of a stream that is gone already, nobody knows any more without the mark.
+                else if (known is null && hasBucket)
+                    incarnation = await new StreamMark(Bucket, id).FindAsync().ConfigureAwait(false);
+
+                if (incarnation is { } gone)
+                    await Bucket.DeleteAsync(gone).ConfigureAwait(false);
             }
 
             // Last: where a deletion stops half-way, partitions stay closed whose streams are gone, and none begins anew at offset 0.

@@ -12,11 +12,21 @@ internal sealed class StreamMark(StateBucket bucket, PartitionId id)
 {
     private readonly StateEntry _entry = new(bucket, $"{PrefixOf(id.Topic)}{id.Partition}");
 
+    private Guid Incarnation => new(_entry.Value.Span, bigEndian: true);
+
     /// <summary>Whether there was a stream, as far as <see cref="LoadAsync"/> has seen.</summary>
     public bool IsSet => !_entry.Value.IsEmpty;
 
     /// <exception cref="ClusterException">The servers do not answer.</exception>
     public Task LoadAsync() => _entry.LoadAsync();
+
+    /// <summary>The incarnation that it was set for; null where it is not.</summary>
+    /// <exception cref="ClusterException">The servers do not answer.</exception>
+    public async Task<Guid?> FindAsync()
+    {
+        await LoadAsync().ConfigureAwait(false);
+        return IsSet ? Incarnation : null;
+    }
 
     /// <summary>
     /// Whether a stream that is gone had records, so that none may be made in its place. It had none where nobody has led it; and where what else
@@ -24,8 +34,7 @@ internal sealed class StreamMark(StateBucket bucket, PartitionId id)
     /// </summary>
     /// <exception cref="ClusterException">The servers do not answer.</exception>
     public async Task<bool> IsMissedAsync(PartitionInfo info) =>
-        IsSet && (info.LeaderEpoch == 0
-            || !(await bucket.ReadAsync(LeaderEntry.KeyOf(new Guid(_entry.Value.Span, bigEndian: true))).ConfigureAwait(false)).Value.IsEmpty);
+        IsSet && (info.LeaderEpoch == 0 || !(await bucket.ReadAsync(LeaderEntry.KeyOf(Incarnation)).ConfigureAwait(false)).Value.IsEmpty);
 
     /// <summary>Sets it where it is not, or was for another stream.</summary>
     /// <exception cref="ClusterException">The servers do not answer, or there is no room.</exception>

@@ -288,7 +288,7 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
         }
     }
 
-    /// <summary>Null where it is stored; what lies in its place where that is of no SC.</summary>
+    /// <summary>Null where it is stored; what lies in its place, or is the first behind it, where that is of no SC.</summary>
     private async Task<StoredMessage?> TryAppendAsync(string key, byte[] value)
     {
         // Nothing is sent, and nothing lost, where there is no connection to begin with.
@@ -336,7 +336,7 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
     /// A message whose answer is lost may be stored, or come to be: it is sent again until one of the two is, which the other makes
     /// impossible, and if neither is accepted, what lies in its place tells whose it is.
     /// </summary>
-    /// <returns>What lies in its place where that is of no SC, and this was not stored; null where it was.</returns>
+    /// <returns>What lies in its place, or is the first behind it, where that is of no SC, and this was not stored; null where it was.</returns>
     private async Task<StoredMessage?> SendAsync(string subject, byte[] value, NatsHeaders headers, long sequence)
     {
         long began = Stopwatch.GetTimestamp();
@@ -355,7 +355,8 @@ public sealed partial class JetStreamTopologyStore : IClusterTopologyStore, IAsy
                     if ((long)written.Seq == sequence && written.Subject == subject && written.Data.Span.SequenceEqual(value))
                         return null;
 
-                    if ((long)written.Seq == sequence && !TopologyReading.IsOwn(written))
+                    // Behind its place, where others have written a key more than once. Had this been stored before, it might be what is gone there.
+                    if (((long)written.Seq == sequence || isFirst) && !TopologyReading.IsOwn(written))
                         return written;
 
                     throw new TopologySupersededException("another has written the topology since");

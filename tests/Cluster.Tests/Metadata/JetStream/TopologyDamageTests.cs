@@ -74,6 +74,28 @@ public sealed class TopologyDamageTests(NatsFixture nats)
         Assert.True(again.Term > store.Term);
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public async Task Sc_that_is_active_goes_on_where_others_have_written_the_same_key_again_and_again(int replicas)
+    {
+        await using Bucket bucket = await BucketAsync(replicas);
+        await using JetStreamTopologyStore store = await bucket.OpenAsync(["one", "two"]);
+        foreach (string key in (string[])["topic.one", "notes", "topic.one", "notes", "topic.one"])
+            await bucket.PutAsync(key);
+
+        await store.SaveTopicAsync(Topic("three"));
+        Assert.False(store.Superseded.IsCancellationRequested);
+        await using JetStreamTopologyStore again = await bucket.OpenAsync();
+        Assert.Equal(["one", "three", "two"], again.LoadTopics().Select(topic => topic.Name));
+
+        // Also where another SC has written among them.
+        await bucket.PutAsync("notes");
+        await bucket.PutAsync("notes");
+        await Assert.ThrowsAsync<TopologySupersededException>(() => store.SaveTopicAsync(Topic("four")));
+        await again.SaveTopicAsync(Topic("five"));
+    }
+
     /// <summary>Together, because each waits until it is certain.</summary>
     [Fact(Timeout = 180_000)]
     public async Task What_is_lost_is_said_and_what_is_left_is_taken_when_that_is_asked_for()

@@ -2,6 +2,7 @@ using System.CommandLine;
 using EdgeStream.Agent.Configuration;
 using EdgeStream.Agent.Hosting;
 using EdgeStream.Client;
+using EdgeStream.Mirror;
 using EdgeStream.Storage;
 
 namespace EdgeStream.Agent.Cli;
@@ -26,7 +27,7 @@ internal static class ConnectionOptions
 
     public static Option<string[]> Connect { get; } = new("--connect")
     {
-        Description = $"A hub, SCs or SPUs on the network instead, as https://host:9443; of several any that answers, given again or with commas; needs --cert, --key-file and --ca (default: ${ConnectVariable})",
+        Description = $"A hub, SCs or SPUs on the network instead, as host:9443; of several any that answers, given again or with commas; needs --cert, --key-file and --ca (default: ${ConnectVariable})",
         HelpName = "url",
         Recursive = true,
     };
@@ -96,7 +97,12 @@ internal static class ConnectionOptions
         return urls.Length > 0 ? urls : ["unix:" + NodePaths.SocketOfNode(socket)];
 
         static string[] Split(string[] lists) =>
-            [.. lists.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))];
+            [.. lists.SelectMany(list => list.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).Select(EndpointOf)];
+
+        // host and host:port are https, as where an edge joins.
+        static string EndpointOf(string address) => address.StartsWith("unix:", StringComparison.Ordinal) || address.Contains("://", StringComparison.Ordinal)
+            ? address
+            : $"https://{HubAddress.Parse(address).Authority}";
     }
 
     /// <summary>A file, and what has named it.</summary>

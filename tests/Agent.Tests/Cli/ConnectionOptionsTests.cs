@@ -68,6 +68,15 @@ public sealed class ConnectionOptionsTests : IDisposable
     }
 
     [Fact]
+    public void Address_without_a_scheme_is_https()
+    {
+        Assert.Equal(
+            ["https://sc1:9443", "https://10.0.0.2:9444", "https://sc3:9443", "https://[::1]:9443", "https://sc5:1", "unix:/a/socket"],
+            Read([], "--connect", "sc1:9443,10.0.0.2:9444,sc3,[::1]:9443,https://sc5:1", "--connect", "unix:/a/socket").Endpoints);
+        AssertRefused("'sc1:9443/x' is no hub address; write host or host:port", "--connect", "sc1:9443/x");
+    }
+
+    [Fact]
     public void Environment_names_what_the_command_line_does_not()
     {
         (string other, string othersKey) = _authority.Issue("other");

@@ -62,31 +62,45 @@ internal static class TopologyCommands
     private static void Write(Topology topology, TextWriter output)
     {
         output.WriteLine($"cluster {topology.ClusterId}");
-        foreach (Spu spu in topology.Spus)
+        (string Line, string[] Below)[] branches =
+        [
+            .. topology.Spus.Select(spu => (LineOf(spu), Array.Empty<string>())),
+            .. topology.Topics.Select(topic => (LineOf(topic), topic.Partitions.Select(partition => LineOf(topology, topic, partition)).ToArray())),
+            .. topology.GeoLocations.Select(geo => (LineOf(topology, geo), Array.Empty<string>())),
+        ];
+        for (int i = 0; i < branches.Length; i++)
         {
-            string zone = spu.Zone.Length > 0 ? $", zone {spu.Zone}" : "";
-            string endpoints = spu.Endpoints.Count > 0 ? $" at {string.Join(", ", spu.Endpoints)}" : "";
-            output.WriteLine($"├─ SPU {spu.Id} ({(spu.Online ? "online" : "offline")}{zone}){endpoints}");
+            bool isLast = i == branches.Length - 1;
+            (string line, string[] below) = branches[i];
+            output.WriteLine($"{Edge(isLast)} {line}");
+            for (int k = 0; k < below.Length; k++)
+                output.WriteLine($"{(isLast ? ' ' : '│')}   {Edge(k == below.Length - 1)} {below[k]}");
         }
 
-        foreach (Topic topic in topology.Topics)
-        {
-            output.WriteLine($"├─ topic {topic.Name}{(topic.Settings.Mirror ? " (mirror)" : topic.Settings.Down ? " (flows down)" : "")}");
-            foreach (Partition partition in topic.Partitions)
-            {
-                string origin = partition.GeoLocation.Length > 0 ? $" {(topic.Settings.Down ? '→' : '←')} geo-location {partition.GeoLocation}" : "";
-                string leader = topology.Spus.Any(spu => spu.Id == partition.LeaderSpu) ? $"on SPU {partition.LeaderSpu}" : "on no SPU";
-                output.WriteLine($"│   ├─ partition {partition.Partition_} {leader}{origin}");
-            }
-        }
+        static string Edge(bool isLast) => isLast ? "└─" : "├─";
+    }
 
-        foreach (GeoLocation geo in topology.GeoLocations)
-        {
-            string spu = topology.Spus is not [{ Endpoints.Count: 0 }] && SpuOf(topology, geo) is { } serving ? $" on SPU {serving}" : "";
-            output.WriteLine($"├─ geo-location {geo.Name} ({GeoCommands.StateOf(geo)}){spu}");
-        }
+    private static string LineOf(Spu spu)
+    {
+        string zone = spu.Zone.Length > 0 ? $", zone {spu.Zone}" : "";
+        string endpoints = spu.Endpoints.Count > 0 ? $" at {string.Join(", ", spu.Endpoints)}" : "";
+        return $"SPU {spu.Id} ({(spu.Online ? "online" : "offline")}{zone}){endpoints}";
+    }
 
-        output.WriteLine("└─");
+    private static string LineOf(Topic topic) =>
+        $"topic {topic.Name}{(topic.Settings.Mirror ? " (mirror)" : topic.Settings.Down ? " (flows down)" : "")}";
+
+    private static string LineOf(Topology topology, Topic topic, Partition partition)
+    {
+        string origin = partition.GeoLocation.Length > 0 ? $" {(topic.Settings.Down ? '→' : '←')} geo-location {partition.GeoLocation}" : "";
+        string leader = topology.Spus.Any(spu => spu.Id == partition.LeaderSpu) ? $"on SPU {partition.LeaderSpu}" : "on no SPU";
+        return $"partition {partition.Partition_} {leader}{origin}";
+    }
+
+    private static string LineOf(Topology topology, GeoLocation geo)
+    {
+        string spu = topology.Spus is not [{ Endpoints.Count: 0 }] && SpuOf(topology, geo) is { } serving ? $" on SPU {serving}" : "";
+        return $"geo-location {geo.Name} ({GeoCommands.StateOf(geo)}){spu}";
     }
 
     /// <summary>One object: the cluster, with tables of what it consists of.</summary>

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using EdgeStream.Client;
 using EdgeStream.Harness;
 using EdgeStream.Harness.Cluster;
@@ -24,7 +23,7 @@ public sealed class ClusterBackupTests
 
         await StopAsync(cluster);
         foreach (string server in Servers)
-            await CopyAsync(Path.Combine(directory.At(server), "store"), directory.At(server + "-copy"));
+            await DirectoryCopy.MakeAsync(Path.Combine(directory.At(server), "store"), directory.At(server + "-copy"));
 
         await StartAsync(cluster);
         await ProduceAsync(cluster, "lost");
@@ -35,7 +34,7 @@ public sealed class ClusterBackupTests
         {
             string store = Path.Combine(directory.At(server), "store");
             Directory.Delete(store, recursive: true);
-            await CopyAsync(directory.At(server + "-copy"), store);
+            await DirectoryCopy.MakeAsync(directory.At(server + "-copy"), store);
         }
 
         await StartAsync(cluster);
@@ -93,12 +92,5 @@ public sealed class ClusterBackupTests
         MirrorAudit audit = await MirrorAudit.RunAsync(edge, client, ClusterProcesses.MirrorTopic, partition);
         Assert.Null(audit.Difference);
         Assert.Equal(to, audit.Records);
-    }
-
-    private static async Task CopyAsync(string from, string to)
-    {
-        using Process copy = Process.Start("cp", ["-a", from, to]);
-        await copy.WaitForExitAsync();
-        Assert.Equal(0, copy.ExitCode);
     }
 }

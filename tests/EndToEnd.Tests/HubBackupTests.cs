@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using EdgeStream.Client;
 using EdgeStream.Harness;
 
@@ -21,7 +20,7 @@ public sealed class HubBackupTests
         await AreSameAsync(edge, hub);
 
         await hub.Process.StopAsync();
-        await CopyAsync(hub.Data, directory.At("backup"));
+        await DirectoryCopy.MakeAsync(hub.Data, directory.At("backup"));
         await hub.StartAsync();
         await ProduceAsync(edge, 100, 200);
         await AreSameAsync(edge, hub);
@@ -32,7 +31,7 @@ public sealed class HubBackupTests
 
         await hub.Process.StopAsync();
         Directory.Delete(hub.Data, recursive: true);
-        await CopyAsync(directory.At("backup"), hub.Data);
+        await DirectoryCopy.MakeAsync(directory.At("backup"), hub.Data);
         await hub.StartAsync();
         await ProduceAsync(edge, 300, 310);
         await AreSameAsync(edge, hub);
@@ -53,10 +52,10 @@ public sealed class HubBackupTests
         await AreSameAsync(edge, hub);
 
         await hub.Process.StopAsync();
-        await CopyAsync(Path.Combine(hub.Data, "ca"), directory.At("ca"));
+        await DirectoryCopy.MakeAsync(Path.Combine(hub.Data, "ca"), directory.At("ca"));
         Directory.Delete(hub.Data, recursive: true);
         Directory.CreateDirectory(hub.Data);
-        await CopyAsync(directory.At("ca"), Path.Combine(hub.Data, "ca"));
+        await DirectoryCopy.MakeAsync(directory.At("ca"), Path.Combine(hub.Data, "ca"));
         await hub.StartAsync();
         await ProduceAsync(edge, 100, 110);
         await AreSameAsync(edge, hub);
@@ -78,12 +77,5 @@ public sealed class HubBackupTests
         await Sites.WaitUntilMirroredAsync(edgeClient, hubClient);
         MirrorAudit audit = await MirrorAudit.RunAsync(edgeClient, hubClient, Sites.Topic, hubPartition: 0);
         Assert.Null(audit.Difference);
-    }
-
-    private static async Task CopyAsync(string from, string to)
-    {
-        using Process copy = Process.Start("cp", ["-a", from, to]);
-        await copy.WaitForExitAsync();
-        Assert.Equal(0, copy.ExitCode);
     }
 }

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics;
 using EdgeStream.Client;
 using EdgeStream.Cluster;
 using EdgeStream.Harness;
@@ -183,7 +182,7 @@ public sealed class DataCenterTests
         await CreateTopicAsync(nodes["sc"], "kept", 2);
         string bucket = Path.Combine(nodes.Nats.Store, "jetstream", "$G", "streams", "KV_edgestream-edgestream-meta"), copy = nodes.Nats.Store + "-copy";
         await KillNatsAsync(second);
-        await CopyAsync(bucket, copy);
+        await DirectoryCopy.MakeAsync(bucket, copy);
         await nodes.Nats.StartAsync();
         RunningNode active = await ActiveAsync(nodes["sc"], second);
         await spu.UntilAsync("the SPU is registered again", status => status.SpuRegistered);
@@ -198,7 +197,7 @@ public sealed class DataCenterTests
 
         await KillNatsAsync(next);
         Directory.Delete(bucket, recursive: true);
-        await CopyAsync(copy, bucket);
+        await DirectoryCopy.MakeAsync(copy, bucket);
         await nodes.Nats.StartAsync();
         await next.UntilAsync("the SC is the active one again", status => status.ScActive);
         await spu.UntilAsync("the SPU believes it", status => status.SpuRegistered);
@@ -268,13 +267,6 @@ public sealed class DataCenterTests
             return active is not null;
         });
         return active!;
-    }
-
-    private static async Task CopyAsync(string from, string to)
-    {
-        using Process copy = Process.Start("cp", ["-a", from, to]);
-        await copy.WaitForExitAsync();
-        Assert.Equal(0, copy.ExitCode);
     }
 
     internal static async Task<DataCenterNodes> StartAsync()

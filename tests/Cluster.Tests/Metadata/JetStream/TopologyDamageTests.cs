@@ -1,9 +1,9 @@
-using System.Diagnostics;
 using System.Text;
 using EdgeStream.Cluster.Metadata.JetStream;
 using EdgeStream.Cluster.Nats;
 using EdgeStream.Cluster.Tests.Engines;
 using EdgeStream.Cluster.Topology;
+using EdgeStream.ClusterTesting;
 using EdgeStream.Harness;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -16,7 +16,7 @@ namespace EdgeStream.Cluster.Tests.Metadata.JetStream;
 /// <summary>A topology's bucket to which others write, or that has lost some of what SCs have written.</summary>
 public sealed class TopologyDamageTests(NatsFixture nats)
 {
-    private readonly KeptLines _log = new();
+    private readonly KeptLog _log = new();
 
     [Fact]
     public async Task What_others_have_written_beside_it_is_passed_over_and_named()
@@ -120,7 +120,7 @@ public sealed class TopologyDamageTests(NatsFixture nats)
             Assert.Contains($"is not as an SC has left it: {problem}", refused.Message, StringComparison.Ordinal);
             Assert.Contains("start an SC with --accept-metadata once, which goes on with what is left (topics: 2, SPUs: 0, geo-locations: 0)", refused.Message, StringComparison.Ordinal);
 
-            var log = new KeptLines();
+            var log = new KeptLog();
             await using (JetStreamTopologyStore taken = await bucket.TryOpenAsync(acceptsLoss: true, log))
             {
                 Assert.Equal(left, taken.LoadTopics().Select(topic => topic.Name));
@@ -184,7 +184,7 @@ public sealed class TopologyDamageTests(NatsFixture nats)
         await using var bucket = new Bucket(MetadataServers.At(server.Url), MetadataServers.NewName());
         await (await bucket.OpenAsync("kept")).DisposeAsync();
         server.Kill();
-        await CopyAsync(server.Store, directory.At("copy"));
+        await DirectoryCopy.MakeAsync(server.Store, directory.At("copy"));
         await server.StartAsync();
         long written;
         await using (JetStreamTopologyStore store = await bucket.OpenAsync("lost", logger: _log))
@@ -194,19 +194,12 @@ public sealed class TopologyDamageTests(NatsFixture nats)
         Assert.Empty(_log.Lines);
         server.Kill();
         Directory.Delete(server.Store, recursive: true);
-        await CopyAsync(directory.At("copy"), server.Store);
+        await DirectoryCopy.MakeAsync(directory.At("copy"), server.Store);
         await server.StartAsync();
         await using JetStreamTopologyStore again = await bucket.TryOpenAsync(logger: _log, written: written);
         Assert.Equal(["kept"], again.LoadTopics().Select(topic => topic.Name));
         Assert.Contains(
             $"the last changes of the topology, revisions {written - 1} to {written} of KV_", Assert.Single(_log.Lines, line => !line.Contains("the connection to NATS", StringComparison.Ordinal)), StringComparison.Ordinal);
-    }
-
-    private static async Task CopyAsync(string from, string to)
-    {
-        using Process copy = Process.Start("cp", ["-a", from, to]);
-        await copy.WaitForExitAsync();
-        Assert.Equal(0, copy.ExitCode);
     }
 
     private static TopicInfo Topic(string name) => new(name, new TopicSettings(), [new PartitionInfo(0, 1)]);

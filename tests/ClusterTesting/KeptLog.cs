@@ -1,14 +1,14 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 
-namespace EdgeStream.Cluster.Tests;
+namespace EdgeStream.ClusterTesting;
 
-/// <summary>Keeps what is logged.</summary>
-internal sealed class KeptLines : ILogger
+/// <summary>Keeps the lines that are logged.</summary>
+public class KeptLog : ILogger
 {
     private readonly ConcurrentQueue<string> _lines = new();
 
-    public IEnumerable<string> Lines => _lines;
+    public IReadOnlyList<string> Lines => [.. _lines];
 
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
@@ -18,3 +18,6 @@ internal sealed class KeptLines : ILogger
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
         _lines.Enqueue(formatter(state, exception));
 }
+
+/// <summary>As <see cref="KeptLog"/>, for who asks for the logger of a class.</summary>
+public sealed class KeptLog<T> : KeptLog, ILogger<T>;

@@ -34,14 +34,8 @@ internal static class HubNode
         builder.Services.AddSingleton(new CardFence(node.Store));
         builder.Services.AddSingleton(new AgentService(node, TimeProvider.System, importer: importer));
         await using WebApplication application = builder.Build();
-        application.MapGrpcService<ControlPlaneService>();
-        application.MapGrpcService<DataPlaneService>();
-        application.MapGrpcService<ConsumerGroupsService>();
-        application.MapGrpcService<MirrorService>();
-        application.MapGrpcService<DownlinkService>();
-        application.MapGrpcService<LiveService>();
+        Node.MapPartitionServices(application);
         application.MapGrpcService<EnrolmentService>();
-        application.MapGrpcService<AgentService>();
         await node.ServeAsync(application, () => Task.CompletedTask, () => Task.CompletedTask, cancellationToken).ConfigureAwait(false);
     }
 }

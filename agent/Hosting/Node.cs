@@ -157,6 +157,18 @@ internal abstract class Node : IAsyncDisposable
         return builder;
     }
 
+    /// <summary>What whoever leads partitions in a data center serves: to clients, to edges, and on the local socket.</summary>
+    public static void MapPartitionServices(WebApplication application)
+    {
+        application.MapGrpcService<ControlPlaneService>();
+        application.MapGrpcService<DataPlaneService>();
+        application.MapGrpcService<ConsumerGroupsService>();
+        application.MapGrpcService<MirrorService>();
+        application.MapGrpcService<DownlinkService>();
+        application.MapGrpcService<LiveService>();
+        application.MapGrpcService<AgentService>();
+    }
+
     /// <summary>Adds the network API: TLS 1.3, with the client's certificate asked for but judged per call, so that a refusal has words.</summary>
     public static void ListenOnNetwork(
         WebApplicationBuilder builder, IPEndPoint endpoint, System.Security.Cryptography.X509Certificates.X509Certificate2 certificate) =>

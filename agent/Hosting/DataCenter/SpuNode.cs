@@ -84,13 +84,7 @@ internal sealed class SpuNode : Node
         node._findProblem = () => agent.Problems().FirstOrDefault();
         builder.Services.AddSingleton(agent);
         await using WebApplication application = builder.Build();
-        application.MapGrpcService<ControlPlaneService>();
-        application.MapGrpcService<DataPlaneService>();
-        application.MapGrpcService<ConsumerGroupsService>();
-        application.MapGrpcService<MirrorService>();
-        application.MapGrpcService<DownlinkService>();
-        application.MapGrpcService<LiveService>();
-        application.MapGrpcService<AgentService>();
+        MapPartitionServices(application);
         await node.ServeAsync(application, StartAsync, StopAsync, cancellationToken).ConfigureAwait(false);
 
         Task StartAsync()

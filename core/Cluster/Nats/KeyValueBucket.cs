@@ -167,7 +167,7 @@ internal class KeyValueBucket(JetStreamServers servers, string bucket, string de
 
     public string SubjectOf(string key) => $"$KV.{bucket}.{key}";
 
-    /// <summary>A name as a part of a key: '.' would separate there. No name has a '='.</summary>
+    /// <summary>A name as a part of a key or a subject: '.' would separate there. No name has a '='.</summary>
     public static string PartOf(string name) => name.Replace('.', '=');
 
     private async Task<StreamInfo?> FindAsync() => await servers.FindStreamAsync(Stream).ConfigureAwait(false) is { } known ? CheckOwn(known) : null;

@@ -29,11 +29,10 @@ internal sealed record StreamNames(string Stream, string Subject, string Owner)
         string topic = id.Topic.Length <= LongestTopic
             ? id.Topic
             : $"{id.Topic[..KeptOfLongTopic]}.{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(id.Topic)).AsSpan(0, 16))}";
-        topic = topic.Replace('.', '=');
-        string cluster = ClusterPrefix.Short(clusterId);
+        topic = KeyValueBucket.PartOf(topic);
         return new StreamNames(
-            string.Create(CultureInfo.InvariantCulture, $"edgestream-{cluster}-{topic}-{id.Partition}"),
-            string.Create(CultureInfo.InvariantCulture, $"edgestream.{cluster}.{topic}.{id.Partition}"),
+            string.Create(CultureInfo.InvariantCulture, $"{ClusterPrefix.Of(clusterId)}-{topic}-{id.Partition}"),
+            string.Create(CultureInfo.InvariantCulture, $"edgestream.{ClusterPrefix.Short(clusterId)}.{topic}.{id.Partition}"),
             $"EdgeStream {clusterId} {id}");
     }
 
